@@ -1,0 +1,1 @@
+"""See the path a packet takes: a fast, typed, asynchronous traceroute library."""

@@ -1,0 +1,475 @@
+"""Every default, bound and timing value of traceprobe: three frozen classes that validate themselves.
+
+No other module holds a number that means time. A configuration flows through the socket factory into
+every socket, engine and look-up; nothing is read from the environment or from module state.
+
+This module knows no sockets and no event loops.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+from enum import IntEnum, StrEnum
+from typing import TYPE_CHECKING, Any, Final, TypedDict
+
+import attrs
+
+from traceprobe.errors import ConfigError, FamilyMismatchError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = [
+    "AddressFamily",
+    "EnrichmentConfig",
+    "FlowStrategy",
+    "Mode",
+    "Protocol",
+    "TimingConfig",
+    "TraceOptions",
+    "TracerouteConfig",
+]
+
+MAX_TTL: Final = 255
+"""The TTL and the hop limit are eight bits wide (RFC 791 section 3.1, RFC 8200 section 3)."""
+
+MAX_PACKET_SIZE: Final = 65535
+"""The total length of an IPv4 datagram is sixteen bits wide (RFC 791 section 3.1)."""
+
+MIN_PACKET_SIZE: Final = 28
+"""An IPv4 header and the eight bytes that ICMP and UDP begin with; a mode may need more."""
+
+
+class Protocol(StrEnum):
+    """The transport that probes are made of."""
+
+    ICMP = "icmp"
+    UDP = "udp"
+    TCP = "tcp"
+
+
+class AddressFamily(IntEnum):
+    """The version field of the IP header."""
+
+    IPV4 = 4
+    IPV6 = 6
+
+
+class FlowStrategy(StrEnum):
+    """What routers that balance load per flow get to see.
+
+    ``PARIS`` keeps the flow identifier of all probes of a trace constant, so that they take one path;
+    ``CLASSIC`` lets it vary with every probe as the first traceroute did; ``DUBLIN`` varies it on
+    purpose, by the probe's flow number, to find parallel paths.
+    """
+
+    PARIS = "paris"
+    CLASSIC = "classic"
+    DUBLIN = "dublin"
+
+
+class Mode(StrEnum):
+    """The ways of probing that traceprobe brings along; one module in ``traceprobe.sockets`` each."""
+
+    LINUX_RAW = "linux_raw"
+    LINUX_PING = "linux_ping"
+    LINUX_UDP = "linux_udp"
+    LINUX_TCP = "linux_tcp"
+    BSD_RAW = "bsd_raw"
+    DARWIN_DGRAM = "darwin_dgram"
+    WINDOWS_ICMP = "windows_icmp"
+    WINDOWS_RAW = "windows_raw"
+
+
+# --- validators: each one raises ConfigError with the field, the value and the bound -----------------
+
+if TYPE_CHECKING:
+    _Validator = Callable[[object, "attrs.Attribute[Any]", Any], None]
+
+
+def _whole(low: int, high: int | None = None, *, optional: bool = False) -> _Validator:
+    bound = f"a whole number of at least {low}" if high is None else f"a whole number from {low} to {high}"
+    if optional:
+        bound += ", or None"
+
+    def check(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:  # noqa: ANN401
+        if value is None and optional:
+            return
+        if type(value) is not int or value < low or (high is not None and value > high):
+            raise ConfigError(attribute.name, value, bound)
+
+    return check
+
+
+def _seconds(*, zero: bool = False, optional: bool = False) -> _Validator:
+    bound = "a finite number of seconds, " + ("0 or more" if zero else "greater than 0")
+    return _number(bound, zero=zero, optional=optional)
+
+
+def _number(bound: str, *, zero: bool, optional: bool = False) -> _Validator:
+    if optional:
+        bound += ", or None"
+
+    def check(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:  # noqa: ANN401
+        if value is None and optional:
+            return
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ConfigError(attribute.name, value, bound)
+        if not math.isfinite(value) or value < 0 or (value == 0 and not zero):
+            raise ConfigError(attribute.name, value, bound)
+
+    return check
+
+
+def _factor(low: float) -> _Validator:
+    bound = f"a finite number of at least {low:g}"
+
+    def check(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:  # noqa: ANN401
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ConfigError(attribute.name, value, bound)
+        if not math.isfinite(value) or value < low:
+            raise ConfigError(attribute.name, value, bound)
+
+    return check
+
+
+def _flag(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:  # noqa: ANN401
+    if not isinstance(value, bool):
+        raise ConfigError(attribute.name, value, "True or False")
+
+
+def _text(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:  # noqa: ANN401
+    if value is not None and (not isinstance(value, str) or not value or "\0" in value):
+        raise ConfigError(attribute.name, value, "a non-empty string without NUL bytes, or None")
+
+
+def _instance(kind: type, words: str) -> _Validator:
+    def check(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:  # noqa: ANN401
+        if not isinstance(value, kind):
+            raise ConfigError(attribute.name, value, words)
+
+    return check
+
+
+def _choice(kind: type[StrEnum | IntEnum], field: str, value: Any) -> Any:  # noqa: ANN401
+    """Accept a member, its value or None, so that ``protocol="udp"`` works."""
+    if value is None or isinstance(value, kind):
+        return value
+    choices = ", ".join(repr(member.value) for member in kind)
+    if isinstance(value, bool):
+        raise ConfigError(field, value, f"one of {choices}, or None")
+    try:
+        return kind(value)
+    except ValueError:
+        raise ConfigError(field, value, f"one of {choices}, or None") from None
+
+
+def _protocol(value: Protocol | str | None) -> Protocol | None:
+    return _choice(Protocol, "protocol", value)  # type: ignore[no-any-return]
+
+
+def _mode(value: Mode | str | None) -> Mode | None:
+    return _choice(Mode, "mode", value)  # type: ignore[no-any-return]
+
+
+def _family(value: AddressFamily | int | None) -> AddressFamily | None:
+    return _choice(AddressFamily, "family", value)  # type: ignore[no-any-return]
+
+
+def _flow(value: FlowStrategy | str | None) -> FlowStrategy | None:
+    return _choice(FlowStrategy, "flow", value)  # type: ignore[no-any-return]
+
+
+# --- the classes -------------------------------------------------------------------------------------
+
+
+@attrs.frozen(kw_only=True)
+class TimingConfig:
+    """Every timing value, in seconds as ``float`` unless it is called a factor.
+
+    How long silence is waited for (``docs/architecture.md`` explains the two estimators):
+
+    * an *interior* probe, one behind which something has answered, is given up after
+      ``max(interior_floor, interior_factor * R + interior_jitter_factor * J)``, where ``R`` is the
+      slowest round trip seen at its TTL or farther on, and ``J`` is how much slower a hop has been
+      than itself or something behind it;
+    * a probe in the *tail*, behind which nothing has answered yet, after
+      ``max(tail_floor, tail_factor * S)``, where ``S`` is the slowest round trip of the trace;
+    * ``probe_timeout`` caps both.
+
+    Raises:
+        ConfigError: A value is out of its bounds; the error names field, value and bound.
+    """
+
+    probe_timeout: float = attrs.field(default=5.0, validator=_seconds())
+    """Longest wait for one reply, whatever the estimators say."""
+
+    interior_floor: float = attrs.field(default=0.015, validator=_seconds(zero=True))
+    """Shortest wait for a silent hop behind which something has answered."""
+
+    interior_factor: float = attrs.field(default=1.5, validator=_factor(1.0))
+    """Factor on the slowest round trip seen farther on."""
+
+    interior_jitter_factor: float = attrs.field(default=1.0, validator=_factor(0.0))
+    """Factor on the jitter that the path has shown."""
+
+    tail_floor: float = attrs.field(default=1.0, validator=_seconds(zero=True))
+    """Shortest wait for hops behind which nothing has answered."""
+
+    tail_factor: float = attrs.field(default=3.0, validator=_factor(1.0))
+    """Factor on the slowest round trip of the trace."""
+
+    send_interval: float = attrs.field(default=0.0, validator=_seconds(zero=True))
+    """Time between two probes of a trace; 0 sends all that is due at once."""
+
+    overall_timeout: float | None = attrs.field(default=None, validator=_seconds(optional=True))
+    """The whole trace ends after this time with what it knows then; None sets no such bound."""
+
+    enrichment_timeout: float = attrs.field(default=2.0, validator=_seconds(zero=True))
+    """How long a finished trace waits for look-ups that are still on their way."""
+
+    identifier_quarantine: float = attrs.field(default=10.0, validator=_seconds(zero=True))
+    """How long the wire identifier of a probe that was given up rests before another probe gets it."""
+
+    clock_step_tolerance: float = attrs.field(default=0.001, validator=_seconds())
+    """How far the system clock may move against the monotonic clock within one round trip before the
+    kernel's time stamps of that round trip are not believed."""
+
+    @classmethod
+    def fast(cls) -> TimingConfig:
+        """The impatient preset: a silent tail costs a quarter of a second instead of a whole one."""
+        return cls(
+            probe_timeout=1.0,
+            interior_floor=0.01,
+            interior_factor=1.25,
+            tail_floor=0.25,
+            tail_factor=2.0,
+        )
+
+    @classmethod
+    def patient(cls) -> TimingConfig:
+        """For routers that are slow to answer: finds a hop four times slower than what lies behind it."""
+        return cls(probe_timeout=10.0, interior_floor=0.1, interior_factor=4.0, tail_floor=3.0)
+
+
+@attrs.frozen(kw_only=True)
+class EnrichmentConfig:
+    """What to look up about the addresses of a path. Off by default: nothing leaves the machine unasked.
+
+    Raises:
+        ConfigError: A value is out of its bounds.
+    """
+
+    reverse_dns: bool = attrs.field(default=False, validator=_flag)
+    """Host name of each responder."""
+
+    asn: bool = attrs.field(default=False, validator=_flag)
+    """Autonomous system that announces each responder's address."""
+
+    public_address: bool = attrs.field(default=False, validator=_flag)
+    """Address under which the Internet sees this machine."""
+
+    @classmethod
+    def off(cls) -> EnrichmentConfig:
+        """Look nothing up."""
+        return cls()
+
+    @classmethod
+    def names(cls) -> EnrichmentConfig:
+        """Host names only."""
+        return cls(reverse_dns=True)
+
+    @classmethod
+    def full(cls) -> EnrichmentConfig:
+        """Everything there is."""
+        return cls(reverse_dns=True, asn=True, public_address=True)
+
+
+def _check_source(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:  # noqa: ANN401
+    if value is None:
+        return
+    try:
+        if not isinstance(value, str):
+            raise ValueError(value)
+        ipaddress.ip_address(value)
+    except ValueError:
+        raise ConfigError(attribute.name, value, "an IPv4 or IPv6 address of this machine, or None") from None
+
+
+@attrs.frozen(kw_only=True)
+class TracerouteConfig:
+    """How to trace. Immutable; derive another with :func:`attrs.evolve` or :meth:`with_options`.
+
+    Raises:
+        ConfigError: A value is out of its bounds, or two values contradict each other.
+        FamilyMismatchError: ``source`` is not of the ``family`` asked for.
+    """
+
+    protocol: Protocol | None = attrs.field(default=None, converter=_protocol)
+    """Transport of the probes; None takes the best of ICMP (raw), ICMP (ping socket) and UDP. An
+    explicit protocol never turns into another."""
+
+    mode: Mode | None = attrs.field(default=None, converter=_mode)
+    """Way of probing; None takes the best that platform and privileges allow."""
+
+    family: AddressFamily | None = attrs.field(default=None, converter=_family)
+    """Address family (4 or 6); None takes the first address that the target resolves to."""
+
+    flow: FlowStrategy | None = attrs.field(default=None, converter=_flow)
+    """Flow strategy; None takes the steadiest that the mode can hold, and the result says which."""
+
+    first_ttl: int = attrs.field(default=1, validator=_whole(1, MAX_TTL))
+    """TTL or hop limit of the nearest hop to probe."""
+
+    max_ttl: int = attrs.field(default=30, validator=_whole(1, MAX_TTL))
+    """TTL or hop limit of the farthest hop to probe."""
+
+    queries: int = attrs.field(default=3, validator=_whole(1, 100))
+    """Probes per hop."""
+
+    retries: int = attrs.field(default=0, validator=_whole(0, 10))
+    """How often a silent hop is probed once more, one probe at a time."""
+
+    gap_limit: int | None = attrs.field(default=None, validator=_whole(1, MAX_TTL, optional=True))
+    """End after this many silent hops in a row with nothing behind them; None: only at ``max_ttl``."""
+
+    stop_on_loop: bool = attrs.field(default=True, validator=_flag)
+    """End when the same cycle of addresses has been seen twice in full."""
+
+    max_in_flight: int | None = attrs.field(default=None, validator=_whole(1, optional=True))
+    """Most probes of a trace that may be outstanding at once; None sends all that is due at once."""
+
+    packets_per_second: float | None = attrs.field(
+        default=None,
+        validator=_number("a finite number of packets per second, greater than 0", zero=False, optional=True),
+    )
+    """Most probes that a ``Tracer`` sends in a second, over all its traces; None: no such limit."""
+
+    max_in_flight_per_destination: int | None = attrs.field(default=None, validator=_whole(1, optional=True))
+    """Most probes that a ``Tracer`` has outstanding towards one destination, over all its traces."""
+
+    port: int | None = attrs.field(default=None, validator=_whole(1, 65535, optional=True))
+    """Destination port of UDP and TCP probes (the first one where the flow varies by port); None is
+    33434 for UDP and 80 for TCP."""
+
+    source_port: int | None = attrs.field(default=None, validator=_whole(1, 65535, optional=True))
+    """Source port of UDP and TCP probes; None lets the kernel choose."""
+
+    packet_size: int | None = attrs.field(
+        default=None, validator=_whole(MIN_PACKET_SIZE, MAX_PACKET_SIZE, optional=True)
+    )
+    """Size of each probe in bytes, IP header included; None is 60 for IPv4 and 80 for IPv6."""
+
+    source: str | None = attrs.field(default=None, validator=_check_source)
+    """Source address of the probes; None lets the routing table choose."""
+
+    interface: str | None = attrs.field(default=None, validator=_text)
+    """Network interface that the probes leave by; None lets the routing table choose."""
+
+    mark: int | None = attrs.field(default=None, validator=_whole(0, 0xFFFFFFFF, optional=True))
+    """Firewall mark of the probes (``SO_MARK``, Linux)."""
+
+    dscp: int | None = attrs.field(default=None, validator=_whole(0, 63, optional=True))
+    """Differentiated services code point of the probes (RFC 2474); None is 0."""
+
+    dont_fragment: bool | None = attrs.field(default=None, validator=attrs.validators.optional(_flag))
+    """Set the don't-fragment bit (IPv4) or forbid local fragmentation (IPv6); None: as the mode does."""
+
+    receive_buffer: int = attrs.field(default=4 * 1024 * 1024, validator=_whole(2048, 2**30))
+    """Bytes of receive buffer asked for on each socket; the kernel may grant less."""
+
+    timing: TimingConfig = attrs.field(
+        factory=TimingConfig, validator=_instance(TimingConfig, "a TimingConfig")
+    )
+    """Every timing value."""
+
+    enrichment: EnrichmentConfig = attrs.field(
+        factory=EnrichmentConfig, validator=_instance(EnrichmentConfig, "an EnrichmentConfig")
+    )
+    """What to look up about each address."""
+
+    def __attrs_post_init__(self) -> None:
+        """Check what concerns more than one field."""
+        if self.first_ttl > self.max_ttl:
+            raise ConfigError("first_ttl", self.first_ttl, f"at most max_ttl, which is {self.max_ttl}")
+        for name in ("port", "source_port"):
+            value = getattr(self, name)
+            if value is not None and self.protocol is Protocol.ICMP:
+                raise ConfigError(name, value, "None for ICMP, which has no ports; choose UDP or TCP")
+        if self.source is not None and self.family is not None:
+            version = ipaddress.ip_address(self.source).version
+            if version != self.family:
+                raise FamilyMismatchError("source", self.source, f"an IPv{self.family.value} address")
+
+    def with_options(self, options: TraceOptions) -> TracerouteConfig:
+        """Return a copy with some fields replaced; leaf fields of ``timing`` may be named directly.
+
+        Args:
+            options: Fields of this class and of :class:`TimingConfig` by name.
+
+        Raises:
+            ConfigError: A name is unknown, or a value is out of its bounds.
+        """
+        if not options:
+            return self
+        own: dict[str, Any] = {}
+        timing: dict[str, Any] = {}
+        for name, value in options.items():
+            if name in _CONFIG_FIELDS:
+                own[name] = value
+            elif name in _TIMING_FIELDS:
+                timing[name] = value
+            else:
+                known = ", ".join(sorted((*_CONFIG_FIELDS, *_TIMING_FIELDS)))
+                raise ConfigError(name, value, f"an option that exists; these do: {known}")
+        if timing:
+            base = own.get("timing", self.timing)
+            if not isinstance(base, TimingConfig):
+                raise ConfigError("timing", base, "a TimingConfig")
+            own["timing"] = attrs.evolve(base, **timing)
+        return attrs.evolve(self, **own)
+
+
+_CONFIG_FIELDS: Final = frozenset(field.name for field in attrs.fields(TracerouteConfig))
+_TIMING_FIELDS: Final = frozenset(field.name for field in attrs.fields(TimingConfig))
+
+
+class TraceOptions(TypedDict, total=False):
+    """The keyword options of every ``trace`` function: the fields of the two classes above, flat."""
+
+    protocol: Protocol | str | None
+    mode: Mode | str | None
+    family: AddressFamily | int | None
+    flow: FlowStrategy | str | None
+    first_ttl: int
+    max_ttl: int
+    queries: int
+    retries: int
+    gap_limit: int | None
+    stop_on_loop: bool
+    max_in_flight: int | None
+    packets_per_second: float | None
+    max_in_flight_per_destination: int | None
+    port: int | None
+    source_port: int | None
+    packet_size: int | None
+    source: str | None
+    interface: str | None
+    mark: int | None
+    dscp: int | None
+    dont_fragment: bool | None
+    receive_buffer: int
+    timing: TimingConfig
+    enrichment: EnrichmentConfig
+    probe_timeout: float
+    interior_floor: float
+    interior_factor: float
+    interior_jitter_factor: float
+    tail_floor: float
+    tail_factor: float
+    send_interval: float
+    overall_timeout: float | None
+    enrichment_timeout: float
+    identifier_quarantine: float
+    clock_step_tolerance: float

@@ -1,0 +1,181 @@
+"""Every exception that traceprobe raises, and nothing else.
+
+What the network does is data (see :mod:`traceprobe.model`); an exception means that the job could
+not be done. Each one names the value, the bound and the remedy, in its text and as attributes, and
+also derives from the built-in exception that callers already catch for this kind of failure.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = [
+    "AbiError",
+    "BusyError",
+    "ClosedError",
+    "ConfigError",
+    "FamilyMismatchError",
+    "NameResolutionError",
+    "NoUsableSocketError",
+    "PacketError",
+    "PrivilegeError",
+    "SendError",
+    "TraceprobeError",
+    "UnsupportedOption",
+    "UsageError",
+]
+
+
+class TraceprobeError(Exception):
+    """The root of everything that traceprobe raises on purpose."""
+
+
+class ConfigError(TraceprobeError, ValueError):
+    """A value of the configuration can't be used.
+
+    Attributes:
+        field: Name of the configuration field.
+        value: The value that was given.
+        bound: What would have been accepted, in words.
+    """
+
+    def __init__(self, field: str, value: object, bound: str) -> None:
+        super().__init__(f"{field}={value!r}: must be {bound}")
+        self.field = field
+        self.value = value
+        self.bound = bound
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.field, self.value, self.bound)
+
+
+class FamilyMismatchError(ConfigError):
+    """The target, source address or mode belongs to another address family than the one asked for."""
+
+
+class UnsupportedOption(ConfigError):  # noqa: N818 - the settled public name of the contract
+    """An option that the mode in use can't honour. Nothing is ever silently ignored.
+
+    Attributes:
+        option: Name of the configuration field (also ``field``).
+        mode: The mode that can't honour it, or None if no mode can yet.
+        remedy: Which mode can, or what to leave out.
+    """
+
+    def __init__(self, option: str, value: object, *, mode: str | None, remedy: str) -> None:
+        where = f"mode {mode!r}" if mode is not None else "this version"
+        super().__init__(option, value, f"left at its default: {where} has no support for it; {remedy}")
+        self.option = option
+        self.mode = mode
+        self.remedy = remedy
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _unsupported, (self.option, self.value, self.mode, self.remedy)
+
+
+def _unsupported(option: str, value: object, mode: str | None, remedy: str) -> UnsupportedOption:
+    return UnsupportedOption(option, value, mode=mode, remedy=remedy)
+
+
+class UsageError(TraceprobeError, RuntimeError):
+    """The API was used in a way that can't work, such as iterating a trace that was not entered."""
+
+
+class BusyError(UsageError):
+    """A second task called something that only one task may use at a time."""
+
+
+class ClosedError(UsageError):
+    """The socket, tracer or trace has been closed."""
+
+
+class NameResolutionError(TraceprobeError, OSError):
+    """The target's name has no address (of the family asked for).
+
+    Attributes:
+        target: The name that was looked up.
+        reason: What the system's resolver said.
+    """
+
+    def __init__(self, target: str, reason: str) -> None:
+        super().__init__(f"cannot resolve {target!r}: {reason}")
+        self.target = target
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.target, self.reason)
+
+
+class NoUsableSocketError(TraceprobeError, OSError):
+    """No way of probing is left on this machine for what was asked.
+
+    Attributes:
+        reasons: One line for each mode that was tried: its name and why it refused.
+        remedies: Commands or options that would help, best first; exact for this machine.
+    """
+
+    def __init__(self, message: str, *, reasons: Sequence[str] = (), remedies: Sequence[str] = ()) -> None:
+        lines = [message, *(f"  {reason}" for reason in reasons)]
+        if remedies:
+            lines += ["to mend it, one of:", *(f"  {remedy}" for remedy in remedies)]
+        super().__init__("\n".join(lines))
+        self.message = message
+        self.reasons = tuple(reasons)
+        self.remedies = tuple(remedies)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _no_usable_socket, (type(self), self.message, self.reasons, self.remedies)
+
+
+class PrivilegeError(NoUsableSocketError, PermissionError):
+    """What was asked needs a privilege that the process does not have; ``remedies`` says how to get it."""
+
+
+def _no_usable_socket(
+    kind: type[NoUsableSocketError], message: str, reasons: Sequence[str], remedies: Sequence[str]
+) -> NoUsableSocketError:
+    return kind(message, reasons=reasons, remedies=remedies)
+
+
+class SendError(TraceprobeError, OSError):
+    """The kernel refused to send.
+
+    As data it stands in :class:`~traceprobe.model.SentProbe`; it is raised when not a single probe of
+    a trace could be sent.
+
+    Attributes:
+        errno: The error number of the system call.
+    """
+
+    def __init__(self, code: int, detail: str = "") -> None:
+        super().__init__(code, os.strerror(code) + (f": {detail}" if detail else ""))
+        self.code = code
+        self.detail = detail
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.code, self.detail)
+
+
+class PacketError(TraceprobeError, ValueError):
+    """Bytes that are no packet of the expected kind.
+
+    Attributes:
+        reason: What is wrong with them.
+        offset: Byte offset at which it is wrong.
+    """
+
+    def __init__(self, reason: str, offset: int = 0) -> None:
+        super().__init__(f"{reason} (at byte {offset})")
+        self.reason = reason
+        self.offset = offset
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.reason, self.offset)
+
+
+class AbiError(TraceprobeError, OSError):
+    """The C library of this system lays out its structures in a way that traceprobe doesn't know."""

@@ -1,0 +1,76 @@
+"""Immutable values that travel through the house: probes, replies, hops, results and events.
+
+They know nothing of how they were got: no sockets, no clocks, no event loops.
+"""
+
+from traceprobe.model._events import (
+    Event,
+    HopEnriched,
+    HopRevised,
+    HopSettled,
+    ProbeSent,
+    ReplyReceived,
+    TraceFinished,
+)
+from traceprobe.model._hop import (
+    NOTHING_KNOWN,
+    Asn,
+    Hop,
+    Knowledge,
+    ProbeResult,
+    ProbeStatus,
+    Responder,
+    RttStatistics,
+    Segment,
+)
+from traceprobe.model._probe import (
+    PROBE_INDEX_BITS,
+    Probe,
+    ProbeId,
+    SentProbe,
+    make_probe_id,
+    trace_of,
+)
+from traceprobe.model._reply import (
+    MplsLabel,
+    Reply,
+    ReplyKind,
+    TimestampSource,
+)
+from traceprobe.model._result import (
+    StopReason,
+    TraceResult,
+    TraceTimings,
+)
+
+__all__ = [
+    "NOTHING_KNOWN",
+    "PROBE_INDEX_BITS",
+    "Asn",
+    "Event",
+    "Hop",
+    "HopEnriched",
+    "HopRevised",
+    "HopSettled",
+    "Knowledge",
+    "MplsLabel",
+    "Probe",
+    "ProbeId",
+    "ProbeResult",
+    "ProbeSent",
+    "ProbeStatus",
+    "Reply",
+    "ReplyKind",
+    "ReplyReceived",
+    "Responder",
+    "RttStatistics",
+    "Segment",
+    "SentProbe",
+    "StopReason",
+    "TimestampSource",
+    "TraceFinished",
+    "TraceResult",
+    "TraceTimings",
+    "make_probe_id",
+    "trace_of",
+]

@@ -1,0 +1,254 @@
+"""What is known of one hop: its probes, its responders and their round-trip times."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import attrs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from ipaddress import IPv4Address, IPv6Address
+
+    from traceprobe.model._reply import MplsLabel, ReplyKind, TimestampSource
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NS_PER_SECOND = 1_000_000_000
+
+
+def wall_time(ns: int) -> datetime:
+    """Nanoseconds since the epoch as an aware ``datetime`` in UTC, exact to the microsecond."""
+    return _EPOCH + timedelta(microseconds=ns // 1000)
+
+
+class ProbeStatus(StrEnum):
+    """How a probe ended."""
+
+    REPLY = "reply"
+    TIMEOUT = "timeout"
+    CANCELLED = "cancelled"
+    SEND_ERROR = "send_error"
+
+
+class Segment(StrEnum):
+    """Which part of the path a responder belongs to."""
+
+    LAN = "LAN"
+    ISP = "ISP"
+    TRANSIT = "TRANSIT"
+    DESTINATION = "DESTINATION"
+    UNKNOWN = "UNKNOWN"
+
+
+@attrs.frozen
+class Asn:
+    """The autonomous system that announces an address."""
+
+    number: int
+    prefix: str | None = None
+    country: str | None = None
+    registry: str | None = None
+    name: str | None = None
+
+
+@attrs.frozen
+class Knowledge:
+    """What look-ups have found out about one address; None is absent knowledge, never a guess."""
+
+    hostname: str | None = None
+    asn: Asn | None = None
+    segment: Segment | None = None
+
+    def merged(self, other: Knowledge) -> Knowledge:
+        """This knowledge, with what only ``other`` knows filled in."""
+        return Knowledge(
+            hostname=self.hostname if self.hostname is not None else other.hostname,
+            asn=self.asn if self.asn is not None else other.asn,
+            segment=self.segment if self.segment is not None else other.segment,
+        )
+
+
+NOTHING_KNOWN = Knowledge()
+
+
+@attrs.frozen
+class ProbeResult:
+    """How one probe ended, and what its reply said."""
+
+    attempt: int
+    """Which probe of its hop, from 1."""
+    flow: int
+    status: ProbeStatus
+    late: bool = False
+    """The reply came after the probe had been given up."""
+    address: IPv4Address | IPv6Address | None = None
+    rtt_ns: int | None = None
+    sent_at_ns: int | None = None
+    """Wall clock when it left, nanoseconds since the epoch, whole microseconds; None if never sent."""
+    waited_ns: int | None = None
+    """How long a reply was waited for, if none came."""
+    timestamp_source: TimestampSource | None = None
+    reply: ReplyKind | None = None
+    icmp_type: int | None = None
+    icmp_code: int | None = None
+    reply_ttl: int | None = None
+    quoted_ttl: int | None = None
+    mtu: int | None = None
+    mpls: tuple[MplsLabel, ...] = ()
+    error: str | None = None
+    """Why the kernel refused to send it: the symbolic error number, such as ``ENETUNREACH``."""
+
+    @property
+    def rtt(self) -> float | None:
+        """Round-trip time in seconds."""
+        return None if self.rtt_ns is None else self.rtt_ns / _NS_PER_SECOND
+
+    @property
+    def sent_at(self) -> datetime | None:
+        """When it left the machine (UTC)."""
+        return None if self.sent_at_ns is None else wall_time(self.sent_at_ns)
+
+
+@attrs.frozen
+class RttStatistics:
+    """Round-trip times of one hop, in seconds; ``stddev`` is the population's."""
+
+    min: float
+    avg: float
+    max: float
+    stddev: float
+
+    @classmethod
+    def of(cls, rtts_ns: Iterable[int]) -> RttStatistics | None:
+        """Summarise round-trip times given in nanoseconds; None if there are none."""
+        values = list(rtts_ns)
+        if not values:
+            return None
+        mean = sum(values) / len(values)
+        deviation = math.sqrt(sum((value - mean) ** 2 for value in values) / len(values))
+        return cls(
+            min(values) / _NS_PER_SECOND,
+            mean / _NS_PER_SECOND,
+            max(values) / _NS_PER_SECOND,
+            deviation / _NS_PER_SECOND,
+        )
+
+
+@attrs.frozen
+class Responder:
+    """One address that answered at a hop, and what is known of it."""
+
+    address: IPv4Address | IPv6Address
+    replies: int
+    knowledge: Knowledge = NOTHING_KNOWN
+
+    @property
+    def hostname(self) -> str | None:
+        """Name of the address, as the network told it: hostile until shown otherwise."""
+        return self.knowledge.hostname
+
+    @property
+    def asn(self) -> Asn | None:
+        """Autonomous system of the address."""
+        return self.knowledge.asn
+
+    @property
+    def segment(self) -> Segment | None:
+        """Part of the path that the address belongs to."""
+        return self.knowledge.segment
+
+
+@attrs.frozen(slots=False)
+class Hop:
+    """One hop of a path. Silent if ``address`` is None.
+
+    Attributes:
+        ttl: TTL or hop limit of its probes.
+        probes: One result for each probe, by attempt.
+        responders: Who answered, most replies first, ties by the earliest attempt.
+    """
+
+    ttl: int
+    probes: tuple[ProbeResult, ...]
+    responders: tuple[Responder, ...] = ()
+
+    @classmethod
+    def from_probes(
+        cls,
+        ttl: int,
+        probes: Iterable[ProbeResult],
+        knowledge: Mapping[IPv4Address | IPv6Address, Knowledge] | None = None,
+    ) -> Hop:
+        """Build a hop out of its probes and what is known of the addresses that answered."""
+        ordered = tuple(sorted(probes, key=lambda probe: probe.attempt))
+        known = knowledge or {}
+        # Counter keeps the order of first appearance, and most_common is stable: ties go to the
+        # earliest attempt.
+        counted = Counter(probe.address for probe in ordered if probe.address is not None)
+        responders = tuple(
+            Responder(address, replies, known.get(address, NOTHING_KNOWN))
+            for address, replies in counted.most_common()
+        )
+        return cls(ttl, ordered, responders)
+
+    @property
+    def address(self) -> IPv4Address | IPv6Address | None:
+        """The most frequent responder; None if the hop is silent."""
+        return self.responders[0].address if self.responders else None
+
+    @property
+    def addresses(self) -> tuple[IPv4Address | IPv6Address, ...]:
+        """Every responder."""
+        return tuple(responder.address for responder in self.responders)
+
+    @property
+    def hostname(self) -> str | None:
+        """Name of ``address``."""
+        return self.responders[0].hostname if self.responders else None
+
+    @property
+    def asn(self) -> Asn | None:
+        """Autonomous system of ``address``."""
+        return self.responders[0].asn if self.responders else None
+
+    @property
+    def segment(self) -> Segment | None:
+        """Part of the path that ``address`` belongs to."""
+        return self.responders[0].segment if self.responders else None
+
+    @cached_property
+    def sent(self) -> int:
+        """Probes that count: those sent, but for the ones that were cancelled."""
+        return sum(p.status in {ProbeStatus.REPLY, ProbeStatus.TIMEOUT} for p in self.probes)
+
+    @cached_property
+    def received(self) -> int:
+        """Probes that were answered, late ones included."""
+        return sum(p.status is ProbeStatus.REPLY for p in self.probes)
+
+    @property
+    def loss(self) -> float | None:
+        """Share of the probes that count which no reply came for, 0.0 to 1.0; None if none counts."""
+        return None if not self.sent else (self.sent - self.received) / self.sent
+
+    @cached_property
+    def statistics(self) -> RttStatistics | None:
+        """Round-trip times of the hop; None if it is silent."""
+        return RttStatistics.of(p.rtt_ns for p in self.probes if p.rtt_ns is not None)
+
+    @property
+    def rtt(self) -> float | None:
+        """Fastest round-trip time in seconds; None if the hop is silent."""
+        return None if self.statistics is None else self.statistics.min
+
+    def __str__(self) -> str:
+        """One line: ``7  192.0.2.1  1.25 ms  (2 of 3 answered)``."""
+        if self.address is None or self.rtt is None:
+            return f"{self.ttl}  *"
+        line = f"{self.ttl}  {self.address}  {self.rtt * 1000:.3f} ms"
+        return line if self.received == self.sent else f"{line}  ({self.received} of {self.sent} answered)"

@@ -1,0 +1,79 @@
+"""A reply as a socket hands it out: matched to its probe, timed, and free of wire identifiers."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+import attrs
+
+if TYPE_CHECKING:
+    from ipaddress import IPv4Address, IPv6Address
+
+    from traceprobe.model._probe import ProbeId
+
+
+class ReplyKind(StrEnum):
+    """What a reply says about its probe, the same words for IPv4 and IPv6."""
+
+    ECHO_REPLY = "echo_reply"
+    TIME_EXCEEDED = "time_exceeded"
+    PORT_UNREACHABLE = "port_unreachable"
+    PROTOCOL_UNREACHABLE = "protocol_unreachable"
+    UNREACHABLE = "unreachable"
+    PACKET_TOO_BIG = "packet_too_big"
+    PARAMETER_PROBLEM = "parameter_problem"
+    SYN_ACK = "syn_ack"
+    RST = "rst"
+    UDP_DATA = "udp_data"
+
+
+class TimestampSource(StrEnum):
+    """Where both ends of a round-trip time come from, best first.
+
+    ``KERNEL_TX_RX``: kernel stamps on the way out and in. ``KERNEL_RX``: the clock read just before
+    the send call, and the kernel's stamp on the way in. ``USER``: clocks read by the process.
+    ``QPC``: the Windows performance counter. ``SIMULATED``: the exact virtual clock of a simulation.
+    """
+
+    KERNEL_TX_RX = "kernel_tx_rx"
+    KERNEL_RX = "kernel_rx"
+    USER = "user"
+    QPC = "qpc"
+    SIMULATED = "simulated"
+
+
+@attrs.frozen
+class MplsLabel:
+    """One entry of an MPLS label stack (RFC 4950 section 3, RFC 3032 section 2.1)."""
+
+    label: int
+    tc: int
+    s: int
+    ttl: int
+
+
+@attrs.frozen
+class Reply:
+    """An answer to one probe."""
+
+    probe_id: ProbeId
+    kind: ReplyKind
+    address: IPv4Address | IPv6Address
+    """Who sent it."""
+    rtt_ns: int
+    """Round-trip time, nanoseconds."""
+    received_ns: int
+    """Arrival at the machine on the monotonic clock, nanoseconds."""
+    timestamp_source: TimestampSource
+    sent_at_ns: int | None = None
+    """Wall clock when the probe left the machine, if known better than when it was handed over."""
+    icmp_type: int | None = None
+    icmp_code: int | None = None
+    reply_ttl: int | None = None
+    """TTL or hop limit that the reply arrived with."""
+    quoted_ttl: int | None = None
+    """TTL or hop limit of the probe as the responder saw it, where the mode can see the quote."""
+    mtu: int | None = None
+    """Next-hop MTU of a packet-too-big or fragmentation-needed message."""
+    mpls: tuple[MplsLabel, ...] = ()
