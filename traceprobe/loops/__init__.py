@@ -4,5 +4,6 @@ Knows nothing of packets and traces.
 """
 
 from traceprobe.loops._clock import Alarm, Clock
+from traceprobe.loops._system import SystemAlarm, SystemClock
 
-__all__ = ["Alarm", "Clock"]
+__all__ = ["Alarm", "Clock", "SystemAlarm", "SystemClock"]
