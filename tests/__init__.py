@@ -1,0 +1,1 @@
+"""Tests of traceprobe, and the rigs they run in."""

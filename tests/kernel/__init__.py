@@ -1,0 +1,1 @@
+"""Tests on a real kernel, inside namespaces that the rigs make."""
