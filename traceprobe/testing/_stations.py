@@ -1,0 +1,205 @@
+"""How one station of a simulated path behaves: a router or a target, and what goes wrong with its replies.
+
+Frozen values that validate themselves; times are seconds. Knows nothing of paths, packets or clocks.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+import attrs
+
+from traceprobe.errors import ConfigError
+from traceprobe.testing import _checks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from traceprobe.testing._checks import Address
+
+
+class Unreachability(StrEnum):
+    """Why a router refuses to forward."""
+
+    NET = "net"
+    HOST = "host"
+    PROTOCOL = "protocol"
+    PORT = "port"
+    ADMIN = "admin"
+
+    def icmp(self, version: int) -> tuple[int, int]:
+        """Type and code of the message (RFC 792, RFC 1812 section 5.2.7.1; RFC 4443 section 3.1)."""
+        return _UNREACHABLE_V4[self] if version == 4 else _UNREACHABLE_V6[self]
+
+
+_UNREACHABLE_V4 = {
+    Unreachability.NET: (3, 0),
+    Unreachability.HOST: (3, 1),
+    Unreachability.PROTOCOL: (3, 2),
+    Unreachability.PORT: (3, 3),
+    Unreachability.ADMIN: (3, 13),
+}
+_UNREACHABLE_V6 = {
+    Unreachability.NET: (1, 0),
+    Unreachability.HOST: (1, 3),
+    # Unrecognized next header (RFC 4443 section 3.4) is what IPv6 has for it.
+    Unreachability.PROTOCOL: (4, 1),
+    Unreachability.PORT: (1, 4),
+    Unreachability.ADMIN: (1, 1),
+}
+
+
+class UdpAnswer(StrEnum):
+    """What a target does with a UDP datagram."""
+
+    PORT_UNREACHABLE = "port_unreachable"
+    """The port is closed."""
+    DATA = "data"
+    """A service on the port sends the payload back."""
+    SILENT = "silent"
+    """The port is open, or filtered, and nothing comes back."""
+
+
+class FaultKind(StrEnum):
+    """How a reply goes wrong.
+
+    ``LATE``: it comes ``delay`` later. ``DUPLICATE``: it comes twice, the copy ``delay`` later. The
+    others replace it, and come ``delay`` later than it would have. ``CORRUPT``: bits flipped, so that its
+    ICMP checksum is wrong. ``TRUNCATED``: cut off within its ICMP message. Of the probe that it quotes or
+    echoes: ``WRONG_IDENTIFIER``: the identifier (the source port) and payload are some other program's.
+    ``WRONG_SEQUENCE``: the sequence number (the destination port) is no probe's. ``WRONG_TOKEN``: every
+    number is right but the payload is not the probe's. ``REWRITTEN``: a translator on the path changed
+    the identifier (the source port) and adjusted the checksum; the payload is the probe's.
+    """
+
+    LATE = "late"
+    DUPLICATE = "duplicate"
+    CORRUPT = "corrupt"
+    TRUNCATED = "truncated"
+    WRONG_IDENTIFIER = "wrong_identifier"
+    WRONG_SEQUENCE = "wrong_sequence"
+    WRONG_TOKEN = "wrong_token"  # noqa: S105 - not a password
+    REWRITTEN = "rewritten"
+
+
+def _fault_kind(value: FaultKind | str) -> FaultKind:
+    return _checks.to_word(FaultKind, "kind", value)
+
+
+@attrs.frozen
+class Fault:
+    """Something that goes wrong with a share of a station's replies."""
+
+    kind: FaultKind = attrs.field(converter=_fault_kind)
+    share: float = attrs.field(default=1.0, kw_only=True, validator=_checks.share)
+    """Share of the replies that it happens to, each on its own."""
+    delay: float = attrs.field(default=0.0, kw_only=True, validator=_checks.number(0, unit="seconds"))
+    """Seconds by which the late, second or forged reply comes after the time of the true one."""
+
+
+@attrs.frozen
+class RateLimit:
+    """A token bucket for ICMP errors, one for each prober; full at first. Echo replies are free."""
+
+    per_second: float = attrs.field(validator=_checks.number(0, unit="tokens per second"))
+    burst: int = attrs.field(validator=_checks.whole(1))
+
+
+def _faults(value: Iterable[Fault | FaultKind | str] | Fault | FaultKind | str) -> tuple[Fault, ...]:
+    if isinstance(value, Fault | str):
+        value = (value,)
+    return tuple(one if isinstance(one, Fault) else Fault(one) for one in value)
+
+
+def _unreachability(value: Unreachability | str | None) -> Unreachability | None:
+    return None if value is None else _checks.to_word(Unreachability, "refuses", value)
+
+
+def _udp_answer(value: UdpAnswer | str) -> UdpAnswer:
+    return _checks.to_word(UdpAnswer, "udp", value)
+
+
+@attrs.frozen(slots=False)
+class Responder:
+    """What routers and targets have in common."""
+
+    addresses: tuple[Address, ...] = attrs.field(default=(), converter=_checks.to_addresses)
+    """Addresses that it answers from, at most one of each family; one may be given bare. Without an
+    address of the probe's family it is silent."""
+    rtt: float | None = attrs.field(
+        default=None, kw_only=True, validator=_checks.number(0, unit="seconds", optional=True)
+    )
+    """Shortest round trip between prober and here, seconds; None: the previous station's and
+    :attr:`Path.hop_rtt`."""
+    jitter: float = attrs.field(default=0.0, kw_only=True, validator=_checks.number(0, unit="seconds"))
+    """Every reply takes between 0 and this many seconds longer, evenly distributed."""
+    loss: float = attrs.field(default=0.0, kw_only=True, validator=_checks.share)
+    """Share of its own replies that get lost; what passes through it is not concerned."""
+    silent: bool = attrs.field(default=False, kw_only=True, validator=_checks.flag)
+    """It never answers (a router still forwards)."""
+    rate_limit: RateLimit | None = attrs.field(
+        default=None, kw_only=True, validator=_checks.instance(RateLimit, "a RateLimit", optional=True)
+    )
+    """How often it is willing to send ICMP errors; None: always."""
+    quote: int | None = attrs.field(
+        default=None, kw_only=True, validator=_checks.whole(0, 65535, optional=True)
+    )
+    """Bytes of the probe behind its IP header that its ICMP errors quote: 8 is the least that RFC 792
+    allows; None quotes as much as fits the RFCs (576 bytes of datagram for IPv4, RFC 1812 section 4.3.2.3;
+    1280 for IPv6, RFC 4443 section 2.4)."""
+    reply_ttl: int = attrs.field(default=64, kw_only=True, validator=_checks.whole(1, 255))
+    """TTL that its replies start with; they arrive with one less for each router on the way back."""
+    hostname: str | None = attrs.field(default=None, kw_only=True, validator=_checks.name)
+    """What the reverse look-up of its addresses gives."""
+    faults: tuple[Fault, ...] = attrs.field(default=(), kw_only=True, converter=_faults)
+    """What goes wrong with its replies."""
+
+    def address(self, version: int) -> Address | None:
+        """Its address of IP version 4 or 6."""
+        return next((address for address in self.addresses if address.version == version), None)
+
+
+@attrs.frozen(slots=False)
+class Router(Responder):
+    """A hop: forwards, and tells the sender of a packet that expires here.
+
+    ``Router("192.0.2.1", rtt=0.020, loss=0.1)``; ``Router(["192.0.2.1", "2001:db8::1"])``.
+
+    Raises:
+        ConfigError: A value is out of its bounds.
+    """
+
+    reply_ttl: int = attrs.field(default=255, kw_only=True, validator=_checks.whole(1, 255))
+    forwarding_loss: float = attrs.field(default=0.0, kw_only=True, validator=_checks.share)
+    """Share of the packets passing through that it drops without a word; 1.0 is a black hole."""
+    refuses: Unreachability | None = attrs.field(default=None, kw_only=True, converter=_unreachability)
+    """It answers everything that should pass through with this kind of unreachable."""
+    mtu: int | None = attrs.field(
+        default=None, kw_only=True, validator=_checks.whole(68, 65535, optional=True)
+    )
+    """Largest datagram that passes through, bytes; larger ones are refused with fragmentation needed
+    or packet too big (an IPv4 datagram only if it has the don't-fragment bit; without it, it passes)."""
+
+
+@attrs.frozen(slots=False)
+class Target(Responder):
+    """Where a path leads to.
+
+    Raises:
+        ConfigError: A value is out of its bounds, or it has no address.
+    """
+
+    echo: bool = attrs.field(default=True, kw_only=True, validator=_checks.flag)
+    """Whether it answers echo requests."""
+    udp: UdpAnswer = attrs.field(
+        default=UdpAnswer.PORT_UNREACHABLE,
+        kw_only=True,
+        converter=_udp_answer,
+    )
+    """What it does with UDP datagrams."""
+
+    def __attrs_post_init__(self) -> None:
+        """A target without an address could not be traced."""
+        if not self.addresses:
+            raise ConfigError("addresses", self.addresses, "at least one address")
