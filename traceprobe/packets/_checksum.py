@@ -1,0 +1,71 @@
+"""The Internet checksum (RFC 1071) and the pseudo-headers that UDP and ICMPv6 put in front of it.
+
+Knows numbers only: which field a checksum goes to is the business of the codec that owns the field.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv6Address
+from typing import TYPE_CHECKING
+
+from traceprobe.errors import PacketError
+
+if TYPE_CHECKING:
+    from traceprobe.packets._buffers import Buffer, IPAddress
+
+
+def ones_complement_sum(data: Buffer, initial: int = 0) -> int:
+    """Add 16-bit words in ones' complement (RFC 1071 section 1).
+
+    The words are read as one large number: 65536 leaves the remainder 1 when divided by 65535, so the
+    number's remainder is the folded sum of its words, and the work is done in C in linear time.
+
+    Args:
+        data: What to add up; an odd number of bytes is padded with a zero byte.
+        initial: A sum to go on from, such as that of a pseudo-header; 0 or more.
+
+    Returns:
+        The folded sum, 0 to 0xffff, not inverted. It is 0 only if every word is 0.
+    """
+    number = int.from_bytes(data, "big")
+    if len(data) & 1:
+        number <<= 8
+    number += initial
+    return number % 0xFFFF or (0xFFFF if number else 0)
+
+
+def internet_checksum(data: Buffer, initial: int = 0) -> int:
+    """Compute the checksum of a header or message whose checksum field is 0 (RFC 1071).
+
+    Over data that contain their right checksum the result is 0.
+    """
+    return 0xFFFF - ones_complement_sum(data, initial)
+
+
+def pseudo_header_sum(source: IPAddress, destination: IPAddress, protocol: int, length: int) -> int:
+    """Add up a pseudo-header, to be continued with the transport's bytes.
+
+    The words of the IPv4 form (RFC 768) and of the IPv6 form (RFC 8200 section 8.1) are the same but for
+    the addresses, so one sum serves both.
+
+    Args:
+        source: Source address of the datagram.
+        destination: Its destination, of the same family.
+        protocol: Protocol number of the transport.
+        length: Bytes of the transport, its header included.
+
+    Raises:
+        PacketError: The addresses are of different families.
+    """
+    if type(source) is not type(destination):
+        check_same_family(source, destination)
+    number = int(source) + int(destination) + protocol + length
+    return number % 0xFFFF or (0xFFFF if number else 0)
+
+
+def check_same_family(source: IPAddress, destination: IPAddress) -> None:
+    """Refuse a pair of addresses that can't stand in one header."""
+    for family in (IPv4Address, IPv6Address):
+        if isinstance(source, family) and isinstance(destination, family):
+            return
+    raise PacketError(f"source {source} and destination {destination} are of different families")

@@ -1,0 +1,303 @@
+"""ICMP (RFC 792) and ICMPv6 (RFC 4443): echoes and errors, both ways.
+
+Errors carry a quoted datagram and, since RFC 4884, possibly an extension structure behind it. Here the two
+are told apart; what the objects of an extension say is none of this module's business.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from traceprobe.errors import PacketError, UsageError
+from traceprobe.packets._buffers import as_view
+from traceprobe.packets._checksum import internet_checksum, ones_complement_sum, pseudo_header_sum
+from traceprobe.packets._constants import (
+    IcmpParameterProblemCode,
+    IcmpType,
+    IcmpUnreachableCode,
+    Icmpv6Type,
+    IpProtocol,
+)
+from traceprobe.packets._ip import check_bits
+from traceprobe.packets._quote import QuotedDatagram, parse_quoted_ipv4, parse_quoted_ipv6
+
+if TYPE_CHECKING:
+    from traceprobe.packets._buffers import Buffer, IPAddress
+
+_HEADER: Final = struct.Struct("!BBHI")
+_ECHO: Final = struct.Struct("!BBHHH")
+_HEADER_SIZE: Final = 8
+_NOTHING: Final = memoryview(b"")
+
+# Whether an error can have an extension structure (RFC 4884 section 4).
+_ERRORS: Final[dict[int, dict[int, bool]]] = {
+    4: {
+        int(IcmpType.DESTINATION_UNREACHABLE): True,
+        int(IcmpType.SOURCE_QUENCH): False,
+        int(IcmpType.REDIRECT): False,
+        int(IcmpType.TIME_EXCEEDED): True,
+        int(IcmpType.PARAMETER_PROBLEM): True,
+    },
+    6: {
+        int(Icmpv6Type.DESTINATION_UNREACHABLE): True,
+        int(Icmpv6Type.PACKET_TOO_BIG): False,
+        int(Icmpv6Type.TIME_EXCEEDED): True,
+        int(Icmpv6Type.PARAMETER_PROBLEM): False,
+    },
+}
+# Echo types, and whether they are requests.
+_ECHOES: Final[dict[int, dict[int, bool]]] = {
+    4: {int(IcmpType.ECHO_REQUEST): True, int(IcmpType.ECHO_REPLY): False},
+    6: {int(Icmpv6Type.ECHO_REQUEST): True, int(Icmpv6Type.ECHO_REPLY): False},
+}
+
+_MIN_EXTENDED_QUOTE: Final = 128
+"""RFC 4884 sections 4.1 to 4.5: a quote with an extension behind it is padded to at least this size."""
+_EXTENSION_HEADER_SIZE: Final = 4
+_EXTENSION_VERSION: Final = 2
+
+
+class EchoMessage(NamedTuple):
+    """An echo request or reply (RFC 792, RFC 4443 section 4)."""
+
+    is_request: bool
+    identifier: int
+    sequence: int
+    payload: memoryview
+    """A view of the bytes that were parsed, not a copy."""
+
+
+class IcmpError(NamedTuple):
+    """An error message about a datagram."""
+
+    type: int
+    code: int
+    rest: int
+    """Bytes 4 to 8 of the message as one number; what they mean depends on type and code."""
+    quoted: QuotedDatagram
+    """The datagram that the error is about."""
+    extension: memoryview
+    """An RFC 4884 extension structure from its header on, not verified; empty if there is none."""
+
+    @property
+    def mtu(self) -> int | None:
+        """Next-hop MTU in bytes (RFC 1191 section 4, RFC 4443 section 3.2); None if the message has none."""
+        if self.quoted.version == 6:
+            return self.rest or None if self.type == Icmpv6Type.PACKET_TOO_BIG else None
+        if (
+            self.type == IcmpType.DESTINATION_UNREACHABLE
+            and self.code == IcmpUnreachableCode.FRAGMENTATION_NEEDED
+        ):
+            return self.rest & 0xFFFF or None  # routers older than RFC 1191 send 0
+        return None
+
+    @property
+    def pointer(self) -> int | None:
+        """Offset in the datagram at which a parameter problem lies; None if the message has none."""
+        if self.quoted.version == 6:
+            return self.rest if self.type == Icmpv6Type.PARAMETER_PROBLEM else None
+        if self.type == IcmpType.PARAMETER_PROBLEM and self.code == IcmpParameterProblemCode.POINTER:
+            return self.rest >> 24
+        return None
+
+
+class IcmpOther(NamedTuple):
+    """A message that is neither an echo nor an error known here."""
+
+    type: int
+    code: int
+
+
+def parse_icmp(
+    version: int,
+    data: Buffer,
+    *,
+    pseudo: tuple[IPAddress, IPAddress] | None = None,
+    verify: bool = False,
+) -> EchoMessage | IcmpError | IcmpOther:
+    """Parse an ICMP or ICMPv6 message.
+
+    Args:
+        version: IP version, 4 or 6.
+        data: The message, from the first byte of the ICMP header.
+        pseudo: Source and destination address of the datagram, for the ICMPv6 checksum.
+        verify: Check the checksum too; kernels have already done so.
+
+    Raises:
+        PacketError: It is cut short, its checksum is wrong, or the quoted datagram of an error is none.
+        UsageError: ``version`` is neither 4 nor 6, or an ICMPv6 message is to be verified without
+            ``pseudo``.
+    """
+    view = as_view(data)
+    length = len(view)
+    if version != 4 and version != 6:
+        raise UsageError(f"version={version!r}: must be 4 or 6")
+    if length < 4:
+        raise PacketError(f"ICMP header cut short: {length} bytes", length)
+    if verify:
+        _verify(version, view, pseudo)
+    kind = view[0]
+    extensible = _ERRORS[version].get(kind)
+    if extensible is not None:
+        return _parse_error(version, view, length, extensible)
+    is_request = _ECHOES[version].get(kind)
+    if is_request is None:
+        return IcmpOther(kind, view[1])
+    if length < _HEADER_SIZE:
+        raise PacketError(f"ICMP echo header cut short: {length} of 8 bytes", length)
+    _, _, _, identifier, sequence = _ECHO.unpack_from(view)
+    return EchoMessage(is_request, identifier, sequence, view[_HEADER_SIZE:])
+
+
+def _verify(version: int, view: memoryview, pseudo: tuple[IPAddress, IPAddress] | None) -> None:
+    initial = 0
+    if version == 6:
+        if pseudo is None:
+            raise UsageError("pseudo=None: an ICMPv6 checksum can't be verified without the addresses")
+        initial = pseudo_header_sum(*pseudo, IpProtocol.ICMPV6, len(view))
+    if ones_complement_sum(view, initial) != 0xFFFF:
+        raise PacketError(f"ICMP checksum {view[2] << 8 | view[3]:#06x} is wrong", 2)
+
+
+def _parse_error(version: int, view: memoryview, length: int, extensible: bool) -> IcmpError:
+    if length < _HEADER_SIZE:
+        raise PacketError(f"ICMP error header cut short: {length} of 8 bytes", length)
+    kind, code, _, rest = _HEADER.unpack_from(view)
+    end = length
+    extension = _NOTHING
+    if extensible:
+        # RFC 4884 section 4: 32-bit words in byte 5 of ICMP, 64-bit words in byte 4 of ICMPv6.
+        quoted = (rest >> 16 & 0xFF) * 4 if version == 4 else (rest >> 24) * 8
+        if quoted or length >= _HEADER_SIZE + _MIN_EXTENDED_QUOTE + _EXTENSION_HEADER_SIZE:
+            end = _end_of_quote(view, length, quoted)
+            if length - end >= _EXTENSION_HEADER_SIZE:
+                extension = view[end:]
+    parse = parse_quoted_ipv4 if version == 4 else parse_quoted_ipv6
+    return IcmpError(kind, code, rest, parse(view, _HEADER_SIZE, end), extension)
+
+
+def _end_of_quote(view: memoryview, length: int, quoted: int) -> int:
+    """Where the quoted datagram ends, by a message's length field (in bytes) and what stands there."""
+    if quoted:
+        end = _HEADER_SIZE + quoted
+        if end > length:
+            return length  # not a length at all, or the message was cut short
+        if quoted >= _MIN_EXTENDED_QUOTE or _is_extension(view[end:]):
+            return end
+        return length
+    # Implementations older than RFC 4884 leave the length 0 and put the extension at a fixed place
+    # (section 5.5); nothing but its version and checksum tells it from quoted bytes.
+    end = _HEADER_SIZE + _MIN_EXTENDED_QUOTE
+    return end if _is_extension(view[end:]) else length
+
+
+def _is_extension(view: memoryview) -> bool:
+    """Whether bytes look like an extension structure with a right checksum (RFC 4884 section 7)."""
+    return (
+        len(view) >= _EXTENSION_HEADER_SIZE
+        and view[0] >> 4 == _EXTENSION_VERSION
+        and (view[2] or view[3]) != 0
+        and ones_complement_sum(view) == 0xFFFF
+    )
+
+
+def build_icmp_echo(
+    version: int,
+    *,
+    identifier: int,
+    sequence: int,
+    payload: Buffer = b"",
+    request: bool = True,
+    source: IPAddress | None = None,
+    destination: IPAddress | None = None,
+) -> bytes:
+    """Build an echo request or reply.
+
+    Args:
+        version: IP version, 4 or 6.
+        identifier: Identifier field.
+        sequence: Sequence number field.
+        payload: Data behind the header.
+        request: A request, else a reply.
+        source: Source address; ICMPv6 needs both for its checksum. Without them the checksum stays 0, to
+            be filled in by the kernel (RFC 3542 section 3.1).
+        destination: Destination address.
+
+    Raises:
+        PacketError: A field does not fit, or the addresses are not of that version.
+        UsageError: ``version`` is neither 4 nor 6.
+    """
+    kind: int
+    if version == 4:
+        kind = IcmpType.ECHO_REQUEST if request else IcmpType.ECHO_REPLY
+    else:
+        kind = Icmpv6Type.ECHO_REQUEST if request else Icmpv6Type.ECHO_REPLY
+    check_bits(("identifier", identifier, 16, 4), ("sequence", sequence, 16, 6))
+    return _finish(version, kind, 0, identifier << 16 | sequence, payload, source, destination)
+
+
+def build_icmp_error(
+    version: int,
+    *,
+    type: int,  # noqa: A002 - the field's name in the RFCs
+    code: int,
+    rest: int = 0,
+    quoted: Buffer,
+    extension: Buffer = b"",
+    source: IPAddress | None = None,
+    destination: IPAddress | None = None,
+) -> bytes:
+    """Build an error message.
+
+    Args:
+        version: IP version, 4 or 6.
+        type: Type field.
+        code: Code field.
+        rest: Bytes 4 to 8 as one number: an MTU, a pointer, a gateway.
+        quoted: The datagram that the error is about, already cut to what shall be quoted of it.
+        extension: An RFC 4884 extension structure. If given, the quote is padded and the length field set.
+        source: Source address; ICMPv6 needs both for its checksum, which stays 0 without them.
+        destination: Destination address.
+
+    Raises:
+        PacketError: A field does not fit, the type can't have an extension, or the quote is too long for
+            the length field.
+        UsageError: ``version`` is neither 4 nor 6.
+    """
+    body = quoted
+    if extension:
+        unit, shift = (4, 16) if version == 4 else (8, 24)
+        if not _ERRORS.get(version, {}).get(type):
+            raise PacketError(f"ICMP type {type} of IP version {version} has no extensions", 0)
+        padded = max(len(quoted), _MIN_EXTENDED_QUOTE)
+        padded += -padded % unit
+        check_bits(("length of the quote", padded // unit, 8, 5 if version == 4 else 4))
+        rest = rest & ~(0xFF << shift) | padded // unit << shift
+        body = b"".join((quoted, bytes(padded - len(quoted)), extension))
+    return _finish(version, type, code, rest, body, source, destination)
+
+
+def _finish(
+    version: int,
+    kind: int,
+    code: int,
+    rest: int,
+    body: Buffer,
+    source: IPAddress | None,
+    destination: IPAddress | None,
+) -> bytes:
+    if version != 4 and version != 6:
+        raise UsageError(f"version={version!r}: must be 4 or 6")
+    check_bits(("type", kind, 8, 0), ("code", code, 8, 1), ("rest of the header", rest, 32, 4))
+    message = bytearray(_HEADER_SIZE + len(body))
+    _HEADER.pack_into(message, 0, kind, code, 0, rest)
+    message[_HEADER_SIZE:] = body
+    if version == 4:
+        message[2:4] = internet_checksum(message).to_bytes(2, "big")
+    elif source is not None and destination is not None:
+        if source.version != 6:
+            raise PacketError(f"{source} is no IPv6 address")
+        initial = pseudo_header_sum(source, destination, IpProtocol.ICMPV6, len(message))
+        message[2:4] = internet_checksum(message, initial).to_bytes(2, "big")
+    return bytes(message)
