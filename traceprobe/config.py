@@ -223,6 +223,9 @@ class TimingConfig:
     send_interval: float = attrs.field(default=0.0, validator=_seconds(zero=True))
     """Time between two probes of a trace; 0 sends all that is due at once."""
 
+    pacing_burst: float = attrs.field(default=0.01, validator=_seconds())
+    """How much unused sending time ``packets_per_second`` lets be made up for at once."""
+
     overall_timeout: float | None = attrs.field(default=None, validator=_seconds(optional=True))
     """The whole trace ends after this time with what it knows then; None sets no such bound."""
 
@@ -469,6 +472,7 @@ class TraceOptions(TypedDict, total=False):
     tail_floor: float
     tail_factor: float
     send_interval: float
+    pacing_burst: float
     overall_timeout: float | None
     enrichment_timeout: float
     identifier_quarantine: float

@@ -1,0 +1,118 @@
+"""One shared probe socket: its receiver task, the traces that use it, and their turns to send.
+
+The receiver waits on the socket and on nothing else. Each reply goes straight into the engine of its
+trace, found by the trace's number in the probe's identity; the trace's own task is woken only if the
+reply changes what it waits for.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from traceprobe.errors import ClosedError
+from traceprobe.model import trace_of
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterable, Sequence
+
+    from traceprobe.loops import Clock
+    from traceprobe.model import Reply
+    from traceprobe.sockets.protocol import AsyncProbeSocket
+    from traceprobe.tracer._pacing import Window
+
+
+class ReplySink(Protocol):
+    """A trace, as the receiver sees it."""
+
+    @property
+    def trace_id(self) -> int:
+        """The number in the identities of its probes."""
+        ...
+
+    def replies_came(self, replies: Sequence[Reply]) -> None:
+        """Take replies in; must not block."""
+        ...
+
+    def socket_failed(self, error: Exception) -> None:
+        """The socket can't be used any more."""
+        ...
+
+
+class SocketHub:
+    """A probe socket with everything that its traces share."""
+
+    def __init__(self, key: Hashable, socket: AsyncProbeSocket, window: Window, clock: Clock) -> None:
+        self.key = key
+        self.socket = socket
+        self.window = window
+        self.clock = clock
+        self.unclaimed = 0
+        """Replies to traces that are over."""
+        self.leases = 0
+        """Traces that use the socket or are about to; with none it is idle."""
+        self._sinks: dict[int, ReplySink] = {}
+        self._failure: Exception | None = None
+
+    @property
+    def failed(self) -> bool:
+        """Whether the socket can't be used any more."""
+        return self._failure is not None
+
+    def attach(self, sink: ReplySink) -> None:
+        """Route the replies to a trace's probes to it from now on."""
+        if self._failure is not None:
+            raise self._failure
+        self._sinks[sink.trace_id] = sink
+
+    def detach(self, sink: ReplySink) -> None:
+        """Forget a trace."""
+        self._sinks.pop(sink.trace_id, None)
+
+    async def receive_forever(self) -> None:
+        """The receiver task: ends when the socket is closed or fails, and tells the traces which."""
+        receive = self.socket.receive
+        try:
+            while True:
+                self._deliver(await receive())
+        except ClosedError as error:
+            self._fail(error)
+        except Exception as error:
+            self._fail(error)
+            await self.socket.aclose()
+
+    def drain(self) -> None:
+        """Deliver what has already come; called before deadlines are judged."""
+        try:
+            self._deliver(self.socket.receive_nowait())
+        except ClosedError as error:
+            self._fail(error)
+
+    def discarded(self) -> dict[str, int]:
+        """Packets refused since the socket was opened, by reason."""
+        return dict(self.socket.discarded)
+
+    def _deliver(self, replies: Sequence[Reply]) -> None:
+        if not replies:
+            return
+        first = trace_of(replies[0].probe_id)
+        if all(trace_of(reply.probe_id) == first for reply in replies):
+            self._deliver_to(first, replies)
+            return
+        by_trace: dict[int, list[Reply]] = {}
+        for reply in replies:
+            by_trace.setdefault(trace_of(reply.probe_id), []).append(reply)
+        for trace_id, share in by_trace.items():
+            self._deliver_to(trace_id, share)
+
+    def _deliver_to(self, trace_id: int, replies: Sequence[Reply]) -> None:
+        sink = self._sinks.get(trace_id)
+        if sink is None:
+            self.unclaimed += len(replies)
+        else:
+            sink.replies_came(replies)
+
+    def _fail(self, error: Exception) -> None:
+        self._failure = error
+        sinks: Iterable[ReplySink] = list(self._sinks.values())
+        for sink in sinks:
+            sink.socket_failed(error)

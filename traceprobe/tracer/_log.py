@@ -1,0 +1,97 @@
+"""The events of one trace, kept for any number of readers.
+
+Each reader has its own place and starts at the beginning; a slow one never holds up the trace. Readers
+are iterator objects, not generators: nothing is held open while the consumer's code runs (PEP 789).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, TypeVar
+
+import anyio
+import anyio.lowlevel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from traceprobe.model import Event
+
+ItemT = TypeVar("ItemT")
+
+
+class EventLog:
+    """Append-only; closed once, with or without an error."""
+
+    __slots__ = ("_news", "closed", "error", "events")
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.closed = False
+        self.error: BaseException | None = None
+        self._news: anyio.Event | None = None
+
+    def append(self, event: Event) -> None:
+        """Add one event."""
+        self.events.append(event)
+
+    def close(self, error: BaseException | None = None) -> None:
+        """No more events will come; readers that get here see the error, if there is one."""
+        self.closed = True
+        self.error = error
+        self.announce()
+
+    def announce(self) -> None:
+        """Wake the readers; once for each batch of events."""
+        if self._news is not None:
+            self._news.set()
+            self._news = None
+
+    async def news(self) -> None:
+        """Wait until ``announce`` is called."""
+        if self._news is None:
+            self._news = anyio.Event()
+        await self._news.wait()
+
+
+class LogReader(AsyncIterator[ItemT]):
+    """Iterates over what a function makes of the events, from the first one on.
+
+    Args:
+        log: Where the events stand.
+        select: Turns an event into any number of items; called with None once at the end of the log.
+        check: Called before each item; raises if the trace must not be iterated now.
+    """
+
+    def __init__(
+        self,
+        log: EventLog,
+        select: Callable[[Event | None], Iterable[ItemT]],
+        check: Callable[[], None],
+    ) -> None:
+        self._log = log
+        self._select = select
+        self._check = check
+        self._place = 0
+        self._ready: list[ItemT] = []
+        self._ended = False
+
+    async def __anext__(self) -> ItemT:
+        self._check()
+        while True:
+            if self._ready:
+                await anyio.lowlevel.checkpoint()
+                return self._ready.pop(0)
+            if self._place < len(self._log.events):
+                event = self._log.events[self._place]
+                self._place += 1
+                self._ready.extend(self._select(event))
+            elif not self._log.closed:
+                await self._log.news()
+            elif self._log.error is not None:
+                raise self._log.error
+            elif not self._ended:
+                self._ended = True
+                self._ready.extend(self._select(None))
+            else:
+                raise StopAsyncIteration

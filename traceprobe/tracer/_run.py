@@ -1,0 +1,326 @@
+"""Drives one trace: engine and socket on one side, readers of its events on the other.
+
+One task, one wait: on an alarm that rings at the engine's next deadline, or earlier when a reply or a
+freed window changes what is awaited. Whenever a deadline seems to have come, the socket is drained
+before it is judged, so that a reply that arrived in time counts however late this task got its turn.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import anyio
+
+from traceprobe.errors import SendError
+from traceprobe.model import (
+    NOTHING_KNOWN,
+    HopEnriched,
+    HopRevised,
+    HopSettled,
+    ReplyReceived,
+    StopReason,
+    TraceFinished,
+    TraceResult,
+    TraceTimings,
+)
+from traceprobe.tracer._log import EventLog
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from ipaddress import IPv4Address, IPv6Address
+
+    from traceprobe.config import TracerouteConfig
+    from traceprobe.engine import TracerouteEngine
+    from traceprobe.enrich import EnrichmentPipeline
+    from traceprobe.model import Event, Knowledge, Reply
+    from traceprobe.tracer._hub import SocketHub
+
+_NS = 1_000_000_000
+
+
+class TraceRun:
+    """One trace from its first probe to its result.
+
+    Args:
+        target: What was asked for.
+        engine: Decides; belongs to this run alone.
+        hub: The socket and its other users; the run must be attached to it already.
+        pipeline: Look-ups; None for none.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        config: TracerouteConfig,
+        engine: TracerouteEngine,
+        hub: SocketHub,
+        pipeline: EnrichmentPipeline | None,
+        trace_id: int,
+        destination: IPv4Address | IPv6Address,
+    ) -> None:
+        self.trace_id = trace_id
+        self.destination = destination
+        self.log = EventLog()
+        self.scope = anyio.CancelScope()
+        self.done = anyio.Event()
+        self.knowledge: dict[IPv4Address | IPv6Address, Knowledge] = {}
+        self.pending: Counter[IPv4Address | IPv6Address] = Counter()
+        """Look-ups on their way, by address."""
+        self.result: TraceResult | None = None
+        self.error: Exception | None = None
+        self._target = target
+        self._config = config
+        self._engine = engine
+        self._hub = hub
+        self._pipeline = pipeline
+        self._clock = hub.clock
+        self._alarm = hub.clock.alarm()
+        self._armed_for: int | None = None
+        self._waiting = False
+        self._sending = False
+        self._backlog: list[Reply] = []
+        self._asked: set[IPv4Address | IPv6Address] = set()
+        self._settled: set[int] = set()
+        self._socket_error: Exception | None = None
+        self._discarded_before = hub.discarded()
+        self._started_ns = self._clock.monotonic_ns()
+        self._started_at_ns = self._clock.realtime_ns()
+        self._ended_ns: int | None = None
+        self._submit_began_ns: int | None = None
+        self._submit_ended_ns: int | None = None
+        self._first_reply_ns: int | None = None
+
+    @property
+    def mode(self) -> str:
+        """The way of probing in use."""
+        return self._hub.socket.capabilities.mode
+
+    # --- what the hub calls ---------------------------------------------------------------------------
+
+    def replies_came(self, replies: Sequence[Reply]) -> None:
+        """Take replies in, straight from the receiver."""
+        if self._ended_ns is not None:
+            return
+        if self._sending:
+            # The socket has handed out an answer before it reported the probe as sent.
+            self._backlog.extend(replies)
+            return
+        now = self._clock.monotonic_ns()
+        if self._first_reply_ns is None:
+            self._first_reply_ns = now - min(reply.received_ns for reply in replies)
+        for reply in replies:
+            self._engine.reply_received(reply, now)
+        self._publish()
+        self._wake_if_changed(now)
+
+    def socket_failed(self, error: Exception) -> None:
+        """The socket can't be used any more."""
+        self._socket_error = error
+        self._alarm.wake()
+
+    def turn_came(self) -> None:
+        """The window may have room now."""
+        if self._waiting:
+            self._alarm.wake()
+
+    # --- the task ---------------------------------------------------------------------------------------
+
+    async def main(self) -> None:
+        """Run the trace to its end; what goes wrong is kept in ``error``, never raised."""
+        try:
+            with self.scope:
+                await self._drive()
+                self._end()
+                if self.error is None:
+                    await self._wait_for_enrichment()
+        except Exception as error:
+            self.error = error
+        finally:
+            self._close()
+
+    async def _drive(self) -> None:
+        engine = self._engine
+        while True:
+            await self._send_what_is_due()
+            if engine.finished:
+                return
+            self._armed_for = self._deadline()
+            self._waiting = True
+            await self._alarm.wait(self._armed_for)
+            self._waiting = False
+            if self._socket_error is not None:
+                raise self._socket_error
+            now = self._clock.monotonic_ns()
+            deadline = engine.next_deadline()
+            if deadline is not None and deadline <= now:
+                self._hub.drain()
+                engine.deadline_reached(now)
+                self._publish()
+            if engine.finished:
+                return
+
+    def _deadline(self) -> int | None:
+        moments = (self._engine.next_deadline(), self._hub.window.next_ns(self))
+        return min((moment for moment in moments if moment is not None), default=None)
+
+    async def _send_what_is_due(self) -> None:
+        engine, window = self._engine, self._hub.window
+        while True:
+            now = self._clock.monotonic_ns()
+            if not engine.has_probes_due(now):
+                window.withdraw(self)
+                return
+            room = window.grant(self, now)
+            if not room:
+                return
+            probes = engine.probes_to_send(now, room)
+            began_ns = self._clock.monotonic_ns()
+            self._sending = True
+            try:
+                sent = await self._hub.socket.send_probes(probes)
+            finally:
+                self._sending = False
+            now = self._clock.monotonic_ns()
+            if self._submit_began_ns is None:
+                self._submit_began_ns = began_ns
+            self._submit_ended_ns = now
+            for report in sent:
+                engine.probe_sent(report, now)
+            window.update(self, engine.outstanding)
+            window.sent(self, len(probes), now, wants_more=engine.has_probes_due(now))
+            self._publish()
+            if self._backlog:
+                backlog, self._backlog = self._backlog, []
+                self.replies_came(backlog)
+
+    # --- events -----------------------------------------------------------------------------------------
+
+    def _publish(self) -> None:
+        """Hand on what the engine has decided, and give up what it has lost interest in."""
+        engine = self._engine
+        released = engine.released()
+        if released:
+            self._hub.socket.release(released)
+        self._hub.window.update(self, engine.outstanding)
+        news = False
+        while (event := engine.next_event()) is not None:
+            self._append(event)
+            news = True
+        if news:
+            self.log.announce()
+
+    def _append(self, event: Event) -> None:
+        if self._pipeline is not None and isinstance(event, ReplyReceived):
+            self._ask_about(event.reply.address)
+        elif isinstance(event, HopSettled):
+            self._settled.add(event.hop.ttl)
+            if self.knowledge:
+                event = HopSettled(self._engine.hop(event.hop.ttl, self.knowledge))
+        elif isinstance(event, HopRevised) and self.knowledge:
+            event = HopRevised(self._engine.hop(event.hop.ttl, self.knowledge))
+        self.log.append(event)
+
+    def _ask_about(self, address: IPv4Address | IPv6Address) -> None:
+        assert self._pipeline is not None
+        if address not in self._asked:
+            self._asked.add(address)
+            self.pending[address] += self._pipeline.request(address, self._learnt)
+
+    def _learnt(self, address: IPv4Address | IPv6Address, knowledge: Knowledge | None) -> None:
+        if self.done.is_set():
+            return
+        self.pending[address] -= 1
+        if not self.pending[address]:
+            del self.pending[address]
+        before = self.knowledge.get(address, NOTHING_KNOWN)
+        after = before if knowledge is None else before.merged(knowledge)
+        if after != before:
+            self.knowledge[address] = after
+            for hop in self._engine.hops(self.knowledge):
+                if hop.ttl in self._settled and address in hop.addresses:
+                    self.log.append(HopEnriched(hop, address, after))
+        self.log.announce()
+        if not self.pending and self._ended_ns is not None:
+            self._alarm.wake()
+
+    def _wake_if_changed(self, now: int) -> None:
+        if not self._waiting:
+            return
+        engine = self._engine
+        if engine.finished or engine.has_probes_due(now):
+            self._alarm.wake()
+            return
+        deadline = engine.next_deadline()
+        if deadline is not None and (self._armed_for is None or deadline < self._armed_for):
+            self._alarm.wake()
+
+    # --- the end ------------------------------------------------------------------------------------------
+
+    def _end(self) -> None:
+        self._ended_ns = self._clock.monotonic_ns()
+        self._publish()
+        first_error = self._engine.only_send_errors
+        if first_error is not None:
+            self.error = SendError(first_error.code, f"no probe to {self.destination} could be sent")
+
+    async def _wait_for_enrichment(self) -> None:
+        if not self.pending:
+            return
+        assert self._ended_ns is not None
+        deadline = self._ended_ns + round(self._config.timing.enrichment_timeout * _NS)
+        while self.pending and self._clock.monotonic_ns() < deadline:
+            await self._alarm.wait(deadline)
+
+    def _close(self) -> None:
+        """Give everything back; never waits."""
+        if self._ended_ns is None:
+            self._engine.cancel(self._clock.monotonic_ns())
+            self._ended_ns = self._clock.monotonic_ns()
+            self._publish()
+        self._alarm.close()
+        self._hub.window.leave(self)
+        self._hub.detach(self)
+        self._hub.leases -= 1
+        self._hub.socket.release(self._engine.unreleased())
+        if self.error is None and self._socket_error is not None and not self._engine.finished:
+            self.error = self._socket_error
+        if self.error is None:
+            self.result = self._make_result()
+            self.log.append(TraceFinished(self.result))
+        self.log.close(self.error)
+        self.done.set()
+
+    def _make_result(self) -> TraceResult:
+        engine = self._engine
+        capabilities = self._hub.socket.capabilities
+        assert self._ended_ns is not None
+        discarded = Counter(self._hub.discarded())
+        discarded.subtract(self._discarded_before)
+        discarded.update(engine.counts)
+        overhead_ns = None if engine.decided_ns is None else max(0, self._ended_ns - engine.decided_ns)
+        return TraceResult(
+            target=self._target,
+            address=self.destination,
+            source=engine.source,
+            protocol=capabilities.protocol,
+            mode=capabilities.mode,
+            flow=capabilities.flow,
+            port=self._config.port or capabilities.default_port,
+            started_at_ns=self._started_at_ns // 1000 * 1000,
+            duration_ns=self._ended_ns - self._started_ns,
+            stop_reason=engine.stop_reason or StopReason.CANCELLED,
+            timings=TraceTimings(
+                submit=_seconds_between(self._submit_began_ns, self._submit_ended_ns),
+                first_reply=None if self._first_reply_ns is None else max(0, self._first_reply_ns) / _NS,
+                overhead=None if overhead_ns is None else overhead_ns / _NS,
+                probes_sent=engine.probes_sent,
+                replies=engine.replies,
+            ),
+            discarded={"unmatched": 0} | {reason: n for reason, n in sorted(discarded.items()) if n},
+            hops=engine.hops(self.knowledge),
+        )
+
+
+def _seconds_between(began_ns: int | None, ended_ns: int | None) -> float | None:
+    return None if began_ns is None or ended_ns is None else (ended_ns - began_ns) / _NS

@@ -1,0 +1,240 @@
+"""The long-lived driver: owns the sockets, their receivers and the look-ups that traces share."""
+
+from __future__ import annotations
+
+import ipaddress
+import itertools
+from typing import TYPE_CHECKING
+
+import anyio
+
+from traceprobe.config import AddressFamily, TracerouteConfig
+from traceprobe.engine import TracerouteEngine
+from traceprobe.enrich import EnrichmentPipeline, ReverseDnsEnricher
+from traceprobe.errors import ClosedError, ConfigError, FamilyMismatchError, UnsupportedOption, UsageError
+from traceprobe.tracer._hub import SocketHub
+from traceprobe.tracer._pacing import RateLimit, Window
+from traceprobe.tracer._run import TraceRun
+from traceprobe.tracer._trace import Trace
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Sequence
+    from ipaddress import IPv4Address, IPv6Address
+    from types import TracebackType
+    from typing import Self, TypeAlias, Unpack
+
+    from anyio.abc import TaskGroup
+
+    from traceprobe.config import TraceOptions
+    from traceprobe.enrich import Enricher, Resolver
+    from traceprobe.model import TraceResult
+    from traceprobe.sockets.protocol import SocketFactory
+
+    IPAddress: TypeAlias = IPv4Address | IPv6Address
+
+_IDLE_SOCKETS_KEPT = 8
+"""Sockets that no trace uses but that stay open for the next one; beyond that the oldest is closed."""
+
+
+class Tracer:
+    """Makes any number of traces at once, over a handful of shared sockets.
+
+    Enter it with ``async with``; it may be used by any task of the event loop meanwhile. Leaving the
+    block cancels the traces that are left and closes every socket.
+
+    Args:
+        config: Defaults of the traces; None for the defaults of :class:`TracerouteConfig`.
+            ``packets_per_second`` and ``max_in_flight_per_destination`` hold over all traces.
+        socket_factory: Another network, such as a :class:`~traceprobe.testing.SimulatedNetwork`; None
+            for the real one.
+        resolver: Name service for reverse look-ups; host names are looked up if it is given.
+        enrichers: More look-ups to make for each address.
+        **options: Fields of ``config`` to replace.
+
+    Raises:
+        ConfigError: An option is unknown or out of its bounds.
+        UnsupportedOption: The configuration asks for look-ups that nothing can answer.
+    """
+
+    def __init__(
+        self,
+        config: TracerouteConfig | None = None,
+        *,
+        socket_factory: SocketFactory | None = None,
+        resolver: Resolver | None = None,
+        enrichers: Sequence[Enricher] = (),
+        **options: Unpack[TraceOptions],
+    ) -> None:
+        if config is not None and not isinstance(config, TracerouteConfig):
+            raise ConfigError("config", config, "a TracerouteConfig, or None")
+        self.config = (config or TracerouteConfig()).with_options(options)
+        if socket_factory is None:
+            from traceprobe.sockets import ProbeSocketFactory
+
+            socket_factory = ProbeSocketFactory(self.config)
+        self._factory: SocketFactory = socket_factory
+        self._resolver = resolver
+        self._enrichers = (*([ReverseDnsEnricher(resolver)] if resolver is not None else ()), *enrichers)
+        self._check_enrichment(self.config)
+        self._tasks: TaskGroup | None = None
+        self._pipeline: EnrichmentPipeline | None = None
+        self._hubs: dict[Hashable, SocketHub] = {}
+        self._opening: dict[Hashable, anyio.Lock] = {}
+        self._trace_ids = itertools.count(1)
+        self._rate = (
+            None
+            if self.config.packets_per_second is None
+            else RateLimit(self.config.packets_per_second, self.config.timing.pacing_burst)
+        )
+
+    async def __aenter__(self) -> Self:
+        if self._tasks is not None:
+            raise UsageError("a tracer can be entered only once: make another one")
+        tasks = anyio.create_task_group()
+        await tasks.__aenter__()
+        self._tasks = tasks
+        if self._enrichers:
+            self._pipeline = EnrichmentPipeline(self._enrichers, tasks.start_soon)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        assert self._tasks is not None
+        tasks = self._tasks
+        tasks.cancel_scope.cancel()
+        # No task of ours raises, so the group has nothing of its own to say. It is not shown the error of
+        # the block either, or it would wrap it into an exception group; a cancellation it must see.
+        cancelled = kind is not None and issubclass(kind, anyio.get_cancelled_exc_class())
+        try:
+            if cancelled:
+                await tasks.__aexit__(kind, error, traceback)
+            else:
+                await tasks.__aexit__(None, None, None)
+        finally:
+            hubs, self._hubs = list(self._hubs.values()), {}
+            with anyio.CancelScope(shield=True):
+                for hub in hubs:
+                    await hub.socket.aclose()
+
+    async def trace(self, target: str, **options: Unpack[TraceOptions]) -> TraceResult:
+        """Trace the path to a target and return the result.
+
+        Args:
+            target: Name or address.
+            **options: Fields of the configuration to replace for this trace.
+
+        Raises:
+            ConfigError: An option is unknown, out of its bounds, or can't be used on this machine.
+            NameResolutionError: The target's name has no address.
+            PrivilegeError: What was asked needs a privilege that the process does not have.
+            NoUsableSocketError: No way of probing is left.
+            UnsupportedOption: The mode can't honour an option.
+            SendError: Not a single probe could be sent.
+            UsageError: The tracer was not entered.
+        """
+        async with self.open_trace(target, **options) as trace:
+            return await trace.wait()
+
+    def open_trace(self, target: str, **options: Unpack[TraceOptions]) -> Trace:
+        """A trace to enter with ``async with`` and to iterate; raises on entering what :meth:`trace` does."""
+        return Trace(self, target, self.config.with_options(options))
+
+    # --- for Trace --------------------------------------------------------------------------------------
+
+    async def _start(self, target: str, config: TracerouteConfig) -> TraceRun:
+        if self._tasks is None:
+            raise UsageError("the tracer was not entered: write 'async with Tracer(...) as tracer:' first")
+        if self._tasks.cancel_scope.cancel_called:
+            raise ClosedError("the tracer has been closed")
+        self._check_enrichment(config)
+        destination = await self._resolve(target, config)
+        hub = await self._hub_for(config, AddressFamily(destination.version))
+        try:
+            trace_id = next(self._trace_ids)
+            now = self._factory.clock.monotonic_ns()
+            engine = TracerouteEngine(config, destination, now, trace_id=trace_id)
+            run = TraceRun(target, config, engine, hub, self._pipeline, trace_id, destination)
+            hub.attach(run)
+        except BaseException:
+            hub.leases -= 1
+            raise
+        self._tasks.start_soon(run.main)
+        return run
+
+    def _check_enrichment(self, config: TracerouteConfig) -> None:
+        wanted = config.enrichment
+        if wanted.reverse_dns and self._resolver is None:
+            raise UnsupportedOption(
+                "reverse_dns",
+                True,
+                mode=None,
+                remedy="pass a resolver= that answers, or EnrichmentConfig.off()",
+            )
+        for name in ("asn", "public_address"):
+            if getattr(wanted, name):
+                raise UnsupportedOption(
+                    name,
+                    True,
+                    mode=None,
+                    remedy="pass enrichers= that find it out, or EnrichmentConfig.off()",
+                )
+
+    async def _resolve(self, target: str, config: TracerouteConfig) -> IPAddress:
+        if not isinstance(target, str) or not target or "\0" in target:
+            raise ConfigError("target", target, "a host name or an IP address, as a non-empty string")
+        family = config.family
+        if family is None and config.source is not None:
+            family = AddressFamily(ipaddress.ip_address(config.source).version)
+        address: IPAddress
+        try:
+            address = ipaddress.ip_address(target.strip("[]"))
+        except ValueError:
+            address = (await self._factory.lookup(target, family))[0]
+        if family is not None and address.version != family:
+            raise FamilyMismatchError(
+                "target", target, f"an IPv{family.value} address or a name that has one"
+            )
+        if address.is_multicast or address.is_unspecified:
+            raise ConfigError(
+                "target", target, "a unicast address: only one host can be at the end of a path"
+            )
+        return address
+
+    async def _hub_for(self, config: TracerouteConfig, family: AddressFamily) -> SocketHub:
+        key = self._factory.socket_key(config, family)
+        lock = self._opening.setdefault(key, anyio.Lock())
+        async with lock:
+            hub = self._hubs.pop(key, None)
+            if hub is None or hub.failed:
+                hub = await self._open_hub(key, config, family)
+            self._hubs[key] = hub  # the most recently used one stands last
+            hub.leases += 1
+        try:
+            await self._close_idle()
+        except BaseException:
+            hub.leases -= 1
+            raise
+        return hub
+
+    async def _open_hub(self, key: Hashable, config: TracerouteConfig, family: AddressFamily) -> SocketHub:
+        assert self._tasks is not None
+        socket = await self._factory.open(config, family)
+        window = Window(
+            socket.capabilities.max_in_flight,
+            per_destination=self.config.max_in_flight_per_destination,
+            rate=self._rate,
+        )
+        hub = SocketHub(key, socket, window, self._factory.clock)
+        self._tasks.start_soon(hub.receive_forever)
+        return hub
+
+    async def _close_idle(self) -> None:
+        idle = [hub for hub in self._hubs.values() if not hub.leases]
+        for hub in idle[: max(0, len(idle) - _IDLE_SOCKETS_KEPT)]:
+            del self._hubs[hub.key]
+            self._opening.pop(hub.key, None)
+            await hub.socket.aclose()
