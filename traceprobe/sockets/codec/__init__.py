@@ -1,0 +1,17 @@
+"""Wire identifiers and matching, sans-IO: shared by every socket that sees packets, simulated ones too.
+
+A codec gives each probe an identifier that no other outstanding probe of its socket has, builds the
+transport segment, and finds the probe again that a received message answers, or says why there is none.
+Matching is exact: destination, protocol, identifier or ports, sequence number or checksum, and an
+unguessable token wherever the message has room for it.
+
+Knows no sockets, no clocks, and nothing of what a trace makes of a reply.
+"""
+
+from traceprobe.sockets.codec._icmp import IcmpCodec
+from traceprobe.sockets.codec._kinds import error_kind
+from traceprobe.sockets.codec._ledger import ProbeCodec
+from traceprobe.sockets.codec._refusal import Refusal
+from traceprobe.sockets.codec._udp import DEFAULT_UDP_PORT, UdpCodec
+
+__all__ = ["DEFAULT_UDP_PORT", "IcmpCodec", "ProbeCodec", "Refusal", "UdpCodec", "error_kind"]

@@ -1,0 +1,340 @@
+"""What ICMP and UDP probes have in common on the wire: templates, tokens, and the ledger of identifiers.
+
+A template is the datagram of one trace (and flow, and size) with everything filled in but the identifier
+and the word that balances the checksum; sending a probe stores two words and copies it. The ledger knows
+which identifier belongs to which probe, keeps no identifier in use twice, and lets the identifiers of
+probes that were given up rest before they are used again.
+
+Sans-IO: knows no sockets and no clocks; time is an argument.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import deque
+from hashlib import blake2b
+from random import Random, SystemRandom
+from typing import TYPE_CHECKING, ClassVar, Final
+
+from traceprobe.config import MAX_PACKET_SIZE, AddressFamily, FlowStrategy, Protocol
+from traceprobe.errors import ConfigError, NoUsableSocketError, UnsupportedOption, UsageError
+from traceprobe.model import PROBE_INDEX_BITS
+from traceprobe.sockets.codec._refusal import Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from ipaddress import IPv4Address, IPv6Address
+
+    from traceprobe.model import Probe, ProbeId
+    from traceprobe.packets import EchoMessage, IcmpError, IcmpOther, UdpDatagram
+
+TRANSPORT_HEADER: Final = 8
+"""Bytes of an ICMP echo header (RFC 792) and of a UDP header (RFC 768)."""
+
+TOKEN_SIZE: Final = 8
+"""Bytes of the token: 64 bits are beyond guessing within the life of a probe."""
+
+BALANCE_SIZE: Final = 2
+"""Bytes of the word that keeps the checksum where it shall be."""
+
+_IP_HEADER: Final = {AddressFamily.IPV4: 20, AddressFamily.IPV6: 40}
+_DEFAULT_SIZE: Final = {AddressFamily.IPV4: 60, AddressFamily.IPV6: 80}
+_SECRET_SIZE: Final = 32
+_FLOW_LIMIT: Final = 2**32
+
+
+class Template:
+    """A datagram ready but for its identifier, and what the reply to it must show."""
+
+    __slots__ = ("address", "base", "buffer", "destination", "key", "port", "probes", "source", "token")
+
+    def __init__(
+        self,
+        key: tuple[int, int, int, int],
+        destination: IPv4Address | IPv6Address,
+        source: IPv4Address | IPv6Address | None,
+        port: int,
+        token: bytes,
+        buffer: bytearray,
+    ) -> None:
+        self.key = key
+        self.destination = destination
+        self.address = int(destination)
+        """The destination as packets show it: without the zone of a link-local address."""
+        self.source = source
+        self.port = port
+        self.token = token
+        """The token, as much of it as the packet has room for."""
+        self.buffer = buffer
+        self.base = 0
+        """Ones' complement sum of everything but the identifier and the balancing word."""
+        self.probes = 0
+        """How many identifiers refer to this template, resting ones included."""
+
+
+class ProbeCodec(ABC):
+    """Turns probes into transport segments, and received messages back into probes.
+
+    Args:
+        family: Address family of all destinations.
+        flow: Flow strategy; ``DUBLIN`` is not supported by any codec yet.
+        quarantine_ns: How long the identifier of a released probe rests, nanoseconds.
+        random: Source of identifiers; None is the operating system's.
+        secret: Key that tokens are derived with; None draws one.
+
+    Raises:
+        UnsupportedOption: The flow strategy is one that this codec can't hold.
+    """
+
+    protocol: ClassVar[Protocol]
+    flows: ClassVar[frozenset[FlowStrategy]] = frozenset({FlowStrategy.PARIS, FlowStrategy.CLASSIC})
+
+    def __init__(
+        self,
+        family: AddressFamily,
+        flow: FlowStrategy,
+        *,
+        quarantine_ns: int,
+        random: Random | None = None,
+        secret: bytes | None = None,
+    ) -> None:
+        if flow not in self.flows:
+            raise UnsupportedOption(
+                "flow",
+                flow.value,
+                mode=None,
+                remedy=f"choose one of {', '.join(sorted(self.flows))} for {self.protocol.value} probes",
+            )
+        self.family = family
+        self.flow = flow
+        self._random = SystemRandom() if random is None else random
+        self._secret = self._random.randbytes(_SECRET_SIZE) if secret is None else secret
+        self._quarantine_ns = quarantine_ns
+        self._constant = flow is FlowStrategy.PARIS
+        self._token_at = TRANSPORT_HEADER + (BALANCE_SIZE if self._constant else 0)
+        self._templates: dict[tuple[int, int, int, int], Template] = {}
+        self._tokens: dict[bytes, Template] = {}
+        # Identifier -> probe; resting identifiers stay, so that a late reply is known for what it is.
+        self._probes: dict[int, tuple[ProbeId, Template]] = {}
+        self._identifiers: dict[ProbeId, int] = {}
+        self._resting: deque[tuple[int, int]] = deque()
+
+    # --- what the two protocols differ in ---------------------------------------------------------------
+
+    @property
+    @abstractmethod
+    def capacity(self) -> int:
+        """Most probes that can be outstanding at once (towards one destination, where ports tell)."""
+
+    @abstractmethod
+    def resolve(
+        self,
+        message: EchoMessage | IcmpError | IcmpOther | UdpDatagram,
+        sender: IPv4Address | IPv6Address,
+    ) -> ProbeId | Refusal:
+        """Find the probe that a message answers.
+
+        Does not change anything: a second reply to the same probe resolves again, until the probe is
+        released. Fields that routers and translators may change (TTL, traffic class, length, IP
+        identification, flags, checksums that aren't the identifier) never decide.
+
+        Args:
+            message: The message, parsed; its checksum was verified by whoever parsed it.
+            sender: Source address of the datagram that brought it.
+        """
+
+    @abstractmethod
+    def _port_of(self, probe: Probe) -> int:
+        """Destination port of a probe, 0 where there are none; ConfigError if it can't be used."""
+
+    @abstractmethod
+    def _fill(self, template: Template, digest: bytes) -> None:
+        """Write header and base sum of a fresh template."""
+
+    @abstractmethod
+    def _take(self, template: Template) -> int | None:
+        """Take an identifier; None if there is none."""
+
+    @abstractmethod
+    def _give_back(self, identifier: int, template: Template) -> None:
+        """Return an identifier that has rested."""
+
+    @abstractmethod
+    def _store(self, template: Template, identifier: int) -> None:
+        """Write the identifier, and what depends on it, into the template."""
+
+    # --- sizes -----------------------------------------------------------------------------------------
+
+    @property
+    def default_size(self) -> int:
+        """Bytes of a probe that names no size, IP header included."""
+        return _DEFAULT_SIZE[self.family]
+
+    @property
+    def minimum_size(self) -> int:
+        """Bytes of the smallest probe, IP header included."""
+        return _IP_HEADER[self.family] + self._token_at
+
+    @property
+    def header_size(self) -> int:
+        """Bytes of the IP header in front of what :meth:`encode` returns."""
+        return _IP_HEADER[self.family]
+
+    def check_size(self, size: int) -> None:
+        """Check a probe's size.
+
+        Raises:
+            ConfigError: It is too small for protocol, family and flow, or too large for a datagram.
+        """
+        if not self.minimum_size <= size <= MAX_PACKET_SIZE:
+            raise ConfigError(
+                "packet_size",
+                size,
+                f"from {self.minimum_size} to {MAX_PACKET_SIZE} bytes for {self.protocol.value.upper()} "
+                f"over IPv{self.family.value} with flow {self.flow.value!r}",
+            )
+
+    # --- sending ---------------------------------------------------------------------------------------
+
+    @property
+    def outstanding(self) -> int:
+        """How many probes have been encoded and not released."""
+        return len(self._identifiers)
+
+    def encode(self, probe: Probe, source: IPv4Address | IPv6Address | None, now_ns: int) -> bytes:
+        """Give a probe an identifier and make its transport segment, checksum filled in.
+
+        Args:
+            probe: The probe; one that is outstanding already gets a new identifier.
+            source: Source address of the datagram. None only where the kernel computes the checksum.
+            now_ns: Monotonic clock, nanoseconds.
+
+        Raises:
+            ConfigError: The probe's size, port or flow is one that can't be sent.
+            NoUsableSocketError: No identifier is left.
+        """
+        if self._resting and self._resting[0][0] <= now_ns:
+            self._end_rest(now_ns)
+        if probe.id in self._identifiers:
+            self.release((probe.id,), now_ns)
+        size = probe.size or self.default_size
+        trace = probe.id >> PROBE_INDEX_BITS
+        template = self._templates.get((trace, probe.flow, size, probe.port or 0))
+        if template is None or not _leads(template, probe.destination, source):
+            template = self._template(probe, trace, size, source)
+        identifier = self._take(template)
+        if identifier is None:
+            raise NoUsableSocketError(
+                f"all {self.capacity} identifiers of this socket are in use: {self.outstanding} probes "
+                f"are outstanding, {len(self._resting)} identifiers are resting",
+                remedies=("allow fewer probes in flight", "shorten identifier_quarantine"),
+            )
+        self._probes[identifier] = (probe.id, template)
+        self._identifiers[probe.id] = identifier
+        template.probes += 1
+        self._store(template, identifier)
+        return bytes(template.buffer)
+
+    def release(self, probes: Iterable[ProbeId], now_ns: int) -> None:
+        """Give probes up. Their identifiers rest for a while; unknown probes are ignored."""
+        until = now_ns + self._quarantine_ns
+        for probe in probes:
+            identifier = self._identifiers.pop(probe, None)
+            if identifier is not None:
+                self._resting.append((until, identifier))
+
+    def withdraw(self, probes: Iterable[ProbeId]) -> None:
+        """Take back probes that never left the machine; their identifiers need no rest."""
+        for probe in probes:
+            identifier = self._identifiers.pop(probe, None)
+            if identifier is not None:
+                self._forget(identifier)
+
+    def _end_rest(self, now_ns: int) -> None:
+        resting = self._resting
+        while resting and resting[0][0] <= now_ns:
+            self._forget(resting.popleft()[1])
+
+    def _forget(self, identifier: int) -> None:
+        _, template = self._probes.pop(identifier)
+        self._give_back(identifier, template)
+        template.probes -= 1
+        if not template.probes:
+            # Templates live exactly as long as their probes: the caches are bounded by the identifiers.
+            if self._templates.get(template.key) is template:
+                del self._templates[template.key]
+            if self._tokens.get(template.token) is template:
+                del self._tokens[template.token]
+
+    def _template(
+        self, probe: Probe, trace: int, size: int, source: IPv4Address | IPv6Address | None
+    ) -> Template:
+        self.check_size(size)
+        if not 0 <= probe.flow < _FLOW_LIMIT:
+            raise ConfigError("flow", probe.flow, f"a flow number from 0 to {_FLOW_LIMIT - 1}")
+        if probe.destination.version != self.family:
+            raise UsageError(f"{probe.destination} is no IPv{self.family.value} address")
+        port = self._port_of(probe)
+        named = f"{trace} {probe.flow} {size} {port}".encode()
+        digest = blake2b(named, key=self._secret, digest_size=TOKEN_SIZE + BALANCE_SIZE).digest()
+        buffer = bytearray(size - _IP_HEADER[self.family])
+        room = len(buffer) - self._token_at
+        token = digest[: min(TOKEN_SIZE, room)]
+        buffer[self._token_at : self._token_at + len(token)] = token
+        key = (trace, probe.flow, size, probe.port or 0)
+        template = Template(key, probe.destination, source, port, token, buffer)
+        self._fill(template, digest)
+        self._templates[key] = template
+        if len(token) == TOKEN_SIZE:
+            self._tokens[token] = template
+        return template
+
+    # --- matching --------------------------------------------------------------------------------------
+
+    def _match(
+        self,
+        identifier: int,
+        destination: IPv4Address | IPv6Address | None,
+        payload: memoryview,
+        *,
+        complete: bool = False,
+    ) -> ProbeId | Refusal:
+        """Compare everything that a message shows of its probe.
+
+        Args:
+            identifier: The identifier that it shows.
+            destination: Where it says the probe went; None if it doesn't say.
+            payload: What it shows of the probe's payload.
+            complete: Whether it must show all of the payload.
+        """
+        found = self._probes.get(identifier)
+        if found is None:
+            return self._refuse(payload, Refusal.UNMATCHED)
+        probe, template = found
+        token = template.token
+        start = self._token_at - TRANSPORT_HEADER
+        shown = bytes(payload[start : start + len(token)])
+        if shown != token and (complete or not token.startswith(shown.rstrip(b"\0"))):
+            # Quotes end anywhere, and some routers fill them up with zeros to the length that RFC 4884
+            # section 3 asks for: zeros at the end are nothing shown.
+            return self._refuse(payload, Refusal.BAD_TOKEN)
+        if destination is not None and int(destination) != template.address:
+            return Refusal.REWRITTEN if shown and shown == token else Refusal.UNMATCHED
+        if probe not in self._identifiers:
+            return Refusal.RELEASED
+        return probe
+
+    def _refuse(self, payload: memoryview, reason: Refusal) -> Refusal:
+        """Refuse a message whose identifiers aren't ours, unless its token shows that they were once."""
+        start = self._token_at - TRANSPORT_HEADER
+        rewritten = bytes(payload[start : start + TOKEN_SIZE]) in self._tokens
+        return Refusal.REWRITTEN if rewritten else reason
+
+
+def _leads(
+    template: Template, destination: IPv4Address | IPv6Address, source: IPv4Address | IPv6Address | None
+) -> bool:
+    # The addresses of a trace are nearly always the same objects: comparing them is ten times slower.
+    return (template.destination is destination or template.destination == destination) and (
+        template.source is source or template.source == source
+    )

@@ -1,0 +1,206 @@
+"""UDP probes on the wire (RFC 768).
+
+Routers that balance load by flow hash the ports. With a constant flow both ports stay the same and the
+checksum is the identifier of a probe; a payload word balances it. In the classic way the destination port
+is the identifier, counted up from a base port.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import TYPE_CHECKING, Final
+
+from traceprobe.config import Protocol
+from traceprobe.errors import ConfigError, UsageError
+from traceprobe.packets import (
+    IcmpError,
+    IpProtocol,
+    UdpDatagram,
+    ones_complement_sum,
+    pseudo_header_sum,
+)
+from traceprobe.sockets.codec._identifiers import LAST_PORT, PortPool, RandomPool
+from traceprobe.sockets.codec._ledger import TOKEN_SIZE, TRANSPORT_HEADER, ProbeCodec, Template
+from traceprobe.sockets.codec._refusal import Refusal
+
+if TYPE_CHECKING:
+    from ipaddress import IPv4Address, IPv6Address
+    from random import Random
+
+    from traceprobe.config import AddressFamily, FlowStrategy
+    from traceprobe.model import Probe, ProbeId
+    from traceprobe.packets import EchoMessage, IcmpOther
+
+DEFAULT_UDP_PORT: Final = 33434
+"""Where traceroute has always begun; nothing listens there (RFC 6335 leaves it unassigned)."""
+
+_HEADER: Final = Struct("!HHHH")
+_WORD: Final = Struct("!H")
+_TWO_WORDS: Final = Struct("!HH")
+_PORT_AT: Final = 2
+_CHECKSUM_AT: Final = 6
+# 0 means that there is no checksum (RFC 768), and 0xffff is how a sum of 0 is written.
+_FIRST_CHECKSUM: Final = 1
+_LAST_CHECKSUM: Final = 0xFFFE
+
+
+class UdpCodec(ProbeCodec):
+    """UDP datagrams, and the errors and datagrams that answer them.
+
+    Args:
+        family: Address family of all destinations.
+        flow: ``PARIS`` keeps both ports constant, ``CLASSIC`` varies the destination port.
+        source_port: Source port of all probes.
+        quarantine_ns: How long the identifier of a released probe rests, nanoseconds.
+        default_port: Destination port (the first one, for ``CLASSIC``) of probes that name none.
+        random: Source of checksums; None is the operating system's.
+        secret: Key that tokens are derived with; None draws one.
+    """
+
+    protocol = Protocol.UDP
+
+    def __init__(
+        self,
+        family: AddressFamily,
+        flow: FlowStrategy,
+        *,
+        source_port: int,
+        quarantine_ns: int,
+        default_port: int = DEFAULT_UDP_PORT,
+        random: Random | None = None,
+        secret: bytes | None = None,
+    ) -> None:
+        super().__init__(family, flow, quarantine_ns=quarantine_ns, random=random, secret=secret)
+        self.source_port = source_port
+        self.default_port = default_port
+        self._pool = RandomPool(_FIRST_CHECKSUM, _LAST_CHECKSUM, self._random)
+        self._ports: dict[tuple[int, int], PortPool] = {}
+
+    @property
+    def capacity(self) -> int:
+        """Most probes that can be outstanding at once; in the classic way, towards one destination."""
+        if self._constant:
+            return _LAST_CHECKSUM - _FIRST_CHECKSUM + 1
+        return LAST_PORT - self.default_port + 1
+
+    def resolve(
+        self,
+        message: EchoMessage | IcmpError | IcmpOther | UdpDatagram,
+        sender: IPv4Address | IPv6Address,
+    ) -> ProbeId | Refusal:
+        """Find the probe that an ICMP error or a datagram answers; see :meth:`ProbeCodec.resolve`."""
+        if isinstance(message, IcmpError):
+            quoted = message.quoted
+            if quoted.protocol != IpProtocol.UDP:
+                return Refusal.FOREIGN
+            if quoted.fragment_offset:
+                return Refusal.MALFORMED
+            return self._resolve_quote(quoted.destination, quoted.transport)
+        if isinstance(message, UdpDatagram):
+            if message.destination_port != self.source_port:
+                return Refusal.FOREIGN
+            return self.resolve_answer(sender, message.source_port, message.payload)
+        return Refusal.FOREIGN
+
+    def resolve_payload(
+        self, destination: IPv4Address | IPv6Address, port: int, payload: memoryview
+    ) -> ProbeId | Refusal:
+        """Find a classic probe by where it went and what is quoted behind its UDP header.
+
+        This is all that the error queue of an unprivileged socket shows; whose socket it was, the kernel
+        has found out.
+        """
+        return self._match(_place(destination) + port, destination, payload)
+
+    def resolve_answer(
+        self, sender: IPv4Address | IPv6Address, port: int, payload: memoryview
+    ) -> ProbeId | Refusal:
+        """Find the probe that a datagram from the probed port answers.
+
+        In the classic way the port tells. With a constant flow only an answer that begins as its probe
+        did, as that of an echo service does, says which one it answers.
+        """
+        if not self._constant:
+            # Its payload is the service's own, so there is no token to compare.
+            return self._match(_place(sender) + port, sender, payload[:0])
+        template = self._tokens.get(bytes(payload[self._token_at - TRANSPORT_HEADER :][:TOKEN_SIZE]))
+        if template is None:
+            asked = any(t.address == int(sender) and t.port == port for t in self._templates.values())
+            return Refusal.AMBIGUOUS if asked else Refusal.FOREIGN
+        if int(sender) != template.address or port != template.port:
+            return Refusal.REWRITTEN
+        # base + checksum + balance is 0xffff in ones' complement, which is arithmetic modulo 0xffff.
+        (balance,) = _WORD.unpack_from(payload)
+        return self._match(-(template.base + balance) % 0xFFFF, sender, payload)
+
+    def _resolve_quote(
+        self, destination: IPv4Address | IPv6Address, transport: memoryview
+    ) -> ProbeId | Refusal:
+        if len(transport) < TRANSPORT_HEADER:
+            return Refusal.MALFORMED
+        source_port, port, _, checksum = _HEADER.unpack_from(transport)
+        payload = transport[TRANSPORT_HEADER:]
+        if source_port != self.source_port:
+            return self._refuse(payload, Refusal.FOREIGN)
+        if not self._constant:
+            return self._match(_place(destination) + port, destination, payload)
+        found = self._probes.get(checksum)
+        if found is not None and found[1].port != port:
+            return self._refuse(payload, Refusal.UNMATCHED)
+        return self._match(checksum, destination, payload)
+
+    def _port_of(self, probe: Probe) -> int:
+        port = self.default_port if probe.port is None else probe.port
+        if self._constant:
+            port += probe.flow
+        if not 1 <= port <= LAST_PORT:
+            raise ConfigError("port", port, f"from 1 to {LAST_PORT}, the flow number included")
+        return port
+
+    def _fill(self, template: Template, digest: bytes) -> None:  # noqa: ARG002 - no field to derive
+        length = len(template.buffer)
+        _HEADER.pack_into(template.buffer, 0, self.source_port, template.port, length, 0)
+        if template.source is not None:
+            initial = pseudo_header_sum(template.source, template.destination, IpProtocol.UDP, length)
+            template.base = ones_complement_sum(template.buffer, initial)
+        elif self._constant:
+            raise UsageError("the checksum of a UDP probe needs its source address")
+
+    def _take(self, template: Template) -> int | None:
+        if self._constant:
+            return self._pool.take()
+        place = template.address << 16
+        pool = self._ports.get((place, template.port))
+        if pool is None:
+            pool = self._ports[place, template.port] = PortPool(template.port)
+        port = pool.take(place, self._probes)
+        return None if port is None else place + port
+
+    def _give_back(self, identifier: int, template: Template) -> None:
+        if self._constant:
+            self._pool.give_back(identifier)
+            return
+        key = (template.address << 16, template.port)
+        pool = self._ports[key]
+        pool.give_back(identifier & LAST_PORT)
+        if not pool.taken:
+            del self._ports[key]
+
+    def _store(self, template: Template, identifier: int) -> None:
+        if self._constant:
+            total = template.base + identifier
+            balance = 0xFFFF - ((total & 0xFFFF) + (total >> 16))
+            _TWO_WORDS.pack_into(template.buffer, _CHECKSUM_AT, identifier, balance)
+            return
+        port = identifier & LAST_PORT
+        _WORD.pack_into(template.buffer, _PORT_AT, port)
+        if template.source is not None:
+            # The base sum holds the base port.
+            total = template.base + (port - template.port)
+            checksum = 0xFFFF - ((total & 0xFFFF) + (total >> 16))
+            _WORD.pack_into(template.buffer, _CHECKSUM_AT, checksum or 0xFFFF)
+
+
+def _place(destination: IPv4Address | IPv6Address) -> int:
+    """The destination, shifted so that a port can be added: together the identifier of a classic probe."""
+    return int(destination) << 16
