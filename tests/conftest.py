@@ -2,11 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.rigs.require import missing_module, require
+from tests.rigs.require import missing_module, missing_netns, missing_program, missing_tun, require
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.rigs.chain import RouterChain
+    from tests.rigs.unprivileged import PortableInterpreter
+
+
+def _missing_unprivileged() -> str | None:
+    from tests.rigs.unprivileged import missing_unprivileged
+
+    return missing_unprivileged()
+
+
+_MARKED: dict[str, Callable[[], str | None]] = {
+    "netns": lambda: missing_netns() or missing_program("nft"),
+    "tun": missing_tun,
+    "unprivileged": _missing_unprivileged,
+}
+"""Why the capability that a marker asks for is missing, None where it is there."""
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip tests by their markers before any fixture is built for them."""
+    for name, missing in _MARKED.items():
+        if item.get_closest_marker(name) is not None:
+            require(name, missing())
 
 
 @pytest.fixture(
@@ -25,3 +52,22 @@ def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
     elif options["use_uvloop"]:
         require("uvloop", missing_module("uvloop"))
     return name, dict(options)
+
+
+@pytest.fixture(scope="module")
+def chain() -> Iterator[RouterChain]:
+    """Ten routers between a source and a target, without rate limits; shared by the tests of a module."""
+    from tests.rigs.chain import RouterChain
+
+    with RouterChain(10) as built:
+        yield built
+
+
+@pytest.fixture(scope="session")
+def portable_interpreter() -> Iterator[PortableInterpreter]:
+    """An interpreter with the package and the tests that anybody may run, whatever their privileges."""
+    from tests.rigs.unprivileged import InterpreterCopy, missing_unprivileged
+
+    require("unprivileged", missing_unprivileged())
+    with InterpreterCopy() as interpreter:
+        yield interpreter

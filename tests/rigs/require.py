@@ -1,4 +1,4 @@
-"""What a test needs of the machine: skipped with a reason where it is missing, a failure where it must not be.
+"""What a test needs of the machine: skipped with a reason where missing, failed where it must not be.
 
 The environment variable ``TRACEPROBE_REQUIRE`` holds a comma-separated list of capabilities that the
 machine is known to have (``netns,tun,cc,unprivileged,trio,uvloop``); CI sets it, so that no test goes
