@@ -8,7 +8,7 @@ Knows no sockets and no time, and decides nothing: which probe a reply belongs t
 
 from __future__ import annotations
 
-from traceprobe.packets._buffers import Buffer, IPAddress
+from traceprobe.packets._arguments import Buffer, IPAddress
 from traceprobe.packets._checksum import internet_checksum, ones_complement_sum, pseudo_header_sum
 from traceprobe.packets._constants import (
     IcmpParameterProblemCode,

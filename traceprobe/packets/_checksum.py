@@ -5,13 +5,12 @@ Knows numbers only: which field a checksum goes to is the business of the codec 
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING
 
-from traceprobe.errors import PacketError
+from traceprobe.packets._arguments import check_families
 
 if TYPE_CHECKING:
-    from traceprobe.packets._buffers import Buffer, IPAddress
+    from traceprobe.packets._arguments import Buffer, IPAddress
 
 
 def ones_complement_sum(data: Buffer, initial: int = 0) -> int:
@@ -28,7 +27,8 @@ def ones_complement_sum(data: Buffer, initial: int = 0) -> int:
         The folded sum, 0 to 0xffff, not inverted. It is 0 only if every word is 0.
     """
     number = int.from_bytes(data, "big")
-    if len(data) & 1:
+    size = data.nbytes if isinstance(data, memoryview) else len(data)
+    if size & 1:
         number <<= 8
     number += initial
     return number % 0xFFFF or (0xFFFF if number else 0)
@@ -58,14 +58,6 @@ def pseudo_header_sum(source: IPAddress, destination: IPAddress, protocol: int, 
         PacketError: The addresses are of different families.
     """
     if type(source) is not type(destination):
-        check_same_family(source, destination)
+        check_families(source.version, destination)
     number = int(source) + int(destination) + protocol + length
     return number % 0xFFFF or (0xFFFF if number else 0)
-
-
-def check_same_family(source: IPAddress, destination: IPAddress) -> None:
-    """Refuse a pair of addresses that can't stand in one header."""
-    for family in (IPv4Address, IPv6Address):
-        if isinstance(source, family) and isinstance(destination, family):
-            return
-    raise PacketError(f"source {source} and destination {destination} are of different families")

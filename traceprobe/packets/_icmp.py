@@ -10,7 +10,7 @@ import struct
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from traceprobe.errors import PacketError, UsageError
-from traceprobe.packets._buffers import as_view
+from traceprobe.packets._arguments import as_view, check_bits, check_families, check_version
 from traceprobe.packets._checksum import internet_checksum, ones_complement_sum, pseudo_header_sum
 from traceprobe.packets._constants import (
     IcmpParameterProblemCode,
@@ -19,15 +19,17 @@ from traceprobe.packets._constants import (
     Icmpv6Type,
     IpProtocol,
 )
-from traceprobe.packets._ip import check_bits
+from traceprobe.packets._ip import IPV6_HEADER_SIZE, MIN_IPV4_HEADER
 from traceprobe.packets._quote import QuotedDatagram, parse_quoted_ipv4, parse_quoted_ipv6
 
 if TYPE_CHECKING:
-    from traceprobe.packets._buffers import Buffer, IPAddress
+    from traceprobe.packets._arguments import Buffer, IPAddress
 
 _HEADER: Final = struct.Struct("!BBHI")
 _ECHO: Final = struct.Struct("!BBHHH")
 _HEADER_SIZE: Final = 8
+_SHORTEST: Final = 4
+"""Type, code and checksum are all that every message has (RFC 4443 section 2.1)."""
 _NOTHING: Final = memoryview(b"")
 
 # Whether an error can have an extension structure (RFC 4884 section 4).
@@ -129,11 +131,10 @@ def parse_icmp(
         UsageError: ``version`` is neither 4 nor 6, or an ICMPv6 message is to be verified without
             ``pseudo``.
     """
+    check_version(version)
     view = as_view(data)
     length = len(view)
-    if version != 4 and version != 6:
-        raise UsageError(f"version={version!r}: must be 4 or 6")
-    if length < 4:
+    if length < _SHORTEST:
         raise PacketError(f"ICMP header cut short: {length} bytes", length)
     if verify:
         _verify(version, view, pseudo)
@@ -170,24 +171,25 @@ def _parse_error(version: int, view: memoryview, length: int, extensible: bool) 
         # RFC 4884 section 4: 32-bit words in byte 5 of ICMP, 64-bit words in byte 4 of ICMPv6.
         quoted = (rest >> 16 & 0xFF) * 4 if version == 4 else (rest >> 24) * 8
         if quoted or length >= _HEADER_SIZE + _MIN_EXTENDED_QUOTE + _EXTENSION_HEADER_SIZE:
-            end = _end_of_quote(view, length, quoted)
+            end = _end_of_quote(version, view, length, quoted)
             if length - end >= _EXTENSION_HEADER_SIZE:
                 extension = view[end:]
     parse = parse_quoted_ipv4 if version == 4 else parse_quoted_ipv6
     return IcmpError(kind, code, rest, parse(view, _HEADER_SIZE, end), extension)
 
 
-def _end_of_quote(view: memoryview, length: int, quoted: int) -> int:
+def _end_of_quote(version: int, view: memoryview, length: int, quoted: int) -> int:
     """Where the quoted datagram ends, by a message's length field (in bytes) and what stands there."""
-    if quoted:
-        end = _HEADER_SIZE + quoted
-        if end > length:
-            return length  # not a length at all, or the message was cut short
-        if quoted >= _MIN_EXTENDED_QUOTE or _is_extension(view[end:]):
-            return end
-        return length
+    end = _HEADER_SIZE + quoted
+    if quoted >= _MIN_EXTENDED_QUOTE and end <= length:
+        return end
+    # A length that can't be one: too small for a padded quote, or beyond the message. Routers that know
+    # nothing of RFC 4884 may leave anything in this byte, so only a right checksum is believed.
+    smallest = MIN_IPV4_HEADER if version == 4 else IPV6_HEADER_SIZE
+    if quoted >= smallest and _is_extension(view[end:]):
+        return end
     # Implementations older than RFC 4884 leave the length 0 and put the extension at a fixed place
-    # (section 5.5); nothing but its version and checksum tells it from quoted bytes.
+    # (section 5.5).
     end = _HEADER_SIZE + _MIN_EXTENDED_QUOTE
     return end if _is_extension(view[end:]) else length
 
@@ -228,6 +230,7 @@ def build_icmp_echo(
         PacketError: A field does not fit, or the addresses are not of that version.
         UsageError: ``version`` is neither 4 nor 6.
     """
+    check_version(version)
     kind: int
     if version == 4:
         kind = IcmpType.ECHO_REQUEST if request else IcmpType.ECHO_REPLY
@@ -265,16 +268,17 @@ def build_icmp_error(
             the length field.
         UsageError: ``version`` is neither 4 nor 6.
     """
-    body = quoted
+    check_version(version)
+    body = as_view(quoted)
     if extension:
-        unit, shift = (4, 16) if version == 4 else (8, 24)
-        if not _ERRORS.get(version, {}).get(type):
-            raise PacketError(f"ICMP type {type} of IP version {version} has no extensions", 0)
-        padded = max(len(quoted), _MIN_EXTENDED_QUOTE)
-        padded += -padded % unit
-        check_bits(("length of the quote", padded // unit, 8, 5 if version == 4 else 4))
-        rest = rest & ~(0xFF << shift) | padded // unit << shift
-        body = b"".join((quoted, bytes(padded - len(quoted)), extension))
+        unit, shift, place = (4, 16, 5) if version == 4 else (8, 24, 4)
+        if not _ERRORS[version].get(type):
+            raise PacketError(f"ICMPv{version} type {type} can have no extension")
+        padding = max(_MIN_EXTENDED_QUOTE - len(body), -len(body) % unit)
+        words = (len(body) + padding) // unit
+        check_bits(("length of the quote in words", words, 8, place))
+        rest = rest & ~(0xFF << shift) | words << shift
+        body = memoryview(b"".join((body, bytes(padding), extension)))
     return _finish(version, type, code, rest, body, source, destination)
 
 
@@ -287,8 +291,7 @@ def _finish(
     source: IPAddress | None,
     destination: IPAddress | None,
 ) -> bytes:
-    if version != 4 and version != 6:
-        raise UsageError(f"version={version!r}: must be 4 or 6")
+    body = as_view(body)
     check_bits(("type", kind, 8, 0), ("code", code, 8, 1), ("rest of the header", rest, 32, 4))
     message = bytearray(_HEADER_SIZE + len(body))
     _HEADER.pack_into(message, 0, kind, code, 0, rest)
@@ -296,8 +299,7 @@ def _finish(
     if version == 4:
         message[2:4] = internet_checksum(message).to_bytes(2, "big")
     elif source is not None and destination is not None:
-        if source.version != 6:
-            raise PacketError(f"{source} is no IPv6 address")
+        check_families(6, source, destination)
         initial = pseudo_header_sum(source, destination, IpProtocol.ICMPV6, len(message))
         message[2:4] = internet_checksum(message, initial).to_bytes(2, "big")
     return bytes(message)

@@ -10,12 +10,12 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from traceprobe.errors import PacketError
-from traceprobe.packets._buffers import as_view
+from traceprobe.packets._arguments import as_view, check_bits, check_families
 from traceprobe.packets._checksum import internet_checksum
 from traceprobe.packets._extension_headers import EXTENSION_HEADERS, find_upper_layer
 
 if TYPE_CHECKING:
-    from traceprobe.packets._buffers import Buffer, IPAddress
+    from traceprobe.packets._arguments import Buffer, IPAddress
 
 IPV4_HEADER: Final = struct.Struct("!BBHHHBBHII")
 """RFC 791 section 3.1, without options; addresses as numbers, which become addresses fastest."""
@@ -25,7 +25,6 @@ IPV6_HEADER: Final = struct.Struct("!IHBBQQQQ")
 MIN_IPV4_HEADER: Final = 20
 IPV6_HEADER_SIZE: Final = 40
 _MAX_IPV4_OPTIONS: Final = 40
-_MAX_LENGTH: Final = 0xFFFF
 
 
 class IPv4Header(NamedTuple):
@@ -213,9 +212,11 @@ def build_ipv4(
     Raises:
         PacketError: A field does not fit, or the datagram is longer than 65535 bytes.
     """
-    if len(options) > _MAX_IPV4_OPTIONS:
-        raise PacketError(f"{len(options)} bytes of IPv4 options, at most 40 fit", MIN_IPV4_HEADER)
-    padded = bytes(options) + bytes(-len(options) % 4)
+    payload = as_view(payload)
+    padded = bytes(options)
+    padded += bytes(-len(padded) % 4)
+    if len(padded) > _MAX_IPV4_OPTIONS:
+        raise PacketError(f"{len(padded)} bytes of IPv4 options, at most 40 fit", MIN_IPV4_HEADER)
     header_length = MIN_IPV4_HEADER + len(padded)
     total_length = header_length + len(payload)
     check_bits(
@@ -227,8 +228,7 @@ def build_ipv4(
         ("ttl", ttl, 8, 8),
         ("protocol", protocol, 8, 9),
     )
-    if not isinstance(source, IPv4Address) or not isinstance(destination, IPv4Address):
-        raise PacketError(f"{source} and {destination} are not both IPv4 addresses", 12)
+    check_families(4, source, destination)
     header = bytearray(header_length)
     IPV4_HEADER.pack_into(
         header,
@@ -273,6 +273,7 @@ def build_ipv6(
     Raises:
         PacketError: A field does not fit, or the payload is longer than 65535 bytes.
     """
+    payload = as_view(payload)
     check_bits(
         ("payload length", len(payload), 16, 4),
         ("traffic class", traffic_class, 8, 0),
@@ -280,15 +281,7 @@ def build_ipv6(
         ("next header", next_header, 8, 6),
         ("hop limit", hop_limit, 8, 7),
     )
-    if not isinstance(source, IPv6Address) or not isinstance(destination, IPv6Address):
-        raise PacketError(f"{source} and {destination} are not both IPv6 addresses", 8)
+    check_families(6, source, destination)
     first = 6 << 28 | traffic_class << 20 | flow_label
     fixed = struct.pack("!IHBB", first, len(payload), next_header, hop_limit)
     return b"".join((fixed, source.packed, destination.packed, payload))
-
-
-def check_bits(*fields: tuple[str, int, int, int]) -> None:
-    """Refuse fields that don't fit on the wire: each one is its name, value, width in bits and offset."""
-    for name, value, bits, offset in fields:
-        if value < 0 or value >> bits:
-            raise PacketError(f"{name} {value} does not fit into {bits} bits", offset)

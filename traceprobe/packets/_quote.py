@@ -11,13 +11,13 @@ from __future__ import annotations
 from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING, NamedTuple
 
-from traceprobe.errors import PacketError, UsageError
-from traceprobe.packets._buffers import as_view
+from traceprobe.errors import PacketError
+from traceprobe.packets._arguments import as_view, check_version
 from traceprobe.packets._extension_headers import EXTENSION_HEADERS, find_upper_layer
 from traceprobe.packets._ip import IPV4_HEADER, IPV6_HEADER, IPV6_HEADER_SIZE, MIN_IPV4_HEADER
 
 if TYPE_CHECKING:
-    from traceprobe.packets._buffers import Buffer, IPAddress
+    from traceprobe.packets._arguments import Buffer, IPAddress
 
 
 class QuotedDatagram(NamedTuple):
@@ -58,12 +58,10 @@ def parse_quoted(version: int, data: Buffer) -> QuotedDatagram:
         PacketError: The fixed header is incomplete or impossible, or of another version.
         UsageError: ``version`` is neither 4 nor 6.
     """
+    check_version(version)
     view = as_view(data)
-    if version == 4:
-        return parse_quoted_ipv4(view, 0, len(view))
-    if version == 6:
-        return parse_quoted_ipv6(view, 0, len(view))
-    raise UsageError(f"version={version!r}: must be 4 or 6")
+    parse = parse_quoted_ipv4 if version == 4 else parse_quoted_ipv6
+    return parse(view, 0, len(view))
 
 
 def parse_quoted_ipv4(view: memoryview, start: int, end: int) -> QuotedDatagram:

@@ -6,13 +6,12 @@ import struct
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from traceprobe.errors import PacketError
-from traceprobe.packets._buffers import as_view
+from traceprobe.packets._arguments import as_view, check_bits
 from traceprobe.packets._checksum import ones_complement_sum, pseudo_header_sum
 from traceprobe.packets._constants import IpProtocol
-from traceprobe.packets._ip import check_bits
 
 if TYPE_CHECKING:
-    from traceprobe.packets._buffers import Buffer, IPAddress
+    from traceprobe.packets._arguments import Buffer, IPAddress
 
 _HEADER: Final = struct.Struct("!HHHH")
 _HEADER_SIZE: Final = 8
@@ -42,12 +41,13 @@ def parse_udp(
 
     Args:
         data: The datagram, from the first byte of its header.
-        quoted: It may be cut short anywhere behind the header, as in ``QuotedDatagram.transport``.
+        quoted: It is ``QuotedDatagram.transport``: it may be cut short anywhere behind the header, and its
+            length is reported, whatever it is.
         pseudo: Source and destination address: verify the checksum with them. In IPv4 a checksum of 0
             means that there is none (RFC 768); in IPv6 it is wrong (RFC 8200 section 8.1).
 
     Raises:
-        PacketError: It is no UDP datagram, or its checksum is wrong.
+        PacketError: It is no UDP datagram, its checksum is wrong, or it is too short to tell.
     """
     view = as_view(data)
     available = len(view)
@@ -55,8 +55,10 @@ def parse_udp(
         raise PacketError(f"UDP header cut short: {available} of 8 bytes", available)
     source_port, destination_port, length, checksum = _HEADER.unpack_from(view)
     if length < _HEADER_SIZE:
-        raise PacketError(f"UDP length {length} below the header's 8 bytes", 4)
-    if length > available and not quoted:
+        if not quoted or pseudo is not None:
+            raise PacketError(f"UDP length {length} below the header's 8 bytes", 4)
+        return UdpDatagram(source_port, destination_port, length, checksum, view[_HEADER_SIZE:])
+    if length > available and (not quoted or pseudo is not None):
         raise PacketError(f"UDP length {length}, but only {available} bytes", 4)
     if pseudo is not None and (checksum or pseudo[0].version == 6):
         total = ones_complement_sum(view[:length], pseudo_header_sum(*pseudo, _UDP, length))
@@ -73,11 +75,12 @@ def build_udp(
     Raises:
         PacketError: A port or the length does not fit, or the addresses are of different families.
     """
+    payload = as_view(payload)
     length = _check(source_port, destination_port, payload)
     total = pseudo_header_sum(source, destination, _UDP, length) + source_port + destination_port + length
     # RFC 768: a computed checksum of 0 is sent as its other form, for 0 says that there is none.
     checksum = 0xFFFF - ones_complement_sum(payload, total) or 0xFFFF
-    return _HEADER.pack(source_port, destination_port, length, checksum) + bytes(payload)
+    return b"".join((_HEADER.pack(source_port, destination_port, length, checksum), payload))
 
 
 def build_udp_with_checksum(
@@ -107,10 +110,11 @@ def build_udp_with_checksum(
     """
     if not 1 <= checksum <= 0xFFFF:
         raise PacketError(f"UDP checksum {checksum}: must be 1 to 65535", 6)
+    payload = as_view(payload)
     if len(payload) < 2:
         raise PacketError(f"UDP payload of {len(payload)} bytes has no room for two", _HEADER_SIZE)
     length = _check(source_port, destination_port, payload)
-    kept = bytes(as_view(payload)[:-2])
+    kept = payload[:-2]
     total = pseudo_header_sum(source, destination, _UDP, length)
     total += source_port + destination_port + length + checksum
     missing = 0xFFFF - ones_complement_sum(kept, total)
@@ -122,7 +126,7 @@ def build_udp_with_checksum(
     ))
 
 
-def _check(source_port: int, destination_port: int, payload: Buffer) -> int:
+def _check(source_port: int, destination_port: int, payload: memoryview) -> int:
     length = _HEADER_SIZE + len(payload)
     check_bits(
         ("source port", source_port, 16, 0),
