@@ -139,6 +139,14 @@ def test_a_finite_number_is_accepted(field: str, value: float) -> None:
     assert getattr(make(field, value), field) == value
 
 
+@pytest.mark.parametrize("field", [*SECONDS, *FACTORS, "packets_per_second"])
+@pytest.mark.parametrize(
+    "value", [10**9 + 1, 1.1e9, 1e308, 10**400], ids=["int", "float", "1e308", "10**400"]
+)
+def test_a_number_has_a_largest_value(field: str, value: float) -> None:
+    assert "1,000,000,000" in refused(field, value).bound
+
+
 @pytest.mark.parametrize(("field", "zero"), [*SECONDS.items(), ("packets_per_second", False)])
 def test_zero_seconds(field: str, *, zero: bool) -> None:
     if zero:
@@ -151,7 +159,7 @@ def test_zero_seconds(field: str, *, zero: bool) -> None:
 @pytest.mark.parametrize(("field", "low"), FACTORS.items())
 def test_a_factor_has_a_smallest_value(field: str, low: float) -> None:
     assert getattr(make(field, low), field) == low
-    assert f"at least {low:g}" in refused(field, math.nextafter(low, -math.inf)).bound
+    assert f"from {low:g} to" in refused(field, math.nextafter(low, -math.inf)).bound
 
 
 @pytest.mark.parametrize(("field", "bounds"), WHOLE.items())

@@ -9,16 +9,13 @@ This module knows no sockets and no event loops.
 from __future__ import annotations
 
 import ipaddress
-import math
 from enum import IntEnum, StrEnum
-from typing import TYPE_CHECKING, Any, Final, TypedDict
+from typing import Any, Final, TypedDict
 
 import attrs
 
+from traceprobe._bounds import choice, factor, flag, instance, number, seconds, text, whole
 from traceprobe.errors import ConfigError, FamilyMismatchError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 __all__ = [
     "AddressFamily",
@@ -82,103 +79,20 @@ class Mode(StrEnum):
     WINDOWS_RAW = "windows_raw"
 
 
-# --- validators: each one raises ConfigError with the field, the value and the bound -----------------
-
-if TYPE_CHECKING:
-    _Validator = Callable[[object, "attrs.Attribute[Any]", Any], None]
-
-
-def _whole(low: int, high: int | None = None, *, optional: bool = False) -> _Validator:
-    bound = f"a whole number of at least {low}" if high is None else f"a whole number from {low} to {high}"
-    if optional:
-        bound += ", or None"
-
-    def check(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:  # noqa: ANN401
-        if value is None and optional:
-            return
-        if type(value) is not int or value < low or (high is not None and value > high):
-            raise ConfigError(attribute.name, value, bound)
-
-    return check
-
-
-def _seconds(*, zero: bool = False, optional: bool = False) -> _Validator:
-    bound = "a finite number of seconds, " + ("0 or more" if zero else "greater than 0")
-    return _number(bound, zero=zero, optional=optional)
-
-
-def _number(bound: str, *, zero: bool, optional: bool = False) -> _Validator:
-    if optional:
-        bound += ", or None"
-
-    def check(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:  # noqa: ANN401
-        if value is None and optional:
-            return
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise ConfigError(attribute.name, value, bound)
-        if not math.isfinite(value) or value < 0 or (value == 0 and not zero):
-            raise ConfigError(attribute.name, value, bound)
-
-    return check
-
-
-def _factor(low: float) -> _Validator:
-    bound = f"a finite number of at least {low:g}"
-
-    def check(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:  # noqa: ANN401
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise ConfigError(attribute.name, value, bound)
-        if not math.isfinite(value) or value < low:
-            raise ConfigError(attribute.name, value, bound)
-
-    return check
-
-
-def _flag(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:  # noqa: ANN401
-    if not isinstance(value, bool):
-        raise ConfigError(attribute.name, value, "True or False")
-
-
-def _text(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:  # noqa: ANN401
-    if value is not None and (not isinstance(value, str) or not value or "\0" in value):
-        raise ConfigError(attribute.name, value, "a non-empty string without NUL bytes, or None")
-
-
-def _instance(kind: type, words: str) -> _Validator:
-    def check(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:  # noqa: ANN401
-        if not isinstance(value, kind):
-            raise ConfigError(attribute.name, value, words)
-
-    return check
-
-
-def _choice(kind: type[StrEnum | IntEnum], field: str, value: Any) -> Any:  # noqa: ANN401
-    """Accept a member, its value or None, so that ``protocol="udp"`` works."""
-    if value is None or isinstance(value, kind):
-        return value
-    choices = ", ".join(repr(member.value) for member in kind)
-    if isinstance(value, bool):
-        raise ConfigError(field, value, f"one of {choices}, or None")
-    try:
-        return kind(value)
-    except ValueError:
-        raise ConfigError(field, value, f"one of {choices}, or None") from None
-
-
 def _protocol(value: Protocol | str | None) -> Protocol | None:
-    return _choice(Protocol, "protocol", value)  # type: ignore[no-any-return]
+    return choice(Protocol, "protocol", value)
 
 
 def _mode(value: Mode | str | None) -> Mode | None:
-    return _choice(Mode, "mode", value)  # type: ignore[no-any-return]
+    return choice(Mode, "mode", value)
 
 
 def _family(value: AddressFamily | int | None) -> AddressFamily | None:
-    return _choice(AddressFamily, "family", value)  # type: ignore[no-any-return]
+    return choice(AddressFamily, "family", value)
 
 
 def _flow(value: FlowStrategy | str | None) -> FlowStrategy | None:
-    return _choice(FlowStrategy, "flow", value)  # type: ignore[no-any-return]
+    return choice(FlowStrategy, "flow", value)
 
 
 # --- the classes -------------------------------------------------------------------------------------
@@ -202,40 +116,40 @@ class TimingConfig:
         ConfigError: A value is out of its bounds; the error names field, value and bound.
     """
 
-    probe_timeout: float = attrs.field(default=5.0, validator=_seconds())
+    probe_timeout: float = attrs.field(default=5.0, validator=seconds())
     """Longest wait for one reply, whatever the estimators say."""
 
-    interior_floor: float = attrs.field(default=0.015, validator=_seconds(zero=True))
+    interior_floor: float = attrs.field(default=0.015, validator=seconds(zero=True))
     """Shortest wait for a silent hop behind which something has answered."""
 
-    interior_factor: float = attrs.field(default=1.5, validator=_factor(1.0))
+    interior_factor: float = attrs.field(default=1.5, validator=factor(1.0))
     """Factor on the slowest round trip seen farther on."""
 
-    interior_jitter_factor: float = attrs.field(default=1.0, validator=_factor(0.0))
+    interior_jitter_factor: float = attrs.field(default=1.0, validator=factor(0.0))
     """Factor on the jitter that the path has shown."""
 
-    tail_floor: float = attrs.field(default=1.0, validator=_seconds(zero=True))
+    tail_floor: float = attrs.field(default=1.0, validator=seconds(zero=True))
     """Shortest wait for hops behind which nothing has answered."""
 
-    tail_factor: float = attrs.field(default=3.0, validator=_factor(1.0))
+    tail_factor: float = attrs.field(default=3.0, validator=factor(1.0))
     """Factor on the slowest round trip of the trace."""
 
-    send_interval: float = attrs.field(default=0.0, validator=_seconds(zero=True))
+    send_interval: float = attrs.field(default=0.0, validator=seconds(zero=True))
     """Time between two probes of a trace; 0 sends all that is due at once."""
 
-    pacing_burst: float = attrs.field(default=0.01, validator=_seconds())
+    pacing_burst: float = attrs.field(default=0.01, validator=seconds())
     """How much unused sending time ``packets_per_second`` lets be made up for at once."""
 
-    overall_timeout: float | None = attrs.field(default=None, validator=_seconds(optional=True))
+    overall_timeout: float | None = attrs.field(default=None, validator=seconds(optional=True))
     """The whole trace ends after this time with what it knows then; None sets no such bound."""
 
-    enrichment_timeout: float = attrs.field(default=2.0, validator=_seconds(zero=True))
+    enrichment_timeout: float = attrs.field(default=2.0, validator=seconds(zero=True))
     """How long a finished trace waits for look-ups that are still on their way."""
 
-    identifier_quarantine: float = attrs.field(default=10.0, validator=_seconds(zero=True))
+    identifier_quarantine: float = attrs.field(default=10.0, validator=seconds(zero=True))
     """How long the wire identifier of a probe that was given up rests before another probe gets it."""
 
-    clock_step_tolerance: float = attrs.field(default=0.001, validator=_seconds())
+    clock_step_tolerance: float = attrs.field(default=0.001, validator=seconds())
     """How far the system clock may move against the monotonic clock within one round trip before the
     kernel's time stamps of that round trip are not believed."""
 
@@ -264,13 +178,13 @@ class EnrichmentConfig:
         ConfigError: A value is out of its bounds.
     """
 
-    reverse_dns: bool = attrs.field(default=False, validator=_flag)
+    reverse_dns: bool = attrs.field(default=False, validator=flag)
     """Host name of each responder."""
 
-    asn: bool = attrs.field(default=False, validator=_flag)
+    asn: bool = attrs.field(default=False, validator=flag)
     """Autonomous system that announces each responder's address."""
 
-    public_address: bool = attrs.field(default=False, validator=_flag)
+    public_address: bool = attrs.field(default=False, validator=flag)
     """Address under which the Internet sees this machine."""
 
     @classmethod
@@ -322,73 +236,73 @@ class TracerouteConfig:
     flow: FlowStrategy | None = attrs.field(default=None, converter=_flow)
     """Flow strategy; None takes the steadiest that the mode can hold, and the result says which."""
 
-    first_ttl: int = attrs.field(default=1, validator=_whole(1, MAX_TTL))
+    first_ttl: int = attrs.field(default=1, validator=whole(1, MAX_TTL))
     """TTL or hop limit of the nearest hop to probe."""
 
-    max_ttl: int = attrs.field(default=30, validator=_whole(1, MAX_TTL))
+    max_ttl: int = attrs.field(default=30, validator=whole(1, MAX_TTL))
     """TTL or hop limit of the farthest hop to probe."""
 
-    queries: int = attrs.field(default=3, validator=_whole(1, 100))
+    queries: int = attrs.field(default=3, validator=whole(1, 100))
     """Probes per hop."""
 
-    retries: int = attrs.field(default=0, validator=_whole(0, 10))
+    retries: int = attrs.field(default=0, validator=whole(0, 10))
     """How often a silent hop is probed once more, one probe at a time."""
 
-    gap_limit: int | None = attrs.field(default=None, validator=_whole(1, MAX_TTL, optional=True))
+    gap_limit: int | None = attrs.field(default=None, validator=whole(1, MAX_TTL, optional=True))
     """End after this many silent hops in a row with nothing behind them; None: only at ``max_ttl``."""
 
-    stop_on_loop: bool = attrs.field(default=True, validator=_flag)
+    stop_on_loop: bool = attrs.field(default=True, validator=flag)
     """End when the same cycle of addresses has been seen twice in full."""
 
-    max_in_flight: int | None = attrs.field(default=None, validator=_whole(1, optional=True))
+    max_in_flight: int | None = attrs.field(default=None, validator=whole(1, optional=True))
     """Most probes of a trace that may be outstanding at once; None sends all that is due at once."""
 
     packets_per_second: float | None = attrs.field(
         default=None,
-        validator=_number("a finite number of packets per second, greater than 0", zero=False, optional=True),
+        validator=number("packets per second", optional=True),
     )
     """Most probes that a ``Tracer`` sends in a second, over all its traces; None: no such limit."""
 
-    max_in_flight_per_destination: int | None = attrs.field(default=None, validator=_whole(1, optional=True))
+    max_in_flight_per_destination: int | None = attrs.field(default=None, validator=whole(1, optional=True))
     """Most probes that a ``Tracer`` has outstanding towards one destination, over all its traces."""
 
-    port: int | None = attrs.field(default=None, validator=_whole(1, 65535, optional=True))
+    port: int | None = attrs.field(default=None, validator=whole(1, 65535, optional=True))
     """Destination port of UDP and TCP probes (the first one where the flow varies by port); None is
     33434 for UDP and 80 for TCP."""
 
-    source_port: int | None = attrs.field(default=None, validator=_whole(1, 65535, optional=True))
+    source_port: int | None = attrs.field(default=None, validator=whole(1, 65535, optional=True))
     """Source port of UDP and TCP probes; None lets the kernel choose."""
 
     packet_size: int | None = attrs.field(
-        default=None, validator=_whole(MIN_PACKET_SIZE, MAX_PACKET_SIZE, optional=True)
+        default=None, validator=whole(MIN_PACKET_SIZE, MAX_PACKET_SIZE, optional=True)
     )
     """Size of each probe in bytes, IP header included; None is 60 for IPv4 and 80 for IPv6."""
 
     source: str | None = attrs.field(default=None, validator=_check_source)
     """Source address of the probes; None lets the routing table choose."""
 
-    interface: str | None = attrs.field(default=None, validator=_text)
+    interface: str | None = attrs.field(default=None, validator=text)
     """Network interface that the probes leave by; None lets the routing table choose."""
 
-    mark: int | None = attrs.field(default=None, validator=_whole(0, 0xFFFFFFFF, optional=True))
+    mark: int | None = attrs.field(default=None, validator=whole(0, 0xFFFFFFFF, optional=True))
     """Firewall mark of the probes (``SO_MARK``, Linux)."""
 
-    dscp: int | None = attrs.field(default=None, validator=_whole(0, 63, optional=True))
+    dscp: int | None = attrs.field(default=None, validator=whole(0, 63, optional=True))
     """Differentiated services code point of the probes (RFC 2474); None is 0."""
 
-    dont_fragment: bool | None = attrs.field(default=None, validator=attrs.validators.optional(_flag))
+    dont_fragment: bool | None = attrs.field(default=None, validator=attrs.validators.optional(flag))
     """Set the don't-fragment bit (IPv4) or forbid local fragmentation (IPv6); None: as the mode does."""
 
-    receive_buffer: int = attrs.field(default=4 * 1024 * 1024, validator=_whole(2048, 2**30))
+    receive_buffer: int = attrs.field(default=4 * 1024 * 1024, validator=whole(2048, 2**30))
     """Bytes of receive buffer asked for on each socket; the kernel may grant less."""
 
     timing: TimingConfig = attrs.field(
-        factory=TimingConfig, validator=_instance(TimingConfig, "a TimingConfig")
+        factory=TimingConfig, validator=instance(TimingConfig, "a TimingConfig")
     )
     """Every timing value."""
 
     enrichment: EnrichmentConfig = attrs.field(
-        factory=EnrichmentConfig, validator=_instance(EnrichmentConfig, "an EnrichmentConfig")
+        factory=EnrichmentConfig, validator=instance(EnrichmentConfig, "an EnrichmentConfig")
     )
     """What to look up about each address."""
 
