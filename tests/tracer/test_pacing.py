@@ -68,14 +68,16 @@ def test_the_window_is_never_exceeded_and_a_freed_place_calls_the_next() -> None
 
 def test_turns_go_round() -> None:
     window = Window(1)
+    holder = Trace("first", 1)
     traces = [Trace(str(n), 3) for n in range(3)]
-    order: list[str] = [trace.destination for trace in traces if trace.try_to_send(window, 0)]
-    for _ in range(8):
-        holder = next(t for t in traces if t.outstanding)
+    assert holder.try_to_send(window, 0) == 1
+    assert [trace.try_to_send(window, 0) for trace in traces] == [0, 0, 0]
+    order: list[str] = []
+    for _ in range(9):
         holder.answer_one(window)
-        called = next(t for t in traces if t.called)
-        assert called.try_to_send(window, 0) == 1
-        order.append(called.destination)
+        holder = next(t for t in traces if t.called)
+        assert holder.try_to_send(window, 0) == 1
+        order.append(holder.destination)
     assert order == ["0", "1", "2"] * 3
 
 

@@ -6,10 +6,10 @@ A look-up never holds up a probe, a reply or a hop. It knows nothing of probing.
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Callable, Coroutine, Sequence
     from ipaddress import IPv4Address, IPv6Address
     from typing import Any, TypeAlias
 
@@ -18,6 +18,16 @@ if TYPE_CHECKING:
 
     IPAddress: TypeAlias = IPv4Address | IPv6Address
     Subscriber: TypeAlias = Callable[[IPAddress, Knowledge | None], None]
+    LookUp: TypeAlias = Callable[[Enricher, IPAddress], Coroutine[Any, Any, None]]
+
+
+class TaskStarter(Protocol):
+    """Starts a task; ``start_soon`` of a task group is one."""
+
+    def __call__(self, look_up: LookUp, enricher: Enricher, address: IPAddress, /) -> object:
+        """Start it."""
+        ...
+
 
 logger = logging.getLogger(__name__)
 
@@ -30,11 +40,7 @@ class EnrichmentPipeline:
         start_soon: Starts a task that lives no longer than the tracer.
     """
 
-    def __init__(
-        self,
-        enrichers: Sequence[Enricher],
-        start_soon: Callable[[Callable[..., Awaitable[Any]], Any, Any], object],
-    ) -> None:
+    def __init__(self, enrichers: Sequence[Enricher], start_soon: TaskStarter) -> None:
         self._enrichers = tuple(enrichers)
         self._start_soon = start_soon
         self._subscribers: dict[tuple[Enricher, IPAddress], list[Subscriber]] = {}

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from traceprobe.config import TracerouteConfig
     from traceprobe.engine import TracerouteEngine
     from traceprobe.enrich import EnrichmentPipeline
-    from traceprobe.model import Event, Knowledge, Reply
+    from traceprobe.model import Event, Knowledge, ProbeId, Reply
     from traceprobe.tracer._hub import SocketHub
 
 _NS = 1_000_000_000
@@ -80,6 +80,7 @@ class TraceRun:
         self._waiting = False
         self._sending = False
         self._backlog: list[Reply] = []
+        self._sent: list[ProbeId] = []
         self._asked: set[IPv4Address | IPv6Address] = set()
         self._settled: set[int] = set()
         self._socket_error: Exception | None = None
@@ -149,8 +150,7 @@ class TraceRun:
             self._waiting = True
             await self._alarm.wait(self._armed_for)
             self._waiting = False
-            if self._socket_error is not None:
-                raise self._socket_error
+            self._check_socket()
             now = self._clock.monotonic_ns()
             deadline = engine.next_deadline()
             if deadline is not None and deadline <= now:
@@ -159,6 +159,10 @@ class TraceRun:
                 self._publish()
             if engine.finished:
                 return
+
+    def _check_socket(self) -> None:
+        if self._socket_error is not None:
+            raise self._socket_error
 
     def _deadline(self) -> int | None:
         moments = (self._engine.next_deadline(), self._hub.window.next_ns(self))
@@ -186,6 +190,7 @@ class TraceRun:
                 self._submit_began_ns = began_ns
             self._submit_ended_ns = now
             for report in sent:
+                self._sent.append(report.probe_id)
                 engine.probe_sent(report, now)
             window.update(self, engine.outstanding)
             window.sent(self, len(probes), now, wants_more=engine.has_probes_due(now))
@@ -260,9 +265,9 @@ class TraceRun:
     def _end(self) -> None:
         self._ended_ns = self._clock.monotonic_ns()
         self._publish()
-        first_error = self._engine.only_send_errors
-        if first_error is not None:
-            self.error = SendError(first_error.code, f"no probe to {self.destination} could be sent")
+        refusal = self._engine.first_send_error
+        if refusal is not None and self._engine.all_sends_failed:
+            self.error = SendError(refusal.code, f"not a single probe to {self.destination} could be sent")
 
     async def _wait_for_enrichment(self) -> None:
         if not self.pending:
@@ -282,7 +287,7 @@ class TraceRun:
         self._hub.window.leave(self)
         self._hub.detach(self)
         self._hub.leases -= 1
-        self._hub.socket.release(self._engine.unreleased())
+        self._hub.socket.release(self._sent)
         if self.error is None and self._socket_error is not None and not self._engine.finished:
             self.error = self._socket_error
         if self.error is None:

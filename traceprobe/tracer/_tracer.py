@@ -184,8 +184,7 @@ class Tracer:
                 )
 
     async def _resolve(self, target: str, config: TracerouteConfig) -> IPAddress:
-        if not isinstance(target, str) or not target or "\0" in target:
-            raise ConfigError("target", target, "a host name or an IP address, as a non-empty string")
+        _check_target(target)
         family = config.family
         if family is None and config.source is not None:
             family = AddressFamily(ipaddress.ip_address(config.source).version)
@@ -238,3 +237,8 @@ class Tracer:
             del self._hubs[hub.key]
             self._opening.pop(hub.key, None)
             await hub.socket.aclose()
+
+
+def _check_target(target: object) -> None:
+    if not isinstance(target, str) or not target or "\0" in target:
+        raise ConfigError("target", target, "a host name or an IP address, as a non-empty string")
