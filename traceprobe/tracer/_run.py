@@ -142,10 +142,8 @@ class TraceRun:
 
     async def _drive(self) -> None:
         engine = self._engine
-        while True:
-            await self._send_what_is_due()
-            if engine.finished:
-                return
+        await self._send_what_is_due()
+        while not engine.finished:
             self._armed_for = self._deadline()
             self._waiting = True
             await self._alarm.wait(self._armed_for)
@@ -157,8 +155,7 @@ class TraceRun:
                 self._hub.drain()
                 engine.deadline_reached(now)
                 self._publish()
-            if engine.finished:
-                return
+            await self._send_what_is_due()
 
     def _check_socket(self) -> None:
         if self._socket_error is not None:
