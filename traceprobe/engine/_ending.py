@@ -1,0 +1,127 @@
+"""Where the path ends, as far as the replies tell.
+
+Four things end a path before ``max_ttl``: the destination has answered, the routers run in a circle,
+somebody says that nothing goes beyond, or too many hops in a row are silent. Each is judged anew
+whenever something is learnt that bears on it, since replies come in any order and the last word
+is right, not the first:
+
+* ``destination``: the lowest TTL at which the destination answered. It only ever shrinks, and it beats
+  everything else.
+* ``loop``: the lowest TTL at which a cycle of at least two routers has been seen twice in full, judged
+  on settled hops only. Two equal neighbours are no loop: some routers forward what they should drop.
+* ``unreachable``: the lowest TTL with such a message beyond the farthest time-exceeded. A
+  time-exceeded at the same TTL or behind it proves that other packets get past, over a parallel path
+  for one, so the message does not stop the trace.
+* ``gap``: so many settled TTLs in a row without any answer, with nothing answered behind them.
+
+Owns the judgement. Changes no hop and no probe.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from traceprobe.engine._hop_state import Meaning
+from traceprobe.model import StopReason
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from ipaddress import IPv4Address, IPv6Address
+
+    from traceprobe.engine._hop_state import HopState
+
+
+class Ending:
+    """The nearest end that the hops give evidence of, and why it is one."""
+
+    def __init__(self, hops: Sequence[HopState], *, gap_limit: int | None, stop_on_loop: bool) -> None:
+        self._hops = hops
+        self._first_ttl = hops[0].ttl
+        self._gap_limit = gap_limit
+        self._stop_on_loop = stop_on_loop
+        self._farthest_on_the_way = self._first_ttl - 1
+        self._farthest_answered = self._first_ttl - 1
+        self._seen_at: dict[IPv4Address | IPv6Address, tuple[int, int]] = {}
+        self._addresses_repeat = False
+        self.destination_ttl: int | None = None
+        """Lowest TTL at which the destination answered."""
+        self.ttl = hops[-1].ttl
+        """The last TTL that matters, as far as is known."""
+        self.reason = StopReason.MAX_TTL
+        """Why it is the last."""
+        self.no_loop_before = self.ttl
+        """No loop can turn out to end before this TTL, whatever the outstanding probes bring."""
+
+    @property
+    def known(self) -> bool:
+        """Whether there is evidence of an end before the configured one."""
+        return self.reason is not StopReason.MAX_TTL
+
+    def answered(self, hop: HopState, meaning: Meaning) -> None:
+        """Take in a reply that the hop has noted already."""
+        self._farthest_answered = max(self._farthest_answered, hop.ttl)
+        if meaning is Meaning.DESTINATION:
+            if self.destination_ttl is None or hop.ttl < self.destination_ttl:
+                self.destination_ttl = hop.ttl
+        elif meaning is Meaning.ON_THE_WAY:
+            self._farthest_on_the_way = max(self._farthest_on_the_way, hop.ttl)
+            if hop.address is not None:
+                nearest, farthest = self._seen_at.get(hop.address, (hop.ttl, hop.ttl))
+                nearest, farthest = min(nearest, hop.ttl), max(farthest, hop.ttl)
+                self._seen_at[hop.address] = nearest, farthest
+                # Only an address seen two or more TTLs apart can be part of a cycle.
+                self._addresses_repeat |= farthest - nearest > 1
+
+    def judge(self) -> None:
+        """Weigh the evidence anew."""
+        last = self._hops[-1].ttl
+        self.no_loop_before = last
+        if self.destination_ttl is not None:
+            self.ttl, self.reason = self.destination_ttl, StopReason.DESTINATION_REACHED
+            return
+        if self._stop_on_loop and self._addresses_repeat:
+            suspected = self._loop_end(settled_only=False)
+            if suspected is not None:
+                self.no_loop_before = suspected
+                confirmed = self._loop_end(settled_only=True)
+                if confirmed is not None:
+                    self.ttl, self.reason = confirmed, StopReason.LOOP
+                    return
+        for ttl in range(self._farthest_on_the_way + 1, self._farthest_answered + 1):
+            if self._hops[ttl - self._first_ttl].unreachable:
+                self.ttl, self.reason = ttl, StopReason.UNREACHABLE
+                return
+        if self._gap_limit is not None:
+            end = self._farthest_answered + self._gap_limit
+            start = self._farthest_answered + 1 - self._first_ttl
+            run = self._hops[start : start + self._gap_limit]
+            if end <= last and all(hop.settled and hop.silent for hop in run):
+                self.ttl, self.reason = end, StopReason.GAP_LIMIT
+                return
+        self.ttl, self.reason = last, StopReason.MAX_TTL
+
+    def _loop_end(self, *, settled_only: bool) -> int | None:
+        position = second_cycle_end([
+            hop.loop_address if hop.settled or not settled_only else None for hop in self._hops
+        ])
+        return None if position is None else self._first_ttl + position
+
+
+def second_cycle_end(addresses: Sequence[IPv4Address | IPv6Address | None]) -> int | None:
+    """Find where a cycle of at least two different addresses has been gone through twice.
+
+    Returns:
+        The lowest position at which a second pass is complete; None if there is none. A position
+        without an address (None) belongs to no cycle.
+    """
+    count = len(addresses)
+    best: int | None = None
+    for length in range(2, count // 2 + 1):
+        matching = 0
+        for position in range(length, count if best is None else best):
+            address = addresses[position]
+            matching = matching + 1 if address is not None and address == addresses[position - length] else 0
+            if matching >= length and len(set(addresses[position - length + 1 : position + 1])) > 1:
+                best = position
+                break
+    return best

@@ -1,0 +1,156 @@
+"""One TTL while its trace runs: its probes, what they have shown, and whether anything is still open.
+
+Owns the bookkeeping of a single hop. Knows neither the hops around it nor where the path ends.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+from typing import TYPE_CHECKING
+
+from traceprobe.engine._states import ProbeState
+from traceprobe.model import Hop, ReplyKind
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from ipaddress import IPv4Address, IPv6Address
+
+    from traceprobe.engine._states import ProbeRecord
+    from traceprobe.model import Knowledge, Reply
+
+
+class Meaning(Enum):
+    """What a reply says about where the path goes."""
+
+    ON_THE_WAY = auto()
+    """The TTL ran out here: the path goes on."""
+    DESTINATION = auto()
+    """The destination has answered."""
+    UNREACHABLE = auto()
+    """Somebody says that nothing goes beyond."""
+
+
+def meaning_of(reply: Reply, destination: IPv4Address | IPv6Address) -> Meaning:
+    """Tell what a reply means.
+
+    A socket has matched an echo reply, a TCP segment or UDP data to its probe, so that it answers for
+    the destination whatever address it bears (one machine can have many). An ICMP error speaks for the
+    destination only from the destination's own address, and never if it is a time-exceeded: the
+    destination's machine may well be a router on the way to itself.
+    """
+    kind = reply.kind
+    if kind is ReplyKind.TIME_EXCEEDED:
+        return Meaning.ON_THE_WAY
+    if kind in {ReplyKind.ECHO_REPLY, ReplyKind.SYN_ACK, ReplyKind.RST, ReplyKind.UDP_DATA}:
+        return Meaning.DESTINATION
+    if kind in {ReplyKind.PORT_UNREACHABLE, ReplyKind.PROTOCOL_UNREACHABLE} and _same_host(
+        reply.address, destination
+    ):
+        return Meaning.DESTINATION
+    return Meaning.UNREACHABLE
+
+
+def _same_host(one: IPv4Address | IPv6Address, other: IPv4Address | IPv6Address) -> bool:
+    # fe80::1%eth0 and fe80::1 are unequal to ipaddress, but they are one host to this trace.
+    return one.version == other.version and int(one) == int(other)
+
+
+class HopState:
+    """What is known of one TTL so far."""
+
+    __slots__ = (
+        "_earliest_sent_ns",
+        "address",
+        "announced",
+        "answered",
+        "mixed",
+        "on_the_way",
+        "outstanding",
+        "pending",
+        "records",
+        "settled",
+        "settled_ns",
+        "ttl",
+        "unreachable",
+    )
+
+    def __init__(self, ttl: int, records: list[ProbeRecord]) -> None:
+        self.ttl = ttl
+        self.records = records
+        self.pending = len(records)
+        """How many probes have not ended yet."""
+        self.outstanding: list[ProbeRecord] = []
+        """The ones among them that a reply is awaited of."""
+        self.answered = 0
+        self.on_the_way = False
+        """Some probe's TTL ran out here."""
+        self.unreachable = False
+        """Some probe was said to get nowhere from here."""
+        self.address: IPv4Address | IPv6Address | None = None
+        """Who has answered first."""
+        self.mixed = False
+        """More than one address has answered, or an answer is no time-exceeded."""
+        self.settled = False
+        """Every probe has ended, and no other will be sent."""
+        self.settled_ns = 0
+        """When the last of them ended."""
+        self.announced = False
+        self._earliest_sent_ns: int | None = None
+
+    def add(self, record: ProbeRecord) -> None:
+        """One more probe for this hop."""
+        self.records.append(record)
+        self.pending += 1
+
+    def taken(self, record: ProbeRecord) -> None:
+        """The kernel took a probe: a reply is awaited."""
+        self.outstanding.append(record)
+        self._earliest_sent_ns = None
+
+    def ended(self, record: ProbeRecord, moment_ns: int) -> None:
+        """A pending probe has ended."""
+        self.pending -= 1
+        self.settled_ns = max(self.settled_ns, moment_ns)
+        if record in self.outstanding:
+            self.outstanding.remove(record)
+            self._earliest_sent_ns = None
+
+    def answer(self, reply: Reply, meaning: Meaning) -> None:
+        """Note what a probe's first reply shows."""
+        self.answered += 1
+        self.settled_ns = max(self.settled_ns, reply.received_ns)
+        if self.address is None:
+            self.address = reply.address
+        if meaning is not Meaning.ON_THE_WAY or reply.address != self.address:
+            self.mixed = True
+        self.on_the_way |= meaning is Meaning.ON_THE_WAY
+        self.unreachable |= meaning is Meaning.UNREACHABLE
+
+    @property
+    def passed(self) -> bool:
+        """Whether the path is known not to end here, or nothing more is awaited that could tell."""
+        return self.settled or self.on_the_way
+
+    @property
+    def silent(self) -> bool:
+        """Whether probes were sent and given up, and none was answered."""
+        return not self.answered and any(record.state is ProbeState.GIVEN_UP for record in self.records)
+
+    @property
+    def loop_address(self) -> IPv4Address | IPv6Address | None:
+        """The one router that the TTL of every answered probe ran out at; None if there is no such."""
+        return None if self.mixed else self.address
+
+    @property
+    def earliest_sent_ns(self) -> int | None:
+        """When the oldest outstanding probe was sent."""
+        if self._earliest_sent_ns is None and self.outstanding:
+            self._earliest_sent_ns = min(
+                record.sent_ns for record in self.outstanding if record.sent_ns is not None
+            )
+        return self._earliest_sent_ns
+
+    def hop(self, knowledge: Mapping[IPv4Address | IPv6Address, Knowledge] | None) -> Hop:
+        """The hop as it stands: the probes that have ended."""
+        results = (record.result() for record in self.records)
+        return Hop.from_probes(self.ttl, (result for result in results if result is not None), knowledge)

@@ -1,0 +1,121 @@
+"""The path while it is traced: every hop, where it ends as far as is known, and what has become certain.
+
+A hop is certain when its probes have all ended and the path is known to lead through every hop before
+it: a time-exceeded came from there, or nothing more is awaited there. The trace is over when every hop
+up to the end has settled.
+
+Owns the hops and three marks that only ever move towards the far end, so that all passes over the hops
+together cost no more than one. Knows no time: why a probe ended is decided elsewhere.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from traceprobe.config import FlowStrategy
+from traceprobe.engine._ending import Ending
+from traceprobe.engine._hop_state import HopState
+from traceprobe.engine._states import ProbeRecord
+from traceprobe.model import PROBE_INDEX_BITS, make_probe_id, trace_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from traceprobe.config import TracerouteConfig
+    from traceprobe.model import ProbeId
+
+_INDEX_MASK = (1 << PROBE_INDEX_BITS) - 1
+
+
+class Path:
+    """All probes and hops of one trace."""
+
+    def __init__(self, config: TracerouteConfig, trace_id: int) -> None:
+        self._trace_id = trace_id
+        self._flow = config.flow
+        self._first_ttl = config.first_ttl
+        self.records: list[ProbeRecord] = []
+        """Every probe; the planned ones in TTL-major order, then retries."""
+        self.hops: list[HopState] = []
+        """Every hop from the first TTL to the last that is configured."""
+        for ttl in range(config.first_ttl, config.max_ttl + 1):
+            records = [self._new_record(ttl, attempt) for attempt in range(1, config.queries + 1)]
+            self.hops.append(HopState(ttl, records))
+        self.ending = Ending(self.hops, gap_limit=config.gap_limit, stop_on_loop=config.stop_on_loop)
+        self._first_open = 0
+        """Position of the first hop that has not settled."""
+        self._frontier = 0
+        """Position of the first hop that the path may still end at."""
+        self._first_uncertain = 0
+        """Position of the first hop that has not become certain."""
+        self._farthest_tried = config.first_ttl
+
+    def find(self, probe_id: ProbeId) -> ProbeRecord | None:
+        """The probe of this identity; None if it is not one of this trace's."""
+        index = probe_id & _INDEX_MASK
+        if trace_of(probe_id) != self._trace_id or index >= len(self.records):
+            return None
+        return self.records[index]
+
+    def hop_of(self, record: ProbeRecord) -> HopState:
+        """The hop that a probe is meant for."""
+        return self.hops[record.ttl - self._first_ttl]
+
+    def up_to(self, ttl: int) -> Sequence[HopState]:
+        """The hops from the first to this TTL."""
+        return self.hops[: ttl - self._first_ttl + 1]
+
+    def tried(self, record: ProbeRecord) -> None:
+        """The kernel took or refused a probe."""
+        self._farthest_tried = max(self._farthest_tried, record.ttl)
+
+    def add_retry(self, hop: HopState) -> ProbeRecord:
+        """Plan one more probe for a hop."""
+        record = self._new_record(hop.ttl, len(hop.records) + 1)
+        hop.add(record)
+        return record
+
+    def advance(self) -> list[HopState]:
+        """Draw every conclusion that the hops allow; returns the hops that have become certain by it."""
+        self.ending.judge()
+        hops = self.hops
+        while self._first_open < len(hops) and hops[self._first_open].settled:
+            self._first_open += 1
+        while self._frontier < len(hops) and hops[self._frontier].passed:
+            self._frontier += 1
+        limit = min(self._frontier, min(self.ending.ttl, self.ending.no_loop_before) - self._first_ttl)
+        certain = [
+            hop for hop in hops[self._first_uncertain : limit + 1] if hop.settled and not hop.announced
+        ]
+        for hop in certain:
+            hop.announced = True
+        while self._first_uncertain < len(hops) and hops[self._first_uncertain].announced:
+            self._first_uncertain += 1
+        return certain
+
+    @property
+    def complete(self) -> bool:
+        """Whether every hop up to the end has settled."""
+        return self._first_open > self.ending.ttl - self._first_ttl
+
+    @property
+    def completed_ns(self) -> int:
+        """When the last probe up to the end was answered, given up or refused."""
+        return max(hop.settled_ns for hop in self.up_to(self.ending.ttl))
+
+    def awaited(self) -> Sequence[HopState]:
+        """The hops that the trace waits for: up to the end, less the settled ones at the beginning."""
+        return self.hops[self._first_open : self.ending.ttl - self._first_ttl + 1]
+
+    def end_so_far(self) -> int:
+        """The last TTL that there is anything to say about: the end if known, else the farthest tried."""
+        return self.ending.ttl if self.ending.known else self._farthest_tried
+
+    def _new_record(self, ttl: int, attempt: int) -> ProbeRecord:
+        index = len(self.records)
+        # Dublin follows one path with each attempt. The others need no number: Paris has one flow, and
+        # the classic way, where every probe differs, is the socket's own doing.
+        flow = attempt - 1 if self._flow is FlowStrategy.DUBLIN else 0
+        record = ProbeRecord(index, make_probe_id(self._trace_id, index), ttl, attempt, flow)
+        self.records.append(record)
+        return record

@@ -1,0 +1,87 @@
+"""In which order probes go out, and how many at once.
+
+TTL-major order: all attempts of TTL 1, then those of TTL 2, and so on. A burst in this order meets
+each router's ICMP rate limit with as few probes at a time as possible.
+
+Owns the order, the window and the pace. Knows nothing of replies.
+"""
+
+from __future__ import annotations
+
+import heapq
+from typing import TYPE_CHECKING
+
+from traceprobe.engine._states import ProbeState
+
+if TYPE_CHECKING:
+    from traceprobe.engine._states import ProbeRecord
+
+
+class SendQueue:
+    """The probes that wait to be handed out."""
+
+    def __init__(self, planned: list[ProbeRecord], *, window: int | None, interval_ns: int) -> None:
+        # The plan is in TTL-major order already; a cursor over it costs nothing. Retries are few.
+        self._planned = planned
+        self._next_planned = 0
+        self._planned_count = len(planned)
+        self._retries: list[ProbeRecord] = []
+        self._window = window
+        self._interval_ns = interval_ns
+        self._in_flight = 0
+        self._not_before_ns: int | None = None
+
+    def add_retry(self, record: ProbeRecord) -> None:
+        """Put in one more probe, to its place in the order."""
+        heapq.heappush(self._retries, record)
+
+    def landed(self) -> None:
+        """A probe that was handed out takes up the window no more."""
+        self._in_flight -= 1
+
+    @property
+    def not_before_ns(self) -> int | None:
+        """When the pace lets the next probe go; None if nothing keeps it back."""
+        return self._not_before_ns
+
+    def has_room_for_next(self, end_ttl: int) -> bool:
+        """Whether there is a probe up to ``end_ttl`` and room for it in the window."""
+        full = self._window is not None and self._in_flight >= self._window
+        return not full and self._peek(end_ttl) is not None
+
+    def take(self, now: int, end_ttl: int, limit: int | None) -> list[ProbeRecord]:
+        """Remove and return what may go now, in order."""
+        if self._not_before_ns is not None and now < self._not_before_ns:
+            return []
+        room = self._planned_count + len(self._retries) if limit is None else limit
+        if self._window is not None:
+            room = min(room, self._window - self._in_flight)
+        if self._interval_ns:
+            room = min(room, 1)
+        taken: list[ProbeRecord] = []
+        while len(taken) < room and (record := self._peek(end_ttl)) is not None:
+            if self._retries and record is self._retries[0]:
+                heapq.heappop(self._retries)
+            else:
+                self._next_planned += 1
+            taken.append(record)
+        self._in_flight += len(taken)
+        if taken and self._interval_ns:
+            # Spacing, not rate: after a delay nothing is made up for in a burst.
+            self._not_before_ns = now + self._interval_ns
+        return taken
+
+    def _peek(self, end_ttl: int) -> ProbeRecord | None:
+        """The next probe in order that was not cancelled, if it lies within the end."""
+        while self._retries and self._retries[0].state is not ProbeState.QUEUED:
+            heapq.heappop(self._retries)
+        while (
+            self._next_planned < self._planned_count
+            and self._planned[self._next_planned].state is not ProbeState.QUEUED
+        ):
+            self._next_planned += 1
+        candidates = self._retries[:1]
+        if self._next_planned < self._planned_count:
+            candidates.append(self._planned[self._next_planned])
+        record = min(candidates, default=None)
+        return None if record is None or record.ttl > end_ttl else record

@@ -1,0 +1,192 @@
+"""The life of a probe, as one table. Nothing else may move a probe from one state to another.
+
+Rule 1: a probe's state changes in :meth:`ProbeRecord.move` and nowhere else, and only along
+:data:`TRANSITIONS`; a move that is not in the table is a mistake of the caller and raises.
+
+Rule 2: a reply either has a transition in the state that it finds, or it changes nothing and is counted
+under the reason that :data:`COUNTED_AS` names.
+
+This module knows no time-outs, hops or ends: why a probe moves is decided elsewhere.
+"""
+
+from __future__ import annotations
+
+import errno
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Final
+
+from traceprobe.errors import UsageError
+from traceprobe.model import ProbeResult, ProbeStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from traceprobe.model import Probe, ProbeId, Reply
+
+
+class ProbeState(Enum):
+    """Where a probe stands."""
+
+    QUEUED = auto()
+    """Planned; nobody has been asked to send it yet."""
+    SUBMITTED = auto()
+    """Handed out; what the kernel made of it is not known yet."""
+    SENT = auto()
+    """On its way; a reply is awaited."""
+    ANSWERED = auto()
+    """A reply came while it was awaited."""
+    GIVEN_UP = auto()
+    """Nobody waits for it any more, but a reply would still be welcome."""
+    ANSWERED_LATE = auto()
+    """A reply came after it had been given up."""
+    CANCELLED = auto()
+    """Nothing that it could bring matters any more."""
+    SEND_ERROR = auto()
+    """The kernel refused to send it."""
+
+
+class Trigger(Enum):
+    """What can happen to a probe."""
+
+    HAND_OUT = auto()
+    TAKEN = auto()
+    REFUSED = auto()
+    REPLY = auto()
+    """A reply that reached the machine before the probe was given up, whenever it is reported."""
+    LATE_REPLY = auto()
+    GIVE_UP = auto()
+    CANCEL = auto()
+
+
+_S = ProbeState
+_T = Trigger
+
+TRANSITIONS: Final[Mapping[ProbeState, Mapping[Trigger, ProbeState]]] = {
+    _S.QUEUED: {_T.HAND_OUT: _S.SUBMITTED, _T.CANCEL: _S.CANCELLED},
+    _S.SUBMITTED: {_T.TAKEN: _S.SENT, _T.REFUSED: _S.SEND_ERROR, _T.CANCEL: _S.CANCELLED},
+    _S.SENT: {_T.REPLY: _S.ANSWERED, _T.GIVE_UP: _S.GIVEN_UP, _T.CANCEL: _S.CANCELLED},
+    _S.GIVEN_UP: {_T.REPLY: _S.ANSWERED, _T.LATE_REPLY: _S.ANSWERED_LATE},
+    _S.ANSWERED: {},
+    _S.ANSWERED_LATE: {},
+    _S.CANCELLED: {},
+    _S.SEND_ERROR: {},
+}
+
+COUNTED_AS: Final[Mapping[ProbeState, str]] = {
+    _S.QUEUED: "unsent",
+    _S.SEND_ERROR: "unsent",
+    _S.ANSWERED: "duplicate",
+    _S.ANSWERED_LATE: "duplicate",
+    _S.CANCELLED: "beyond_end",
+}
+"""Why a reply to a probe in this state changes nothing."""
+
+PENDING: Final = frozenset({_S.QUEUED, _S.SUBMITTED, _S.SENT})
+"""States that a probe does not end in."""
+
+
+class ProbeRecord:
+    """One probe of a trace and what has become of it."""
+
+    __slots__ = (
+        "attempt",
+        "error",
+        "flow",
+        "given_up_ns",
+        "index",
+        "probe",
+        "probe_id",
+        "released",
+        "reply",
+        "sent_at_ns",
+        "sent_ns",
+        "state",
+        "ttl",
+    )
+
+    def __init__(self, index: int, probe_id: ProbeId, ttl: int, attempt: int, flow: int) -> None:
+        self.index = index
+        self.probe_id = probe_id
+        self.ttl = ttl
+        self.attempt = attempt
+        self.flow = flow
+        self.state = ProbeState.QUEUED
+        self.probe: Probe | None = None
+        """What was handed out; None before."""
+        self.sent_ns: int | None = None
+        self.sent_at_ns: int | None = None
+        self.given_up_ns: int | None = None
+        self.reply: Reply | None = None
+        self.error: int | None = None
+        self.released = False
+
+    def __lt__(self, other: ProbeRecord) -> bool:
+        """TTL-major order, the order of sending."""
+        return (self.ttl, self.attempt) < (other.ttl, other.attempt)
+
+    def move(self, trigger: Trigger) -> None:
+        """Follow the table.
+
+        Raises:
+            UsageError: The table has no such move.
+        """
+        try:
+            self.state = TRANSITIONS[self.state][trigger]
+        except KeyError:
+            event = trigger.name.lower().replace("_", " ")
+            raise UsageError(
+                f"probe {self.probe_id} (TTL {self.ttl}, attempt {self.attempt}) "
+                f"is {self.state.name.lower().replace('_', ' ')}: {event!r} can't happen to it"
+            ) from None
+
+    def result(self) -> ProbeResult | None:
+        """How the probe ended; None while that is open."""
+        state = self.state
+        if state in PENDING:
+            return None
+        # The kernel's stamp of the transmission is better than the clock read before the call.
+        sent_at_ns = self.sent_at_ns
+        reply = self.reply
+        if reply is not None and reply.sent_at_ns is not None:
+            sent_at_ns = reply.sent_at_ns
+        if sent_at_ns is not None:
+            sent_at_ns -= sent_at_ns % 1000
+        if reply is not None:
+            return ProbeResult(
+                attempt=self.attempt,
+                flow=self.flow,
+                status=ProbeStatus.REPLY,
+                late=state is ProbeState.ANSWERED_LATE,
+                address=reply.address,
+                rtt_ns=reply.rtt_ns,
+                sent_at_ns=sent_at_ns,
+                timestamp_source=reply.timestamp_source,
+                reply=reply.kind,
+                icmp_type=reply.icmp_type,
+                icmp_code=reply.icmp_code,
+                reply_ttl=reply.reply_ttl,
+                quoted_ttl=reply.quoted_ttl,
+                mtu=reply.mtu,
+                mpls=reply.mpls,
+            )
+        if state is ProbeState.GIVEN_UP:
+            assert self.given_up_ns is not None
+            assert self.sent_ns is not None
+            return ProbeResult(
+                attempt=self.attempt,
+                flow=self.flow,
+                status=ProbeStatus.TIMEOUT,
+                sent_at_ns=sent_at_ns,
+                waited_ns=max(0, self.given_up_ns - self.sent_ns),
+            )
+        if state is ProbeState.SEND_ERROR:
+            assert self.error is not None
+            return ProbeResult(
+                attempt=self.attempt,
+                flow=self.flow,
+                status=ProbeStatus.SEND_ERROR,
+                error=errno.errorcode.get(self.error, str(self.error)),
+            )
+        return ProbeResult(
+            attempt=self.attempt, flow=self.flow, status=ProbeStatus.CANCELLED, sent_at_ns=sent_at_ns
+        )

@@ -1,0 +1,420 @@
+"""Traceroute as a strategy: probe every TTL at once, and finish as early as is right.
+
+Replies come in any order: the destination's answer to TTL 15 may precede the one to TTL 10. So nothing
+is concluded from order. Each report updates one hop; then the path is looked at anew, hops that have
+become certain are announced, and the trace is over when every hop up to the end has settled.
+
+What is certain can still be contradicted by a late reply, or by load balancing over paths of different
+lengths; the result is right then, and ``HopRevised`` tells of a hop that changed.
+
+Knows neither sockets nor clocks nor wire identifiers.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from traceprobe.engine._hop_state import meaning_of
+from traceprobe.engine._path import Path
+from traceprobe.engine._send_queue import SendQueue
+from traceprobe.engine._silence import SilenceEstimator, to_ns
+from traceprobe.engine._states import COUNTED_AS, PENDING, ProbeState, Trigger
+from traceprobe.engine._tally import Tally
+from traceprobe.errors import UsageError
+from traceprobe.model import HopRevised, HopSettled, Probe, ProbeSent, ReplyReceived, StopReason
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from ipaddress import IPv4Address, IPv6Address
+
+    from traceprobe.config import TracerouteConfig
+    from traceprobe.engine._hop_state import HopState
+    from traceprobe.engine._states import ProbeRecord
+    from traceprobe.model import Event, Hop, Knowledge, ProbeId, Reply, SentProbe
+
+
+class TracerouteEngine(Tally):
+    """One trace to one destination; see :class:`~traceprobe.engine.TraceStrategy` for how to drive it.
+
+    Args:
+        config: How to trace.
+        destination: Where to.
+        now: The start, monotonic nanoseconds; the overall time-out counts from here.
+        trace_id: Number of the trace within the process, part of every probe's identity.
+    """
+
+    def __init__(
+        self,
+        config: TracerouteConfig,
+        destination: IPv4Address | IPv6Address,
+        now: int,
+        *,
+        trace_id: int = 0,
+    ) -> None:
+        super().__init__()
+        timing = config.timing
+        self._config = config
+        self._destination = destination
+        self._started_ns = self._latest_now = self._latest_reply_ns = now
+        self._overall_deadline_ns = (
+            None if timing.overall_timeout is None else now + to_ns(timing.overall_timeout)
+        )
+        self._path = Path(config, trace_id)
+        self._ending = self._path.ending
+        self._queue = SendQueue(
+            list(self._path.records), window=config.max_in_flight, interval_ns=to_ns(timing.send_interval)
+        )
+        self._silence = SilenceEstimator(timing, config.first_ttl, config.max_ttl)
+        self._kept_until = config.max_ttl
+        """Probes beyond this TTL are cancelled."""
+        self._outstanding = 0
+        self._overtaking: dict[int, Reply] = {}
+        """Replies that came before the report of their probe's sending, by index."""
+
+        self._events: deque[Event] = deque()
+        self._released: list[ProbeId] = []
+        self._deadline_ns: int | None = None
+        self._deadline_stale = True
+        self._stop_reason: StopReason | None = None
+        self._decided_ns: int | None = None
+        self._listed_until: int | None = None
+
+    # --- what the driver asks ------------------------------------------------------------------------
+
+    def probes_to_send(self, now: int, limit: int | None = None) -> list[Probe]:
+        """Hand out the probes that are due, at most ``limit`` (None: all), in TTL-major order.
+
+        None goes beyond the known end of the path. The window (``max_in_flight``) counts probes from
+        here until they are answered, given up, cancelled or refused.
+        """
+        if not self._may_send(now):
+            return []
+        config = self._config
+        probes = []
+        for record in self._queue.take(now, self._ending.ttl, limit):
+            record.move(Trigger.HAND_OUT)
+            record.probe = Probe(
+                record.probe_id,
+                self._destination,
+                record.ttl,
+                record.attempt,
+                record.flow,
+                config.packet_size,
+                config.port,
+                config.timing.probe_timeout,
+            )
+            probes.append(record.probe)
+        if probes:
+            self._deadline_stale = True
+        return probes
+
+    def has_probes_due(self, now: int) -> bool:
+        """Whether ``probes_to_send(now)`` would hand anything out."""
+        opens = self._queue.not_before_ns
+        return (
+            self._may_send(now)
+            and (opens is None or opens <= now)
+            and self._queue.has_room_for_next(self._ending.ttl)
+        )
+
+    def next_deadline(self) -> int | None:
+        """When time alone will change something: a give-up, the send interval, the overall time-out.
+
+        Returns:
+            Monotonic nanoseconds; None if only a report or a reply can change anything. Probes that
+            are due already are no deadline: ``has_probes_due`` tells of them.
+        """
+        if self._deadline_stale:
+            self._deadline_ns = self._earliest_deadline()
+            self._deadline_stale = False
+        return self._deadline_ns
+
+    def next_event(self) -> Event | None:
+        """Remove and return the oldest event; None if there is none.
+
+        They are ``ProbeSent``, ``ReplyReceived``, ``HopSettled`` and ``HopRevised``. Every hop of the
+        result is in one ``HopSettled`` by the time that ``finished`` is true.
+        """
+        return self._events.popleft() if self._events else None
+
+    def released(self) -> list[ProbeId]:
+        """Probes that were sent and whose replies are of no interest any more; each is listed once.
+
+        Those beyond the destination as soon as it has answered, all others when the trace is over.
+        """
+        released, self._released = self._released, []
+        return released
+
+    # --- what the driver tells -----------------------------------------------------------------------
+
+    def probe_sent(self, sent: SentProbe, now: int) -> None:
+        """Take in that the kernel took a probe, or refused it.
+
+        Raises:
+            UsageError: The probe was never handed out, or was reported before.
+        """
+        self._latest_now = max(self._latest_now, now)
+        record = self._path.find(sent.probe_id)
+        if record is None:
+            raise UsageError(f"probe {sent.probe_id} is not one of this trace's")
+        cancelled = record.state is ProbeState.CANCELLED and record.probe is not None
+        if not cancelled:
+            record.move(Trigger.TAKEN if sent.error is None else Trigger.REFUSED)
+        elif record.sent_ns is not None:
+            raise UsageError(f"probe {sent.probe_id} was reported as sent before")
+        early = self._overtaking.pop(record.index, None)
+        if sent.error is not None:
+            self._count_refused(sent.error)
+            self._path.tried(record)
+            record.error = sent.error.code
+            if early is not None:
+                self._counts[COUNTED_AS[record.state]] += 1
+            if not cancelled:
+                self._ended(record, sent.sent_ns)
+                self._advance()
+            return
+        self._count_taken(sent)
+        self._path.tried(record)
+        record.sent_ns, record.sent_at_ns = sent.sent_ns, sent.sent_at_ns
+        if self._stop_reason is None and record.probe is not None:
+            self._events.append(ProbeSent(record.probe, sent.sent_ns))
+        if cancelled:
+            self._release(record)
+            return
+        self._outstanding += 1
+        self._path.hop_of(record).taken(record)
+        self._deadline_stale = True
+        if early is not None:
+            self._answered(record, early, Trigger.REPLY)
+
+    def reply_received(self, reply: Reply, now: int) -> None:
+        """Take in a reply, in whatever state its probe is.
+
+        One that reached the machine before its probe was given up is in time, whenever it is reported.
+        """
+        self._latest_now = max(self._latest_now, now)
+        record = self._path.find(reply.probe_id)
+        if record is None:
+            self._counts["unmatched"] += 1
+        elif self._stop_reason is not None:
+            self._counts["after_end"] += 1
+        elif record.state is ProbeState.SENT:
+            self._answered(record, reply, Trigger.REPLY)
+        elif record.state is ProbeState.GIVEN_UP and record.ttl <= self._kept_until:
+            in_time = record.given_up_ns is not None and reply.received_ns <= record.given_up_ns
+            self._answered(record, reply, Trigger.REPLY if in_time else Trigger.LATE_REPLY)
+        elif record.state in {ProbeState.GIVEN_UP, ProbeState.CANCELLED}:
+            self._counts[COUNTED_AS[ProbeState.CANCELLED]] += 1
+            # It says nothing new of the path, but it does of how long replies take.
+            self._note_rtt(record.ttl, reply)
+        elif record.state is ProbeState.SUBMITTED and record.index not in self._overtaking:
+            self._overtaking[record.index] = reply
+        elif record.state is ProbeState.SUBMITTED:
+            self._counts[COUNTED_AS[ProbeState.ANSWERED]] += 1
+        else:
+            self._counts[COUNTED_AS[record.state]] += 1
+
+    def deadline_reached(self, now: int) -> None:
+        """Give up exactly the probes whose deadline is not after ``now``; end at the overall time-out."""
+        self._latest_now = max(self._latest_now, now)
+        self._deadline_stale = True
+        if self._stop_reason is not None:
+            return
+        overall = self._overall_deadline_ns
+        horizon = now if overall is None else min(now, overall)
+        overdue = [
+            (record, due)
+            for hop in self._path.awaited()
+            for record in hop.outstanding
+            if (due := self._due_ns(record)) <= horizon
+        ]
+        for record, due in overdue:
+            record.move(Trigger.GIVE_UP)
+            # A deadline turns out to lie in the past when a reply shows that the hop is an interior
+            # one. The probe was awaited until that reply.
+            record.given_up_ns = min(horizon, max(due, self._latest_reply_ns))
+            self._outstanding -= 1
+            self._ended(record, record.given_up_ns)
+        if overdue:
+            self._advance()
+        if overall is not None and now >= overall and self._stop_reason is None:
+            self._cut_short(StopReason.TIMEOUT, overall)
+
+    def cancel(self, now: int) -> None:
+        """End the trace with what is known; what is outstanding is cancelled."""
+        self._latest_now = max(self._latest_now, now)
+        if self._stop_reason is None:
+            self._cut_short(StopReason.CANCELLED, now)
+
+    # --- what there is to see; more in Tally ---------------------------------------------------------
+
+    @property
+    def outstanding(self) -> int:
+        """How many probes are sent, and neither answered nor given up nor cancelled."""
+        return self._outstanding
+
+    @property
+    def finished(self) -> bool:
+        """Whether the trace is over."""
+        return self._stop_reason is not None
+
+    @property
+    def stop_reason(self) -> StopReason | None:
+        """Why it is over; None while it is not."""
+        return self._stop_reason
+
+    @property
+    def destination_ttl(self) -> int | None:
+        """Lowest TTL at which the destination has answered; None if it has not."""
+        return self._ending.destination_ttl
+
+    @property
+    def started_ns(self) -> int:
+        """When it started, monotonic nanoseconds."""
+        return self._started_ns
+
+    @property
+    def decided_ns(self) -> int | None:
+        """When the reply arrived, or the giving up was due, that decided the end; None before it."""
+        return self._decided_ns
+
+    def hops(self, knowledge: Mapping[IPv4Address | IPv6Address, Knowledge] | None = None) -> tuple[Hop, ...]:
+        """Every TTL from the first to the end as it stands; probes that are still open are left out.
+
+        While no end is known, the farthest TTL that was tried counts as one.
+        """
+        end = self._path.end_so_far() if self._listed_until is None else self._listed_until
+        return tuple(hop.hop(knowledge) for hop in self._path.up_to(end))
+
+    def hop(self, ttl: int, knowledge: Mapping[IPv4Address | IPv6Address, Knowledge] | None = None) -> Hop:
+        """One TTL as it stands.
+
+        Raises:
+            UsageError: The TTL is not one of the trace's.
+        """
+        first_ttl, max_ttl = self._config.first_ttl, self._config.max_ttl
+        if not first_ttl <= ttl <= max_ttl:
+            raise UsageError(f"TTL {ttl} is not traced: {first_ttl} to {max_ttl} are")
+        return self._path.hops[ttl - first_ttl].hop(knowledge)
+
+    # --- one probe -----------------------------------------------------------------------------------
+
+    def _note_rtt(self, ttl: int, reply: Reply) -> None:
+        self._silence.observe(ttl, reply.rtt_ns)
+        self._latest_reply_ns = max(self._latest_reply_ns, reply.received_ns)
+        self._deadline_stale = True
+
+    def _answered(self, record: ProbeRecord, reply: Reply, trigger: Trigger) -> None:
+        hop = self._path.hop_of(record)
+        was_outstanding, was_announced = record.state is ProbeState.SENT, hop.announced
+        record.move(trigger)
+        record.reply = reply
+        self._replies += 1
+        self._note_rtt(record.ttl, reply)
+        assert record.probe is not None
+        self._events.append(ReplyReceived(record.probe, reply, record.state is ProbeState.ANSWERED_LATE))
+        meaning = meaning_of(reply, self._destination)
+        hop.answer(reply, meaning)
+        self._ending.answered(hop, meaning)
+        if was_outstanding:
+            self._outstanding -= 1
+            self._ended(record, reply.received_ns)
+        if was_announced:
+            self._events.append(HopRevised(hop.hop(None)))
+        self._advance()
+
+    def _ended(self, record: ProbeRecord, moment_ns: int) -> None:
+        """A probe that was handed out is not pending any more; its hop may have settled by that."""
+        self._queue.landed()
+        self._deadline_stale = True
+        hop = self._path.hop_of(record)
+        hop.ended(record, moment_ns)
+        if hop.pending:
+            return
+        retries_left = self._config.queries + self._config.retries - len(hop.records)
+        if retries_left and hop.silent and self._silence.is_interior(hop.ttl):
+            self._queue.add_retry(self._path.add_retry(hop))
+        else:
+            hop.settled = True
+
+    def _cancel(self, record: ProbeRecord) -> None:
+        if record.state in PENDING:
+            if record.state is ProbeState.SENT:
+                self._outstanding -= 1
+            if record.state is not ProbeState.QUEUED:
+                self._queue.landed()
+            record.move(Trigger.CANCEL)
+        self._release(record)
+
+    def _release(self, record: ProbeRecord) -> None:
+        if record.sent_ns is not None and not record.released:
+            record.released = True
+            self._released.append(record.probe_id)
+
+    # --- the whole path ------------------------------------------------------------------------------
+
+    def _advance(self) -> None:
+        """Draw every conclusion that the last report allows."""
+        certain = self._path.advance()
+        self._deadline_stale = True
+        # Only the destination's answer is final. Other ends may be contradicted by what is still on
+        # its way, so what lies beyond them is kept until the trace is over.
+        destination_ttl = self._ending.destination_ttl
+        if destination_ttl is not None and destination_ttl < self._kept_until:
+            for hop in self._path.hops[destination_ttl - self._config.first_ttl + 1 :]:
+                if hop.ttl <= self._kept_until:
+                    self._drop(hop)
+            self._kept_until = destination_ttl
+        self._events.extend(HopSettled(hop.hop(None)) for hop in certain)
+        if self._path.complete:
+            self._finish(self._ending.reason, self._path.completed_ns, self._ending.ttl)
+
+    def _drop(self, hop: HopState) -> None:
+        for record in hop.records:
+            self._cancel(record)
+        hop.outstanding.clear()
+
+    def _cut_short(self, reason: StopReason, moment_ns: int) -> None:
+        end = self._path.end_so_far()
+        if reason is StopReason.TIMEOUT:
+            for hop in self._path.up_to(end):
+                for record in hop.outstanding:
+                    record.move(Trigger.GIVE_UP)
+                    record.given_up_ns = moment_ns
+                    self._outstanding -= 1
+                    self._queue.landed()
+        self._finish(reason, moment_ns, end)
+
+    def _finish(self, reason: StopReason, decided_ns: int, end: int) -> None:
+        self._stop_reason, self._decided_ns, self._listed_until = reason, decided_ns, end
+        self._deadline_stale = True
+        for hop in self._path.hops:
+            self._drop(hop)
+        for hop in self._path.up_to(end):
+            if not hop.announced:
+                hop.announced = True
+                self._events.append(HopSettled(hop.hop(None)))
+
+    # --- time ----------------------------------------------------------------------------------------
+
+    def _may_send(self, now: int) -> bool:
+        overdue = self._overall_deadline_ns is not None and now >= self._overall_deadline_ns
+        return self._stop_reason is None and not overdue
+
+    def _due_ns(self, record: ProbeRecord) -> int:
+        assert record.sent_ns is not None
+        return record.sent_ns + self._silence.wait_ns(record.ttl)
+
+    def _earliest_deadline(self) -> int | None:
+        if self._stop_reason is not None:
+            return None
+        moments = [] if self._overall_deadline_ns is None else [self._overall_deadline_ns]
+        for hop in self._path.awaited():
+            sent_ns = hop.earliest_sent_ns
+            if sent_ns is not None:
+                moments.append(sent_ns + self._silence.wait_ns(hop.ttl))
+        opens = self._queue.not_before_ns
+        if opens is not None and opens > self._latest_now and self._queue.has_room_for_next(self._ending.ttl):
+            moments.append(opens)
+        return min(moments, default=None)
