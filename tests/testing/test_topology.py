@@ -198,8 +198,8 @@ def test_a_list_that_does_not_end_with_its_destination_leads_into_silence() -> N
 
 def test_branches_may_differ_in_length() -> None:
     path = Path("192.0.2.9", [Balanced([["198.51.100.1"], ["198.51.100.2", "198.51.100.3"]])])
-    assert len(list(path.stations(0.0, lambda index, balanced: 0))) == 2
-    assert len(list(path.stations(0.0, lambda index, balanced: 1))) == 3
+    assert len(list(path.stations(0.0, lambda *_: 0))) == 2
+    assert len(list(path.stations(0.0, lambda *_: 1))) == 3
 
 
 def test_a_loop_goes_round_for_ever_and_each_turn_takes_as_long_as_the_first() -> None:

@@ -297,6 +297,10 @@ def branch_of(flow_key: bytes, index: int, branches: int) -> int:
     return (value ^ value >> 16) % branches
 
 
+def _paths(value: Iterable[Path]) -> tuple[Path, ...]:
+    return tuple(value)
+
+
 def _names(
     value: Mapping[str, AddressLike | Iterable[AddressLike]],
 ) -> dict[str, tuple[Address, ...]]:
@@ -316,7 +320,7 @@ class Topology:
     """
 
     paths: tuple[Path, ...] = attrs.field(
-        default=(), converter=tuple, validator=_checks.instances(Path, "a path")
+        default=(), converter=_paths, validator=_checks.instances(Path, "a path")
     )
     sources: tuple[Address, ...] = attrs.field(default=DEFAULT_SOURCES, converter=_checks.to_addresses)
     """The prober's own addresses, one of each family at most."""
