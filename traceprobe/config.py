@@ -119,13 +119,13 @@ class TimingConfig:
     probe_timeout: float = attrs.field(default=5.0, validator=seconds())
     """Longest wait for one reply, whatever the estimators say."""
 
-    interior_floor: float = attrs.field(default=0.015, validator=seconds(zero=True))
+    interior_floor: float = attrs.field(default=0.0175, validator=seconds(zero=True))
     """Shortest wait for a silent hop behind which something has answered."""
 
     interior_factor: float = attrs.field(default=1.5, validator=factor(1.0))
     """Factor on the slowest round trip seen farther on."""
 
-    interior_jitter_factor: float = attrs.field(default=1.0, validator=factor(0.0))
+    interior_jitter_factor: float = attrs.field(default=2.0, validator=factor(0.0))
     """Factor on the jitter that the path has shown."""
 
     tail_floor: float = attrs.field(default=1.0, validator=seconds(zero=True))
@@ -160,6 +160,7 @@ class TimingConfig:
             probe_timeout=1.0,
             interior_floor=0.01,
             interior_factor=1.25,
+            interior_jitter_factor=1.0,
             tail_floor=0.25,
             tail_factor=2.0,
         )

@@ -1,4 +1,8 @@
-"""What a trace counts as it goes along: sendings, replies, refusals, and replies that changed nothing."""
+"""What a trace counts as it goes along, and how it stands: the half of a strategy that decides nothing.
+
+Sendings, refusals, replies and what they did not change, the end and its reason, all to be read only. The
+strategy that inherits it sets them.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +15,21 @@ if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv6Address
 
     from traceprobe.errors import SendError
-    from traceprobe.model import SentProbe
+    from traceprobe.model import SentProbe, StopReason
 
 
 class Tally:
-    """Figures of one trace; the read-only half of a strategy that needs no decision."""
+    """Figures of one trace.
 
-    def __init__(self) -> None:
+    Args:
+        now: The start, monotonic nanoseconds.
+    """
+
+    def __init__(self, now: int) -> None:
+        self._started_ns = now
+        self._decided_ns: int | None = None
+        self._stop_reason: StopReason | None = None
+        self._outstanding = 0
         self._first_sent_ns: int | None = None
         self._last_sent_ns: int | None = None
         self._source: IPv4Address | IPv6Address | None = None
@@ -25,6 +37,31 @@ class Tally:
         self._probes_sent = 0
         self._replies = 0
         self._counts: Counter[str] = Counter()
+
+    @property
+    def outstanding(self) -> int:
+        """How many probes are sent, and neither answered nor given up nor cancelled."""
+        return self._outstanding
+
+    @property
+    def finished(self) -> bool:
+        """Whether the trace is over."""
+        return self._stop_reason is not None
+
+    @property
+    def stop_reason(self) -> StopReason | None:
+        """Why it is over; None while it is not."""
+        return self._stop_reason
+
+    @property
+    def started_ns(self) -> int:
+        """When it started, monotonic nanoseconds."""
+        return self._started_ns
+
+    @property
+    def decided_ns(self) -> int | None:
+        """When the reply arrived, or the giving up was due, that decided the end; None before it."""
+        return self._decided_ns
 
     @property
     def counts(self) -> Mapping[str, int]:

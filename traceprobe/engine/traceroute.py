@@ -52,11 +52,11 @@ class TracerouteEngine(Tally):
         *,
         trace_id: int = 0,
     ) -> None:
-        super().__init__()
+        super().__init__(now)
         timing = config.timing
         self._config = config
         self._destination = destination
-        self._started_ns = self._latest_now = self._latest_reply_ns = now
+        self._latest_now = self._latest_reply_ns = now
         self._overall_deadline_ns = (
             None if timing.overall_timeout is None else now + to_ns(timing.overall_timeout)
         )
@@ -68,7 +68,6 @@ class TracerouteEngine(Tally):
         self._silence = SilenceEstimator(timing, config.first_ttl, config.max_ttl)
         self._kept_until = config.max_ttl
         """Probes beyond this TTL are cancelled."""
-        self._outstanding = 0
         self._overtaking: dict[int, Reply] = {}
         """Replies that came before the report of their probe's sending, by index."""
 
@@ -76,8 +75,6 @@ class TracerouteEngine(Tally):
         self._released: list[ProbeId] = []
         self._deadline_ns: int | None = None
         self._deadline_stale = True
-        self._stop_reason: StopReason | None = None
-        self._decided_ns: int | None = None
         self._listed_until: int | None = None
 
     # --- what the driver asks ------------------------------------------------------------------------
@@ -250,34 +247,9 @@ class TracerouteEngine(Tally):
     # --- what there is to see; more in Tally ---------------------------------------------------------
 
     @property
-    def outstanding(self) -> int:
-        """How many probes are sent, and neither answered nor given up nor cancelled."""
-        return self._outstanding
-
-    @property
-    def finished(self) -> bool:
-        """Whether the trace is over."""
-        return self._stop_reason is not None
-
-    @property
-    def stop_reason(self) -> StopReason | None:
-        """Why it is over; None while it is not."""
-        return self._stop_reason
-
-    @property
     def destination_ttl(self) -> int | None:
         """Lowest TTL at which the destination has answered; None if it has not."""
         return self._ending.destination_ttl
-
-    @property
-    def started_ns(self) -> int:
-        """When it started, monotonic nanoseconds."""
-        return self._started_ns
-
-    @property
-    def decided_ns(self) -> int | None:
-        """When the reply arrived, or the giving up was due, that decided the end; None before it."""
-        return self._decided_ns
 
     def hops(self, knowledge: Mapping[IPv4Address | IPv6Address, Knowledge] | None = None) -> tuple[Hop, ...]:
         """Every TTL from the first to the end as it stands; probes that are still open are left out.
