@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from traceprobe.config import TracerouteConfig
     from traceprobe.engine import TracerouteEngine
     from traceprobe.enrich import EnrichmentPipeline
-    from traceprobe.model import Event, Knowledge, ProbeId, Reply
+    from traceprobe.model import Event, Hop, Knowledge, ProbeId, Reply
     from traceprobe.tracer._hub import SocketHub
 
 _NS = 1_000_000_000
@@ -96,6 +96,10 @@ class TraceRun:
     def mode(self) -> str:
         """The way of probing in use."""
         return self._hub.socket.capabilities.mode
+
+    def hop(self, ttl: int) -> Hop:
+        """One hop as it stands."""
+        return self._engine.hop(ttl, self.knowledge)
 
     # --- what the hub calls ---------------------------------------------------------------------------
 
@@ -218,9 +222,9 @@ class TraceRun:
         elif isinstance(event, HopSettled):
             self._settled.add(event.hop.ttl)
             if self.knowledge:
-                event = HopSettled(self._engine.hop(event.hop.ttl, self.knowledge))
+                event = HopSettled(self.hop(event.hop.ttl))
         elif isinstance(event, HopRevised) and self.knowledge:
-            event = HopRevised(self._engine.hop(event.hop.ttl, self.knowledge))
+            event = HopRevised(self.hop(event.hop.ttl))
         self.log.append(event)
 
     def _ask_about(self, address: IPv4Address | IPv6Address) -> None:

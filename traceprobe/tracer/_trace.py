@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import anyio
 
 from traceprobe.errors import UsageError
-from traceprobe.model import HopEnriched, HopRevised, HopSettled
+from traceprobe.model import HopSettled
 from traceprobe.tracer._log import LogReader
 
 if TYPE_CHECKING:
@@ -191,23 +191,24 @@ def _everything(event: Event | None) -> Iterable[Event]:
 
 
 class _WhenEnriched:
-    """Holds settled hops back until nothing is being looked up about their addresses."""
+    """Holds settled hops back until nothing is being looked up about their addresses.
+
+    A hop is handed out as it stands at that moment, also to a reader that comes late.
+    """
 
     def __init__(self, run: TraceRun) -> None:
         self._run = run
-        self._held: dict[int, Hop] = {}
+        self._held: list[int] = []
 
     def select(self, event: Event | None) -> Iterable[Hop]:
-        if event is None:
-            ready, self._held = list(self._held.values()), {}
-            return ready
         if isinstance(event, HopSettled):
-            self._held[event.hop.ttl] = event.hop
-        if isinstance(event, HopRevised | HopEnriched) and event.hop.ttl in self._held:
-            self._held[event.hop.ttl] = event.hop
+            self._held.append(event.hop.ttl)
+        hops = [self._run.hop(ttl) for ttl in self._held]
         pending = self._run.pending
-        done = [ttl for ttl, hop in self._held.items() if not any(a in pending for a in hop.addresses)]
-        return [self._held.pop(ttl) for ttl in done]
+        ready = [hop for hop in hops if event is None or not any(a in pending for a in hop.addresses)]
+        for hop in ready:
+            self._held.remove(hop.ttl)
+        return ready
 
 
 class _InOrder(AsyncIterator["Hop"]):
