@@ -1,0 +1,114 @@
+"""What the pages say agrees with what the program is: links, numbers, options, statuses, reasons."""
+
+from __future__ import annotations
+
+import json
+import re
+from ast import literal_eval
+
+import attrs
+import jsonschema
+import pytest
+
+from tests.docs.markdown import Page, pages
+from tests.house.package import ROOT, modules
+from traceprobe.config import Mode, TimingConfig
+from traceprobe.engine._states import COUNTED_AS
+from traceprobe.model import ProbeStatus, StopReason, TimestampSource, TraceResult
+from traceprobe.schema import trace_schema
+from traceprobe.sockets.codec import Refusal
+
+README = Page(ROOT / "README.md")
+ARCHITECTURE = Page(ROOT / "docs" / "architecture.md")
+CLI = Page(ROOT / "docs" / "cli.md")
+JSON = Page(ROOT / "docs" / "json.md")
+EVERY_PAGE = pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
+
+
+def code(cell: str) -> str:
+    """A table's cell without its back-quotes."""
+    return cell.strip("`")
+
+
+def anchors(page: Page) -> set[str]:
+    """The anchors that GitHub and MyST make of a page's headings."""
+    headings = re.findall(r"^#+ (.*)$", page.text, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@EVERY_PAGE
+def test_every_link_leads_somewhere(page: Page) -> None:
+    for link in page.links():
+        if link.startswith("https://"):
+            continue
+        path, _, anchor = link.partition("#")
+        target = page.path if not path else (page.path.parent / path).resolve()
+        assert target.exists(), f"{page.name}: {link}"
+        if anchor:
+            assert anchor in anchors(Page(target)), f"{page.name}: {link}"
+
+
+@EVERY_PAGE
+def test_lines_can_be_read(page: Page) -> None:
+    long = [line for line in page.text.splitlines() if len(line) > 130 and not line.startswith("|")]
+    assert not long
+
+
+def test_the_timing_table_is_that_of_the_configuration() -> None:
+    presets = (TimingConfig(), TimingConfig.fast(), TimingConfig.patient())
+    rows = ARCHITECTURE.table("field")
+    assert len(rows) >= 6
+    for name, *values in rows:
+        expected = [getattr(preset, code(name)) for preset in presets]
+        assert [literal_eval(value) for value in values] == expected, name
+    named = {code(row[0]) for row in rows}
+    differing = {
+        field.name
+        for field in attrs.fields(TimingConfig)
+        if len({getattr(preset, field.name) for preset in presets}) > 1
+    }
+    assert differing <= named
+
+
+def test_every_room_is_in_the_picture() -> None:
+    rows = {code(row[0]).removesuffix("/").removesuffix(".py") for row in ARCHITECTURE.table("room")}
+    rooms = {module.name.split(".")[1] for module in modules() if "." in module.name}
+    assert rows == {room for room in rooms if not room.startswith("_")} - {"api"}
+
+
+def test_every_reason_for_refusing_a_reply_is_explained() -> None:
+    explained = {code(row[0]) for row in ARCHITECTURE.table("reason")}
+    assert {reason.value for reason in Refusal} | set(COUNTED_AS.values()) | {"after_end"} == explained
+
+
+@pytest.mark.parametrize(
+    ("page", "words"),
+    [
+        (JSON, [reason.value for reason in StopReason]),
+        (JSON, [status.value for status in ProbeStatus]),
+        (ARCHITECTURE, [source.value for source in TimestampSource if source is not TimestampSource.QPC]),
+        (ARCHITECTURE, [reason.value for reason in StopReason if "destination" not in reason.value]),
+    ],
+)
+def test_every_value_is_explained(page: Page, words: list[str]) -> None:
+    assert not [word for word in words if f"`{word}`" not in page.text]
+
+
+def test_the_example_document_is_one() -> None:
+    (block,) = JSON.blocks("json")
+    document = json.loads(block.code)
+    jsonschema.Draft202012Validator(trace_schema()).validate(document)
+    assert TraceResult.from_dict(document).reached
+
+
+def test_the_exit_statuses_are_the_same_everywhere() -> None:
+    rows = CLI.table("status")
+    assert [row[0] for row in rows] == ["0", "1", "2", "3", "4", "5", "130"]
+    assert README.table("status") == rows
+
+
+def test_the_privileges_are_the_same_everywhere() -> None:
+    short = [row[:4] for row in README.table("way (`--mode`)")]
+    long = Page(ROOT / "docs" / "howto" / "without-root.md").table("way of probing")
+    assert short == long
+    assert {code(row[0]) for row in short} <= {mode.value for mode in Mode}
