@@ -44,6 +44,10 @@ class Trace:
         window.update(self, self.outstanding)
 
 
+def was_called(trace: Trace) -> bool:
+    return trace.called
+
+
 def test_alone_a_trace_gets_the_whole_window() -> None:
     window = Window(500)
     trace = Trace("a", 90)
@@ -56,9 +60,9 @@ def test_the_window_is_never_exceeded_and_a_freed_place_calls_the_next() -> None
     first, second = Trace("a", 30), Trace("b", 30)
     assert first.try_to_send(window, 0) == 10
     assert second.try_to_send(window, 0) == 0
-    assert first.called is False
+    assert not was_called(first)
     first.answer_one(window)
-    assert first.called  # it queued first, for its rest
+    assert was_called(first)  # it queued first, for its rest
     assert first.try_to_send(window, 0) == 1
     first.answer_one(window)
     assert second.called

@@ -27,6 +27,7 @@ from traceprobe import (
     StopReason,
     TraceFinished,
     Tracer,
+    TraceResult,
     TracerouteConfig,
     UnsupportedOption,
     UsageError,
@@ -77,7 +78,7 @@ async def test_traces_share_one_socket_and_get_their_own_replies() -> None:
         socket.answers = answer
 
     network.prepare = prepare
-    results = {}
+    results: dict[int, TraceResult] = {}
 
     async def one(last: int) -> None:
         results[last] = await tracer.trace(f"192.0.2.{last}")
@@ -220,7 +221,7 @@ async def test_a_socket_that_fails_fails_its_traces_with_that_error_and_no_other
     class CableCutError(OSError):
         pass
 
-    caught = []
+    caught: list[CableCutError] = []
 
     async def one() -> None:
         try:
@@ -306,7 +307,7 @@ async def test_a_tracer_must_be_entered_once_and_while_open() -> None:
 
 async def test_closing_the_tracer_ends_the_traces_that_are_left() -> None:
     network = HeldNetwork()
-    results = []
+    results: list[TraceResult] = []
 
     async def one() -> None:
         async with tracer.open_trace("192.0.2.9") as trace:
