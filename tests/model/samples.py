@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from ipaddress import ip_address
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import attrs
 
@@ -23,6 +22,9 @@ from traceprobe.model import (
     TraceResult,
     TraceTimings,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 STARTED_AT_NS = 1_795_341_600_000_000_000  # 2026-11-22T10:00:00Z
 Outcome: TypeAlias = ProbeResult | tuple[str, float] | None
@@ -156,12 +158,15 @@ TYPICAL = result(
         5,
         ("198.51.100.33", 12.101),
         ("198.51.100.33", 12.377),
-        replied("198.51.100.34", 812.24, late=True),
+        replied("198.51.100.34", 42.24, late=True),
         names={"198.51.100.33": "edge1.transit.example", "198.51.100.34": "edge2.transit.example"},
     ),
     hop(
         6,
-        *(replied("203.0.113.80", ms, kind=ReplyKind.ECHO_REPLY, icmp=(0, 0)) for ms in (20.112, 20.084, 20.155)),
+        *(
+            replied("203.0.113.80", ms, kind=ReplyKind.ECHO_REPLY, icmp=(0, 0))
+            for ms in (20.112, 20.084, 20.155)
+        ),
         names={"203.0.113.80": Knowledge("www.example.net", segment=Segment.DESTINATION)},
     ),
 )

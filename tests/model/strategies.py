@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from hypothesis import strategies as st
 
 from traceprobe.config import FlowStrategy, Mode, Protocol
@@ -20,6 +22,10 @@ from traceprobe.model import (
     TraceResult,
     TraceTimings,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from ipaddress import IPv4Address, IPv6Address
 
 # Two weeks: twice as long as any time-out that makes sense, and exact in a double of milliseconds.
 durations_ns = st.integers(0, 14 * 86_400 * 10**9)
@@ -49,7 +55,9 @@ knowledge = st.just(NOTHING_KNOWN) | st.builds(
 
 
 @st.composite
-def probe_results(draw: st.DrawFn, attempt: int, responders: list[object]) -> ProbeResult:
+def probe_results(
+    draw: st.DrawFn, attempt: int, responders: Sequence[IPv4Address | IPv6Address]
+) -> ProbeResult:
     status = draw(st.sampled_from(ProbeStatus))
     flow = draw(st.integers(0, 2**16))
     sent_at_ns = draw(wall_times_ns)

@@ -42,7 +42,7 @@ from traceprobe.model._reply import MplsLabel, ReplyKind, TimestampSource
 from traceprobe.model._result import StopReason, TraceResult, TraceTimings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -54,9 +54,11 @@ __all__ = [
     "RttDocument",
     "TimingsDocument",
     "TraceDocument",
+    "asn_to_document",
     "from_document",
     "hop_to_document",
     "milliseconds",
+    "mpls_to_document",
     "timestamp",
     "to_document",
 ]
@@ -110,7 +112,7 @@ def hop_to_document(hop: Hop) -> HopDocument:
         "address": _text(hop.address),
         "addresses": [str(address) for address in hop.addresses],
         "hostname": hop.hostname,
-        "asn": _asn_to_document(hop.asn),
+        "asn": asn_to_document(hop.asn),
         "segment": None if hop.segment is None else hop.segment.value,
         "responders": [_responder_to_document(responder) for responder in hop.responders],
         "sent": hop.sent,
@@ -151,7 +153,8 @@ def _statistics_to_document(statistics: RttStatistics | None) -> RttDocument | N
     }
 
 
-def _asn_to_document(asn: Asn | None) -> AsnDocument | None:
+def asn_to_document(asn: Asn | None) -> AsnDocument | None:
+    """An autonomous system, as it stands in ``asn``."""
     if asn is None:
         return None
     return {
@@ -167,10 +170,15 @@ def _responder_to_document(responder: Responder) -> ResponderDocument:
     return {
         "address": str(responder.address),
         "hostname": responder.hostname,
-        "asn": _asn_to_document(responder.asn),
+        "asn": asn_to_document(responder.asn),
         "segment": None if responder.segment is None else responder.segment.value,
         "replies": responder.replies,
     }
+
+
+def mpls_to_document(stack: Iterable[MplsLabel]) -> list[MplsDocument]:
+    """A label stack, as it stands in ``mpls``."""
+    return [{"label": entry.label, "tc": entry.tc, "s": entry.s, "ttl": entry.ttl} for entry in stack]
 
 
 def _probe_to_document(probe: ProbeResult) -> ProbeDocument:
@@ -188,9 +196,7 @@ def _probe_to_document(probe: ProbeResult) -> ProbeDocument:
         "icmp_code": probe.icmp_code,
         "reply_ttl": probe.reply_ttl,
         "quoted_ttl": probe.quoted_ttl,
-        "mpls": [
-            {"label": entry.label, "tc": entry.tc, "s": entry.s, "ttl": entry.ttl} for entry in probe.mpls
-        ],
+        "mpls": mpls_to_document(probe.mpls),
         "mtu": probe.mtu,
         "waited_ms": milliseconds(probe.waited_ns),
         "error": probe.error,

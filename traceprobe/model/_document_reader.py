@@ -28,11 +28,11 @@ _TIMESTAMP: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASC
 _NS_PER_MS: Final = 1_000_000
 _NS_PER_SECOND: Final = 1_000_000_000
 
-_LONGEST_MS: Final = 2**51 / _NS_PER_MS
-"""Beyond it, 26 days, a double can't hold a duration in milliseconds to the nanosecond."""
+_LONGEST: Final = 2**51 / _NS_PER_MS
+"""26 days of milliseconds; beyond it, a double is not exact to the nanosecond."""
 
-_TOLERANCE_MS: Final = 1e-6
-"""How far a derived number may be off: a nanosecond, the last place that is written."""
+_ROUNDING: Final = 1e-6
+"""How far a derived number may be off: the last place that milliseconds are written to."""
 
 _SHOWN: Final = 80
 """How much of a wrong string an error repeats."""
@@ -119,11 +119,11 @@ class Reader:
 
     def seconds(self, key: str) -> float:
         """Milliseconds of a measured difference, which may be negative, as seconds."""
-        return self._duration(key, -_LONGEST_MS, "at most 26 days either way") / _NS_PER_SECOND
+        return self._duration(key, -_LONGEST, "at most 26 days either way") / _NS_PER_SECOND
 
     def _duration(self, key: str, low: float, bound: str) -> int:
         value = self._value(key)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= _LONGEST_MS:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= _LONGEST:
             _refuse(self._name(key), value, f"a number of milliseconds, {bound}")
         return round(value * _NS_PER_MS)
 
@@ -193,7 +193,7 @@ def _equal(value: object, expected: object) -> bool:
         return (
             isinstance(value, int | float)
             and not isinstance(value, bool)
-            and math.isclose(value, expected, rel_tol=1e-9, abs_tol=_TOLERANCE_MS)
+            and math.isclose(value, expected, rel_tol=1e-9, abs_tol=_ROUNDING)
         )
     return type(value) is type(expected) and value == expected
 

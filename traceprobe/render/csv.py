@@ -1,0 +1,100 @@
+"""Results as comma-separated values: a header, and a row for each probe.
+
+Spreadsheets take a cell that begins with ``=``, ``+``, ``-``, ``@``, a tab or a carriage return for a
+formula. A host name can begin so; such a cell gets an apostrophe in front, which makes it text.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import TYPE_CHECKING, Final
+
+from traceprobe.model._document import milliseconds, timestamp
+from traceprobe.render.sanitize import clean_name, clean_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from traceprobe.model import Hop, ProbeResult, Responder, TraceResult
+
+__all__ = ["COLUMNS", "result_to_csv"]
+
+COLUMNS: Final = (
+    "target",
+    "target_address",
+    "ttl",
+    "attempt",
+    "status",
+    "late",
+    "address",
+    "hostname",
+    "asn",
+    "asn_name",
+    "segment",
+    "rtt_ms",
+    "sent_at",
+    "waited_ms",
+    "timestamp_source",
+    "reply",
+    "icmp_type",
+    "icmp_code",
+    "reply_ttl",
+    "quoted_ttl",
+    "mtu",
+    "mpls",
+    "flow",
+    "error",
+)
+"""Empty cells stand for what is not known. ``mpls`` is ``label:tc:s:ttl``, outermost first."""
+
+# The full-width forms are turned into the ASCII ones by some spreadsheets.
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+
+
+def result_to_csv(result: TraceResult) -> str:
+    """The whole result (RFC 4180, but with plain line feeds)."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for hop in result.hops:
+        responders = {responder.address: responder for responder in hop.responders}
+        for probe in hop.probes:
+            responder = None if probe.address is None else responders.get(probe.address)
+            writer.writerow(map(_cell, _row(result, hop, probe, responder)))
+    return stream.getvalue()
+
+
+def _row(result: TraceResult, hop: Hop, probe: ProbeResult, responder: Responder | None) -> Iterator[object]:
+    asn = None if responder is None else responder.asn
+    yield clean_name(result.target)
+    yield clean_name(str(result.address))
+    yield hop.ttl
+    yield probe.attempt
+    yield probe.status.value
+    yield "true" if probe.late else "false"
+    yield None if probe.address is None else clean_name(str(probe.address))
+    yield None if responder is None or responder.hostname is None else clean_name(responder.hostname)
+    yield None if asn is None else asn.number
+    yield None if asn is None or asn.name is None else clean_text(asn.name)
+    yield None if responder is None or responder.segment is None else responder.segment.value
+    yield milliseconds(probe.rtt_ns)
+    yield None if probe.sent_at_ns is None else timestamp(probe.sent_at_ns)
+    yield milliseconds(probe.waited_ns)
+    yield None if probe.timestamp_source is None else probe.timestamp_source.value
+    yield None if probe.reply is None else probe.reply.value
+    yield probe.icmp_type
+    yield probe.icmp_code
+    yield probe.reply_ttl
+    yield probe.quoted_ttl
+    yield probe.mtu
+    yield " ".join(f"{entry.label}:{entry.tc}:{entry.s}:{entry.ttl}" for entry in probe.mpls)
+    yield probe.flow
+    yield None if probe.error is None else clean_name(probe.error)
+
+
+def _cell(value: object) -> object:
+    if value is None or isinstance(value, int | float):
+        return value
+    text = str(value)
+    return "'" + text if text.startswith(_FORMULA) else text

@@ -1,0 +1,159 @@
+"""A result as a fragment of HTML, such as a notebook shows: one table that explains itself.
+
+It works without scripts, colours or a mouse: the table has a caption and header cells with a scope, and
+every colour repeats what a word says. Light or dark follows the reader's preference. All text is
+cleaned and escaped.
+"""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING, Final
+
+from traceprobe.model import ProbeStatus, RttStatistics
+from traceprobe.render import _words
+from traceprobe.render.sanitize import clean_name, clean_text
+
+if TYPE_CHECKING:
+    from traceprobe.model import Hop, Responder, TraceResult
+
+__all__ = ["result_to_html"]
+
+_STYLE: Final = """\
+.traceprobe { --text: #1d2330; --faint: #5b6472; --line: #d5dae1; --shade: #f4f6f8; --good: #17683a;
+  --bad: #a3201d; --note: #7a4d00; --back: #ffffff; color-scheme: light dark; padding: .5em; overflow-x: auto;
+  background: var(--back); color: var(--text); font: 14px/1.45 system-ui, sans-serif; }
+.traceprobe table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+.traceprobe caption { text-align: left; padding: .3em 0 .6em; font-weight: 600; }
+.traceprobe th, .traceprobe td { padding: .25em .8em; text-align: left; vertical-align: top;
+  border: 0 solid var(--line); border-bottom-width: 1px; background: none; color: inherit; }
+.traceprobe thead th { background: var(--shade); font-weight: 600; }
+.traceprobe tbody th { font-weight: 400; color: var(--faint); }
+.traceprobe .number { text-align: right; white-space: nowrap; }
+.traceprobe .faint { color: var(--faint); }
+.traceprobe .good { color: var(--good); }
+.traceprobe .bad { color: var(--bad); }
+.traceprobe .note { color: var(--note); }
+.traceprobe p { margin: .6em 0; }
+@media (prefers-color-scheme: dark) { .traceprobe { --text: #e4e8ee; --faint: #9aa4b2; --line: #3a4350;
+  --shade: #232a34; --good: #6fd39a; --bad: #ff8f87; --note: #f0c26b; --back: #161b22; } }
+"""
+
+_COLUMNS: Final = (
+    ("Hop", True),
+    ("Address", False),
+    ("Network", False),
+    ("Answered", True),
+    ("Fastest (ms)", True),
+    ("Average (ms)", True),
+    ("Slowest (ms)", True),
+    ("Notes", False),
+)
+"""Titles, and whether the column holds numbers."""
+
+
+def result_to_html(result: TraceResult) -> str:
+    """The whole result; may be put into any page."""
+    title = _escaped(_title(result))
+    verdict = f'<span class="{"good" if result.reached else "bad"}">{_escaped(_words.ending(result))}</span>'
+    parts = [
+        f"<style>\n{_STYLE}</style>",
+        '<table lang="en">',
+        f"<caption>{title}<br>{verdict}</caption>",
+        "<thead><tr>" + "".join(_header(*column) for column in _COLUMNS) + "</tr></thead>",
+        "<tbody>",
+        *(_rows(hop) for hop in result.hops),
+        "</tbody>",
+        "</table>",
+        *(f'<p class="bad">Warning: {_escaped(warning)}</p>' for warning in _words.warnings(result)),
+        f'<p class="faint">{_escaped(_words.counts(result))}</p>',
+    ]
+    # The region scrolls where the table is wider than the page; the keyboard must be able to do that.
+    body = "\n".join(parts)
+    return f'<div class="traceprobe" role="region" tabindex="0" aria-label="{title}">\n{body}\n</div>\n'
+
+
+def _title(result: TraceResult) -> str:
+    return f"Path to {_words.target_and_address(result.target, result.address)}"
+
+
+def _escaped(text: str) -> str:
+    return escape(text, quote=True)
+
+
+def _header(title: str, is_number: bool) -> str:
+    kind = ' class="number"' if is_number else ""
+    return f'<th scope="col"{kind}>{_escaped(title)}</th>'
+
+
+def _rows(hop: Hop) -> str:
+    """A row for each responder, the hop's number spanning them all; or one for its silence."""
+    span = len(hop.responders)
+    spanning = f' rowspan="{span}"' if span > 1 else ""
+    number = f'<th scope="row" class="number"{spanning}>{hop.ttl}</th>'
+    if not hop.responders:
+        return f"<tr>{number}{_silence(hop)}</tr>"
+    cells = [_responder_cells(hop, responder) for responder in hop.responders]
+    return "\n".join(f"<tr>{number if index == 0 else ''}{row}</tr>" for index, row in enumerate(cells))
+
+
+def _silence(hop: Hop) -> str:
+    errors = _words.send_errors(hop.probes)
+    cut_short = any(probe.status is ProbeStatus.CANCELLED for probe in hop.probes)
+    text = "cut short" if cut_short else "no answer"
+    note = "" if errors is None else f'<span class="bad">{_escaped(errors)}</span>'
+    return (
+        f'<td class="faint" colspan="2">{text}</td><td class="number">0 of {hop.sent}</td>'
+        f'<td colspan="3"></td><td>{note}</td>'
+    )
+
+
+def _responder_cells(hop: Hop, responder: Responder) -> str:
+    probes = _words.probes_of(hop, responder)
+    summary = RttStatistics.of(probe.rtt_ns for probe in probes if probe.rtt_ns is not None)
+    times = [""] * 3 if summary is None else [summary.min, summary.avg, summary.max]
+    texts = [f"{value * 1000:.3f}" if isinstance(value, float) else value for value in times]
+    answered = str(responder.replies) if len(hop.responders) > 1 else f"{hop.received} of {hop.sent}"
+    cells = [
+        f"<td>{_who(responder)}</td>",
+        f"<td>{_network(responder)}</td>",
+        f'<td class="number">{answered}</td>',
+        *(f'<td class="number">{text}</td>' for text in texts),
+        f"<td>{_remarks(hop, responder)}</td>",
+    ]
+    return "".join(cells)
+
+
+def _who(responder: Responder) -> str:
+    address = _escaped(clean_name(str(responder.address)))
+    if not responder.hostname:
+        return address
+    return f'{_escaped(clean_name(responder.hostname))} <span class="faint">{address}</span>'
+
+
+def _network(responder: Responder) -> str:
+    asn = responder.asn
+    parts = []
+    if asn is not None:
+        parts.append(_words.asn_text(asn))
+        parts += [clean_text(text) for text in (asn.country, asn.prefix) if text]
+    if responder.segment is not None:
+        parts.append(responder.segment.value)
+    return _escaped(", ".join(parts))
+
+
+def _remarks(hop: Hop, responder: Responder) -> str:
+    probes = _words.probes_of(hop, responder)
+    remarks = _words.notes(probes)
+    late = sum(probe.late for probe in probes)
+    if late:
+        remarks.append(f"{_words.plural(late, 'late reply')}")
+    errors = None
+    if responder is hop.responders[0]:
+        loss = _words.loss_note(hop)
+        remarks += [] if loss is None else [loss]
+        errors = _words.send_errors(hop.probes)
+    html = f'<span class="note">{_escaped(", ".join(remarks))}</span>' if remarks else ""
+    if errors is not None:
+        html += f' <span class="bad">{_escaped(errors)}</span>'
+    return html
