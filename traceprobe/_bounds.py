@@ -6,7 +6,7 @@ Each function here makes a validator for :func:`attrs.field`, or is one. They kn
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeGuard, TypeVar
 
 from traceprobe.errors import ConfigError
 
@@ -70,7 +70,7 @@ def factor(low: float) -> Validator:
     return check
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: object) -> TypeGuard[float]:
     if isinstance(value, float):
         return math.isfinite(value)
     return isinstance(value, int) and not isinstance(value, bool)
