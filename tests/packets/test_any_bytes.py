@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from functools import partial
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ from traceprobe.packets import (
     IPAddress,
     IPDatagram,
     QuotedDatagram,
+    UdpDatagram,
     parse_icmp,
     parse_ip,
     parse_quoted,
@@ -36,15 +38,15 @@ ADDRESSES: dict[int, tuple[IPAddress, IPAddress]] = {
 OFTEN = settings(max_examples=500)
 
 
-def outcome(parse: Callable[[], object], size: int) -> object:
+def outcome(parse: Callable[..., object], data: bytes | memoryview, **options: object) -> object:
     """What parsing gives; None if it gives a well-formed PacketError. Everything else gets through."""
     refusal = None
     try:
-        return parse()
+        return parse(data, **options)
     except PacketError as error:
         refusal = error
     assert refusal.reason
-    assert 0 <= refusal.offset <= size
+    assert 0 <= refusal.offset <= len(data)
     return None
 
 
@@ -62,7 +64,7 @@ def read_quote(quoted: QuotedDatagram, size: int) -> None:
 @example(b"")
 def test_a_datagram(data: bytes) -> None:
     for verify in (False, True):
-        datagram = outcome(lambda verify=verify: parse_ip(data, verify=verify), len(data))
+        datagram = outcome(parse_ip, data, verify=verify)
         if datagram is not None:
             assert isinstance(datagram, IPDatagram)
             assert datagram.version == data[0] >> 4
@@ -74,7 +76,7 @@ def test_a_datagram(data: bytes) -> None:
 @OFTEN
 @given(versions, any_bytes)
 def test_a_quoted_datagram(version: int, data: bytes) -> None:
-    quoted = outcome(lambda: parse_quoted(version, data), len(data))
+    quoted = outcome(partial(parse_quoted, version), data)
     if quoted is not None:
         assert isinstance(quoted, QuotedDatagram)
         read_quote(quoted, len(data))
@@ -84,10 +86,7 @@ def test_a_quoted_datagram(version: int, data: bytes) -> None:
 @given(versions, any_bytes)
 def test_an_icmp_message(version: int, data: bytes) -> None:
     for verify in (False, True):
-        message = outcome(
-            lambda verify=verify: parse_icmp(version, data, pseudo=ADDRESSES[version], verify=verify),
-            len(data),
-        )
+        message = outcome(partial(parse_icmp, version), data, pseudo=ADDRESSES[version], verify=verify)
         if isinstance(message, IcmpError):
             read_quote(message.quoted, len(data) - 8 - len(message.extension))
             assert message.mtu is None or message.mtu > 0
@@ -99,20 +98,20 @@ def test_an_icmp_message(version: int, data: bytes) -> None:
 def test_a_udp_datagram(version: int, data: bytes) -> None:
     for quoted in (False, True):
         for pseudo in (None, ADDRESSES[version]):
-            outcome(
-                lambda quoted=quoted, pseudo=pseudo: parse_udp(data, quoted=quoted, pseudo=pseudo),
-                len(data),
-            )
+            datagram = outcome(parse_udp, data, quoted=quoted, pseudo=pseudo)
+            if datagram is not None:
+                assert isinstance(datagram, UdpDatagram)
+                assert len(datagram.payload) <= len(data) - 8
+                assert quoted or len(datagram.payload) == datagram.length - 8
 
 
 @OFTEN
 @given(any_bytes)
 def test_a_datagram_and_what_is_in_it(data: bytes) -> None:
-    datagram = outcome(lambda: parse_ip(data), len(data))
+    datagram = outcome(parse_ip, data)
     if isinstance(datagram, IPDatagram):
-        size = len(datagram.payload)
-        outcome(lambda: parse_icmp(datagram.version, datagram.payload), size)
-        outcome(lambda: parse_udp(datagram.payload), size)
+        outcome(partial(parse_icmp, datagram.version), datagram.payload)
+        outcome(parse_udp, datagram.payload)
 
 
 @pytest.mark.parametrize("name", sorted(golden.DATAGRAMS))
@@ -120,23 +119,21 @@ def test_every_byte_spoilt(name: str) -> None:
     data = golden.DATAGRAMS[name]
     for place in range(len(data)):
         for value in (0x00, 0xFF, data[place] ^ 0x80, data[place] ^ 0x01):
-            spoilt = data[:place] + bytes([value]) + data[place + 1 :]
-            datagram = outcome(lambda spoilt=spoilt: parse_ip(spoilt), len(spoilt))
+            datagram = outcome(parse_ip, data[:place] + bytes([value]) + data[place + 1 :])
             if isinstance(datagram, IPDatagram):
-                payload = datagram.payload
-                outcome(lambda d=datagram: parse_icmp(d.version, d.payload), len(payload))
+                outcome(partial(parse_icmp, datagram.version), datagram.payload)
+                outcome(parse_udp, datagram.payload)
 
 
 @pytest.mark.parametrize("version", [4, 6])
 def test_the_largest_messages(version: int) -> None:
     for filler in (b"\x00", b"\x2c", b"\x20", b"\x45", b"\x60", b"\xff", b"\x3c\x00\x00\x00\x00\x00\x00\x00"):
         data = (filler * 65535)[:65535]
-        outcome(lambda data=data: parse_ip(data), len(data))
-        outcome(lambda data=data: parse_quoted(version, data), len(data))
-        outcome(lambda data=data: parse_udp(data), len(data))
+        outcome(parse_ip, data)
+        outcome(partial(parse_quoted, version), data)
+        outcome(parse_udp, data)
         for kind in (1, 3, 11):
-            message = bytes([kind, 0, 0, 0]) + data[4:]
-            outcome(lambda message=message: parse_icmp(version, message), len(message))
+            outcome(partial(parse_icmp, version), bytes([kind, 0, 0, 0]) + data[4:])
 
 
 def test_the_codecs_import_little() -> None:

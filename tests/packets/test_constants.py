@@ -58,8 +58,8 @@ def test_numbers_that_traceroute_lives_by() -> None:
     assert (Icmpv6Type.TIME_EXCEEDED, Icmpv6Type.PARAMETER_PROBLEM) == (3, 4)
     assert (Icmpv6UnreachableCode.ADDRESS, Icmpv6UnreachableCode.PORT) == (3, 4)
     assert (IcmpTimeExceededCode.TTL_IN_TRANSIT, Icmpv6TimeExceededCode.HOP_LIMIT_IN_TRANSIT) == (0, 0)
-    assert Icmpv6ParameterProblemCode.UNRECOGNIZED_NEXT_HEADER == 1
-    assert (IcmpParameterProblemCode.POINTER, IcmpRedirectCode.HOST) == (0, 1)
+    assert (IcmpParameterProblemCode.POINTER, Icmpv6ParameterProblemCode.UNRECOGNIZED_NEXT_HEADER) == (0, 1)
+    assert (IcmpRedirectCode.NETWORK, IcmpRedirectCode.HOST) == (0, 1)
 
 
 def test_errors_of_icmpv6_are_below_128() -> None:

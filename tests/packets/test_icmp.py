@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -114,7 +115,7 @@ def test_an_empty_echo() -> None:
 @pytest.mark.parametrize("field", ["identifier", "sequence"])
 @pytest.mark.parametrize("value", [-1, 65536])
 def test_echo_fields_that_do_not_fit(field: str, value: int) -> None:
-    fields = {"identifier": 1, "sequence": 1} | {field: value}
+    fields: dict[str, Any] = {"identifier": 1, "sequence": 1} | {field: value}
     with pytest.raises(PacketError, match=field):
         build_icmp_echo(4, **fields)
 
@@ -163,7 +164,7 @@ def test_an_error_comes_back_as_it_was_built(
 def test_a_real_error(name: str, kind: int, code: int, rest: int) -> None:
     message = error(name)
     assert (message.type, message.code, message.rest) == (kind, code, rest)
-    assert message.extension == b""
+    assert not message.extension
     datagram = parse_ip(golden.DATAGRAMS[name])
     assert datagram.payload == build_icmp_error(
         datagram.version,
@@ -346,7 +347,7 @@ def test_payloads_are_views_and_not_copies() -> None:
 
 @pytest.mark.parametrize(("field", "value"), [("type", 256), ("code", 256), ("code", -1), ("rest", 1 << 32)])
 def test_error_fields_that_do_not_fit(field: str, value: int) -> None:
-    fields = {"type": 11, "code": 0, "rest": 0} | {field: value}
+    fields: dict[str, Any] = {"type": 11, "code": 0, "rest": 0} | {field: value}
     with pytest.raises(PacketError):
         build_icmp_error(4, quoted=golden.UDP4, **fields)
 

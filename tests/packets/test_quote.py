@@ -169,7 +169,7 @@ def test_impossible_headers_are_refused(version: int, quote: bytes, reason: str)
 
 def test_a_header_of_which_the_options_are_cut() -> None:
     quoted = parse_quoted(4, golden.ALERT4[:22])
-    assert quoted.transport == b""
+    assert not quoted.transport
     assert quoted.protocol == 1
     assert quoted.destination == B4
 

@@ -184,7 +184,7 @@ def test_other_types_have_no_extension(version: int) -> None:
         body = padded(version, 128) + MPLS
         for length in (0, 128 // UNITS[version]):
             message = parsed(version, raw(version, kind, length, body))
-            assert message.extension == b""
+            assert not message.extension
             assert len(message.quoted.transport) == len(body) - HEADERS[version]
 
 
@@ -226,7 +226,7 @@ def test_too_little_behind_the_length_is_no_extension(version: int, left: int) -
         version,
         raw(version, TIME_EXCEEDED[version], 128 // UNITS[version], padded(version, 128) + bytes(left)),
     )
-    assert message.extension == b""
+    assert not message.extension
     assert len(message.quoted.transport) == 128 - HEADERS[version]
 
 
@@ -236,7 +236,7 @@ def test_a_length_beyond_the_message_is_none(version: int) -> None:
     quote = QUOTES[version]
     message = parsed(version, raw(version, TIME_EXCEEDED[version], 255, quote))
     assert message.quoted == parse_quoted(version, quote)
-    assert message.extension == b""
+    assert not message.extension
     message = parsed(version, raw(version, TIME_EXCEEDED[version], 255, padded(version, 128) + MPLS))
     assert len(message.quoted.transport) == 128 - HEADERS[version]
     assert message.extension == MPLS
@@ -252,7 +252,7 @@ def test_a_length_below_the_padding_is_believed_with_a_right_checksum_only(versi
     for other in (b"\x20\x00\xba\xd0" + LABEL, extension_structure(LABEL, checksum=False), bytes(12)):
         message = parsed(version, raw(version, TIME_EXCEEDED[version], length, quote + other))
         assert message.quoted == parse_quoted(version, quote + other)
-        assert message.extension == b""
+        assert not message.extension
 
 
 @BOTH
@@ -262,7 +262,7 @@ def test_no_length_cuts_into_the_quoted_header(version: int) -> None:
     body[8:] = b"\x20\x00\x00\x00" + body[12:]
     body[10:12] = internet_checksum(body[8:]).to_bytes(2, "big")
     message = parsed(version, raw(version, TIME_EXCEEDED[version], 8 // UNITS[version], bytes(body)))
-    assert message.extension == b""
+    assert not message.extension
     assert message.quoted == parse_quoted(version, bytes(body))
 
 
@@ -275,7 +275,7 @@ def test_any_length_leaves_a_quote_to_match(version: int, length: int, data: st.
     assert quoted.destination == parse_quoted(version, body).destination
     cut = len(quoted.transport) + HEADERS[version]
     assert quoted.transport == body[HEADERS[version] : cut]
-    assert message.extension == body[cut:] or (message.extension == b"" and len(body) - cut < 4)
+    assert message.extension == body[cut:] or (not message.extension and len(body) - cut < 4)
 
 
 # --- the old form ------------------------------------------------------------------------------------
@@ -304,7 +304,7 @@ def test_the_old_form_has_its_extension_at_a_fixed_place(version: int, kind: int
 def test_what_is_no_extension_belongs_to_the_quote(version: int, tail: bytes) -> None:
     body = padded(version, 128) + tail
     message = parsed(version, raw(version, TIME_EXCEEDED[version], 0, body))
-    assert message.extension == b""
+    assert not message.extension
     assert message.quoted == parse_quoted(version, body)
 
 
@@ -313,7 +313,7 @@ def test_what_is_no_extension_belongs_to_the_quote(version: int, tail: bytes) ->
 def test_the_old_form_has_no_other_place(version: int, place: int) -> None:
     body = padded(version, place) + MPLS
     message = parsed(version, raw(version, TIME_EXCEEDED[version], 0, body))
-    assert message.extension == b""
+    assert not message.extension
     assert message.quoted == parse_quoted(version, body)
 
 

@@ -278,7 +278,7 @@ def test_we_read_udp_of_scapy(source_port: int, destination_port: int, payload: 
         datagram = parse_ip(bytes(packet))
         segment = parse_udp(datagram.payload, pseudo=(datagram.source, datagram.destination))
         assert (segment.source_port, segment.destination_port) == (source_port, destination_port)
-        assert (segment.length, segment.payload) == (8 + len(payload), payload)
+        assert (segment.length, bytes(segment.payload)) == (8 + len(payload), payload)
         assert segment.checksum != 0
 
 
@@ -318,7 +318,7 @@ def test_we_walk_over_extension_headers_of_scapy(chain: str) -> None:
 
 @pytest.mark.parametrize("extended", [False, True], ids=["plain", "extended"])
 def test_we_read_errors_of_scapy(extended: bool) -> None:
-    information = (
+    information: Any = (
         inet.ICMPExtension_Header() / inet.ICMPExtension_InterfaceInformation(has_ifindex=1, ifindex=7)
         if extended
         else None

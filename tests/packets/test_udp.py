@@ -116,7 +116,7 @@ def test_a_length_below_the_header(length: int) -> None:
         parse_udp(segment)
     assert caught.value.offset == 4
     quoted = parse_udp(segment, quoted=True)
-    assert (quoted.length, quoted.payload) == (length, segment[8:])
+    assert (quoted.length, bytes(quoted.payload)) == (length, segment[8:])
 
 
 def test_bytes_behind_the_length_are_cut() -> None:
