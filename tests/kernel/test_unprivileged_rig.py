@@ -30,9 +30,7 @@ def _identity() -> dict[str, Any]:
         "uid": os.getresuid(),
         "gid": os.getresgid(),
         "groups": os.getgroups(),
-        "capabilities": [
-            int(status[name], 16) for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
-        ],
+        "capabilities": [int(status[name], 16) for name in sets],
     }
 
 

@@ -1,0 +1,41 @@
+/*
+ * Where a probe ends and what is answered, by the rules of traceprobe.testing.topology. Chance and time
+ * are arguments; devices and waiting are the main program's.
+ */
+#ifndef FORWARD_H
+#define FORWARD_H
+
+#include "packet.h"
+#include "record.h"
+#include "scenario.h"
+
+/* Seeded: the same numbers for the same seed (splitmix64). */
+struct chance {
+    uint64_t state;
+};
+
+uint32_t chance_bits(struct chance *chance);
+double chance_share(struct chance *chance); /* from 0 up to, but not including 1 */
+
+#define MAX_ANSWERS 8
+
+struct scheduled_answer {
+    struct answer answer;
+    int64_t delay_ns; /* from the probe's arrival */
+};
+
+struct verdict {
+    enum outcome outcome;
+    int station;
+    int count;
+    struct scheduled_answer answers[MAX_ANSWERS];
+};
+
+/* Decide on a probe that came at `now_ns`, on a network that began at `epoch_ns`. */
+void forward_probe(struct verdict *verdict, struct scenario *scenario, const struct probe *probe,
+                   struct chance *chance, int64_t now_ns, int64_t epoch_ns);
+
+/* Which branch of a balancer a flow takes. */
+uint32_t branch_of(const uint8_t *flow_key, size_t length, uint32_t index, uint32_t branches);
+
+#endif

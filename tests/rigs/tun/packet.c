@@ -1,0 +1,281 @@
+#include "packet.h"
+#include "scenario.h"
+
+#include <string.h>
+
+enum { ICMP_ECHO_REPLY = 0, ICMP_ECHO_REQUEST = 8, ICMPV6_ECHO_REQUEST = 128, ICMPV6_ECHO_REPLY = 129 };
+enum { IPV4_HEADER = 20, IPV6_HEADER = 40, ICMP_HEADER = 8, UDP_HEADER = 8 };
+/* Extension headers (RFC 8200 section 4) that a probe may have in front of its transport header. */
+enum { HOP_BY_HOP = 0, ROUTING = 43, DESTINATION_OPTIONS = 60 };
+/* The longest ICMP error: RFC 1812 section 4.3.2.3, RFC 4443 section 2.4 (c). */
+enum { LONGEST_ERROR_V4 = 576, LONGEST_ERROR_V6 = 1280 };
+
+static uint16_t get16(const uint8_t *bytes)
+{
+    return (uint16_t)(bytes[0] << 8 | bytes[1]);
+}
+
+static void put16(uint8_t *bytes, uint32_t value)
+{
+    bytes[0] = (uint8_t)(value >> 8);
+    bytes[1] = (uint8_t)value;
+}
+
+static void put32(uint8_t *bytes, uint32_t value)
+{
+    put16(bytes, value >> 16);
+    put16(bytes + 2, value & 0xffff);
+}
+
+/* RFC 1071. */
+static uint32_t sum(uint32_t total, const uint8_t *data, size_t length)
+{
+    for (; length > 1; data += 2, length -= 2)
+        total += get16(data);
+    if (length > 0)
+        total += (uint32_t)data[0] << 8;
+    while (total >> 16)
+        total = (total & 0xffff) + (total >> 16);
+    return total;
+}
+
+/* RFC 768; RFC 8200 section 8.1. ICMP has no pseudo header (RFC 792). */
+static uint32_t pseudo_header(int version, int protocol, const uint8_t *source, const uint8_t *destination,
+                              size_t length)
+{
+    if (protocol == PROTOCOL_ICMP)
+        return 0;
+    size_t size = version == 4 ? 4 : 16;
+    uint32_t total = (uint32_t)protocol + (uint32_t)(length >> 16) + (uint32_t)(length & 0xffff);
+    return sum(sum(total, source, size), destination, size);
+}
+
+bool probe_parse(struct probe *probe, const uint8_t *datagram, size_t length)
+{
+    memset(probe, 0, sizeof *probe);
+    probe->datagram = datagram;
+    probe->length = length;
+    probe->version = length > 0 ? datagram[0] >> 4 : 0;
+    size_t header;
+    if (probe->version == 4 && length >= IPV4_HEADER) {
+        header = (size_t)(datagram[0] & 15) * 4;
+        uint16_t fragment = get16(datagram + 6);
+        if (header < IPV4_HEADER || (fragment & 0x3fff) != 0)
+            return false;
+        probe->traffic_class = datagram[1];
+        probe->label = get16(datagram + 4);
+        probe->dont_fragment = (fragment & 0x4000) != 0;
+        probe->ttl = datagram[8];
+        probe->protocol = datagram[9];
+        probe->source = datagram + 12;
+        probe->destination = datagram + 16;
+        probe->address_size = 4;
+    } else if (probe->version == 6 && length >= IPV6_HEADER) {
+        header = IPV6_HEADER;
+        probe->traffic_class = (datagram[0] << 4 | datagram[1] >> 4) & 0xff;
+        probe->label = (uint32_t)(datagram[1] & 15) << 16 | get16(datagram + 2);
+        probe->dont_fragment = true;
+        probe->protocol = datagram[6];
+        probe->ttl = datagram[7];
+        probe->source = datagram + 8;
+        probe->destination = datagram + 24;
+        probe->address_size = 16;
+        while (probe->protocol == HOP_BY_HOP || probe->protocol == ROUTING ||
+               probe->protocol == DESTINATION_OPTIONS) {
+            if (length < header + 8)
+                return false;
+            probe->protocol = datagram[header];
+            header += 8 * ((size_t)datagram[header + 1] + 1);
+        }
+    } else {
+        return false;
+    }
+    if (length < header + 8)
+        return false;
+    const uint8_t *transport = datagram + header;
+    probe->transport = transport;
+    probe->transport_length = length - header;
+    if (probe->protocol == PROTOCOL_UDP) {
+        probe->identifier = get16(transport);
+        probe->sequence = get16(transport + 2);
+        probe->checksum = get16(transport + 6);
+        if (get16(transport + 4) != probe->transport_length)
+            return false;
+    } else if (probe->protocol == (probe->version == 4 ? PROTOCOL_ICMP : PROTOCOL_ICMPV6)) {
+        if (transport[0] != (probe->version == 4 ? ICMP_ECHO_REQUEST : ICMPV6_ECHO_REQUEST))
+            return false;
+        probe->is_echo_request = true;
+        probe->checksum = get16(transport + 2);
+        probe->identifier = get16(transport + 4);
+        probe->sequence = get16(transport + 6);
+    } else {
+        return false;
+    }
+    uint32_t pseudo = pseudo_header(probe->version, probe->protocol, probe->source, probe->destination,
+                                    probe->transport_length);
+    bool none = probe->version == 4 && probe->protocol == PROTOCOL_UDP && probe->checksum == 0;
+    probe->checksum_right = none || sum(pseudo, transport, probe->transport_length) == 0xffff;
+    return true;
+}
+
+size_t probe_flow_key(const struct probe *probe, uint8_t key[48])
+{
+    uint8_t *end = key;
+    memcpy(end, probe->source, probe->address_size);
+    end += probe->address_size;
+    memcpy(end, probe->destination, probe->address_size);
+    end += probe->address_size;
+    *end++ = (uint8_t)probe->protocol;
+    /* The ports, or type, code, checksum and identifier. */
+    size_t size = probe->is_echo_request ? 6 : 4;
+    memcpy(end, probe->transport, size);
+    end += size;
+    if (probe->version == 6) {
+        put32(end, probe->label);
+        end += 4;
+    }
+    return (size_t)(end - key);
+}
+
+static size_t write_ip_header(uint8_t *out, const struct probe *probe, const struct answer *answer,
+                              int protocol, size_t length)
+{
+    if (probe->version == 6) {
+        put32(out, 6u << 28);
+        put16(out + 4, (uint32_t)(length - IPV6_HEADER));
+        out[6] = (uint8_t)protocol;
+        out[7] = (uint8_t)answer->ttl;
+        memcpy(out + 8, answer->address, 16);
+        memcpy(out + 24, probe->source, 16);
+        return length;
+    }
+    memset(out, 0, IPV4_HEADER);
+    out[0] = 4 << 4 | IPV4_HEADER / 4;
+    put16(out + 2, (uint32_t)length);
+    put16(out + 4, answer->chance); /* identification */
+    out[8] = (uint8_t)answer->ttl;
+    out[9] = (uint8_t)protocol;
+    memcpy(out + 12, answer->address, 4);
+    memcpy(out + 16, probe->source, 4);
+    put16(out + 10, ~sum(0, out, IPV4_HEADER));
+    return length;
+}
+
+/* Change a 16-bit word of a transport header and its checksum with it (RFC 1624 equation 3). */
+static void rewrite(uint8_t *word, uint8_t *checksum, uint16_t value)
+{
+    if (checksum != NULL) {
+        uint32_t total = (uint32_t)(uint16_t)~get16(checksum) + (uint16_t)~get16(word) + value;
+        while (total >> 16)
+            total = (total & 0xffff) + (total >> 16);
+        put16(checksum, ~total);
+    }
+    put16(word, value);
+}
+
+/*
+ * Make what is quoted or echoed of the probe's transport header and payload somebody else's.
+ *
+ * `length` bytes of it are there, which may be few. For data, the ports have changed places.
+ */
+static void forge(uint8_t *transport, size_t length, const struct probe *probe, const struct answer *answer)
+{
+    bool udp = probe->protocol == PROTOCOL_UDP;
+    bool swapped = answer->type == ANSWER_DATA;
+    size_t identifier = udp ? (swapped ? 2 : 0) : 4;
+    size_t sequence = udp ? (swapped ? 0 : 2) : 6;
+    size_t checksum_at = udp ? 6 : 2;
+    uint8_t *checksum = length >= checksum_at + 2 ? transport + checksum_at : NULL;
+    /* Any difference but 0 will do; this one keeps clear of the neighbours of ports and identifiers. */
+    uint16_t other = (uint16_t)(0x2000 | (answer->chance & 0x0fff) << 1 | 1);
+    bool foreign_payload = answer->fault == FAULT_WRONG_IDENTIFIER || answer->fault == FAULT_WRONG_TOKEN;
+
+    if ((answer->fault == FAULT_WRONG_IDENTIFIER || answer->fault == FAULT_REWRITTEN) && length >= identifier + 2)
+        rewrite(transport + identifier, checksum, get16(transport + identifier) ^ other);
+    if (answer->fault == FAULT_WRONG_SEQUENCE && length >= sequence + 2)
+        rewrite(transport + sequence, checksum, get16(transport + sequence) ^ 0x8000);
+    for (size_t i = UDP_HEADER; foreign_payload && i < length; i++)
+        transport[i] ^= (uint8_t)(0xa5 ^ i);
+}
+
+static size_t build_error(uint8_t *out, const struct probe *probe, const struct answer *answer)
+{
+    size_t header = probe->version == 4 ? IPV4_HEADER : IPV6_HEADER;
+    size_t longest = probe->version == 4 ? LONGEST_ERROR_V4 : LONGEST_ERROR_V6;
+    size_t quoted_header = (size_t)(probe->transport - probe->datagram);
+    size_t quoted = longest - header - ICMP_HEADER;
+    if (answer->quote >= 0 && quoted > quoted_header + (size_t)answer->quote)
+        quoted = quoted_header + (size_t)answer->quote;
+    if (quoted > probe->length)
+        quoted = probe->length;
+
+    uint8_t *icmp = out + header;
+    icmp[0] = (uint8_t)answer->type;
+    icmp[1] = (uint8_t)answer->code;
+    put16(icmp + 2, 0);
+    put32(icmp + 4, answer->rest);
+    uint8_t *quote = icmp + ICMP_HEADER;
+    memcpy(quote, probe->datagram, quoted);
+    if (probe->version == 4) { /* as the routers before it have left the header */
+        quote[8] = (uint8_t)answer->quoted_ttl;
+        put16(quote + 10, 0);
+        put16(quote + 10, ~sum(0, quote, quoted_header));
+    } else {
+        quote[7] = (uint8_t)answer->quoted_ttl;
+    }
+    if (quoted > quoted_header)
+        forge(quote + quoted_header, quoted - quoted_header, probe, answer);
+    return header + ICMP_HEADER + quoted;
+}
+
+static size_t build_echo_reply(uint8_t *out, const struct probe *probe, const struct answer *answer)
+{
+    size_t header = probe->version == 4 ? IPV4_HEADER : IPV6_HEADER;
+    uint8_t *icmp = out + header;
+    memcpy(icmp, probe->transport, probe->transport_length);
+    forge(icmp, probe->transport_length, probe, answer);
+    icmp[0] = (uint8_t)answer->type;
+    put16(icmp + 2, 0);
+    return header + probe->transport_length;
+}
+
+static size_t build_data(uint8_t *out, const struct probe *probe, const struct answer *answer)
+{
+    size_t header = probe->version == 4 ? IPV4_HEADER : IPV6_HEADER;
+    uint8_t *udp = out + header;
+    memcpy(udp, probe->transport, probe->transport_length);
+    put16(udp, probe->sequence);
+    put16(udp + 2, probe->identifier);
+    forge(udp, probe->transport_length, probe, answer);
+    put16(udp + 6, 0);
+    return header + probe->transport_length;
+}
+
+size_t answer_build(uint8_t *out, const struct probe *probe, const struct answer *answer)
+{
+    size_t header = probe->version == 4 ? IPV4_HEADER : IPV6_HEADER;
+    int echo_reply = probe->version == 4 ? ICMP_ECHO_REPLY : ICMPV6_ECHO_REPLY;
+    int protocol = probe->version == 4 ? PROTOCOL_ICMP : PROTOCOL_ICMPV6;
+    size_t checksum_at = header + 2;
+    size_t length;
+    if (answer->type == ANSWER_DATA) {
+        length = build_data(out, probe, answer);
+        protocol = PROTOCOL_UDP;
+        checksum_at = header + 6;
+    } else if (answer->type == echo_reply) {
+        length = build_echo_reply(out, probe, answer);
+    } else {
+        length = build_error(out, probe, answer);
+    }
+    uint32_t pseudo =
+        pseudo_header(probe->version, protocol, answer->address, probe->source, length - header);
+    uint32_t checksum = ~sum(pseudo, out + header, length - header) & 0xffff;
+    if (checksum == 0 && protocol == PROTOCOL_UDP)
+        checksum = 0xffff; /* RFC 768: 0 means that there is none */
+    put16(out + checksum_at, checksum);
+    if (answer->fault == FAULT_CORRUPT)
+        out[length - 1] ^= 0x55;
+    if (answer->fault == FAULT_TRUNCATED)
+        length = header + (length - header) / 2;
+    return write_ip_header(out, probe, answer, protocol, length);
+}

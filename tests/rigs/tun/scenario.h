@@ -1,0 +1,108 @@
+/*
+ * The topology that the simulated internet follows, as its compiler (scenario.py) wrote it down.
+ *
+ * It mirrors the classes of traceprobe.testing.topology. Times are nanoseconds, shares are from 0 to 1,
+ * and index 0 of a pair is for IPv4, 1 for IPv6. Knows nothing of packets on their way or of devices.
+ */
+#ifndef SCENARIO_H
+#define SCENARIO_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum fault_kind {
+    FAULT_NONE,
+    FAULT_LATE,
+    FAULT_DUPLICATE,
+    FAULT_CORRUPT,
+    FAULT_TRUNCATED,
+    FAULT_WRONG_IDENTIFIER,
+    FAULT_WRONG_SEQUENCE,
+    FAULT_WRONG_TOKEN,
+    FAULT_REWRITTEN,
+    FAULT_KINDS
+};
+
+enum udp_answer { UDP_PORT_UNREACHABLE, UDP_DATA, UDP_SILENT, UDP_ANSWERS };
+
+struct fault {
+    int kind;
+    double share;
+    int64_t delay_ns;
+};
+
+/* A router or a target: how it behaves, and the state of its rate limit. */
+struct responder {
+    bool is_target;
+    bool has_address[2];
+    uint8_t address[2][16];
+    int64_t rtt_ns; /* negative: that of the station before, and the path's hop_rtt_ns */
+    int64_t jitter_ns;
+    double loss;
+    bool silent;
+    double tokens_per_second;
+    double burst; /* 0: no rate limit */
+    int quote;    /* negative: as much as the RFCs allow */
+    int reply_ttl;
+    double forwarding_loss;
+    int refusal_type[2]; /* negative: it forwards */
+    int refusal_code[2];
+    int mtu; /* 0: no limit */
+    bool echo;
+    int udp;
+    int fault_count;
+    struct fault *faults;
+
+    double tokens;
+    int64_t refilled_ns;
+};
+
+struct branch {
+    int count;
+    int *responders;
+};
+
+enum element_kind { ELEMENT_ROUTER, ELEMENT_PER_FLOW, ELEMENT_PER_PACKET, ELEMENT_LOOP };
+
+/* What stands at one place of a path; a router and a loop have a single branch. */
+struct element {
+    enum element_kind kind;
+    int branch_count;
+    struct branch *branches;
+};
+
+/* The hops from some time on. */
+struct route {
+    int64_t from_ns;
+    int element_count;
+    struct element *elements;
+};
+
+struct path {
+    int target;
+    int64_t hop_rtt_ns;
+    int route_count;
+    struct route *routes;
+};
+
+struct scenario {
+    int responder_count;
+    struct responder *responders;
+    int path_count;
+    struct path *paths;
+    size_t slot_count; /* of a hash table from addresses to paths; a power of two */
+    int *slots[2];
+};
+
+/* Read a scenario; NULL and a message in `problem` if it is malformed. */
+struct scenario *scenario_read(const char *file_name, char *problem, size_t problem_size);
+void scenario_free(struct scenario *scenario);
+
+/* Fill all token buckets. */
+void scenario_reset(struct scenario *scenario, int64_t now_ns);
+
+/* The path to an address, or NULL. */
+const struct path *scenario_path(const struct scenario *scenario, int version, const uint8_t *address);
+
+#endif

@@ -1,0 +1,109 @@
+"""Compiles a topology into the words that the simulated internet reads (``scenario.c``).
+
+Every list is preceded by its length, times are whole nanoseconds, ``-`` is an address that there isn't.
+Routers that are equal are one router there: they share one rate limit, whatever paths they lie on.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from traceprobe.testing.topology import Balanced, FaultKind, Loop, Router, Target, UdpAnswer
+
+if TYPE_CHECKING:
+    from traceprobe.testing.topology import Path, PathElement, Topology
+
+_FORMAT_VERSION = 1
+
+# In the order of enum fault_kind and enum udp_answer in scenario.h.
+FAULTS = (
+    None,
+    FaultKind.LATE,
+    FaultKind.DUPLICATE,
+    FaultKind.CORRUPT,
+    FaultKind.TRUNCATED,
+    FaultKind.WRONG_IDENTIFIER,
+    FaultKind.WRONG_SEQUENCE,
+    FaultKind.WRONG_TOKEN,
+    FaultKind.REWRITTEN,
+)
+_UDP_ANSWERS = (UdpAnswer.PORT_UNREACHABLE, UdpAnswer.DATA, UdpAnswer.SILENT)
+
+
+def compile_topology(topology: Topology) -> str:
+    """Write a topology down for the simulated internet."""
+    compiler = _Compiler()
+    paths = [compiler.path(path) for path in topology.paths]
+    lines = [f"internet {_FORMAT_VERSION}", str(len(compiler.lines)), *compiler.lines]
+    return "\n".join([*lines, str(len(paths)), *paths, "end", ""])
+
+
+class _Compiler:
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self._numbers: dict[Router | Target, int] = {}
+
+    def path(self, path: Path) -> str:
+        routes = [(0.0, path.hops), *((change.at, change.hops) for change in path.changes)]
+        words: list[object] = ["path", self.responder(path.target), _nanoseconds(path.hop_rtt), len(routes)]
+        for at, hops in routes:
+            words += ["route", _nanoseconds(at), len(hops), *(self.element(hop) for hop in hops)]
+        return _line(words)
+
+    def element(self, element: PathElement) -> str:
+        if isinstance(element, Router):
+            return f"router {self.responder(element)}"
+        if isinstance(element, Loop):
+            return f"loop {self.branch(element.routers)}"
+        assert isinstance(element, Balanced)
+        branches = [self.branch(branch) for branch in element.branches]
+        return _line([f"per_{element.per}", len(branches), *branches])
+
+    def branch(self, routers: tuple[Router, ...]) -> str:
+        return _line([len(routers), *(self.responder(router) for router in routers)])
+
+    def responder(self, responder: Router | Target) -> int:
+        """The number of a router or target, which is written down when it is first met."""
+        number = self._numbers.setdefault(responder, len(self.lines))
+        if number == len(self.lines):
+            self.lines.append(_responder_line(responder))
+        return number
+
+
+def _responder_line(responder: Router | Target) -> str:
+    limit = responder.rate_limit
+    router = responder if isinstance(responder, Router) else Router()
+    target = responder if isinstance(responder, Target) else None
+    refusals = [(-1, -1) if router.refuses is None else router.refuses.icmp(version) for version in (4, 6)]
+    return _line([
+        "responder",
+        int(target is not None),
+        responder.address(4) or "-",
+        responder.address(6) or "-",
+        -1 if responder.rtt is None else _nanoseconds(responder.rtt),
+        _nanoseconds(responder.jitter),
+        repr(float(responder.loss)),
+        int(responder.silent),
+        0 if limit is None else repr(float(limit.per_second)),
+        0 if limit is None else limit.burst,
+        -1 if responder.quote is None else responder.quote,
+        responder.reply_ttl,
+        repr(float(router.forwarding_loss)),
+        *(number for refusal in refusals for number in refusal),
+        router.mtu or 0,
+        int(target is None or target.echo),
+        0 if target is None else _UDP_ANSWERS.index(target.udp),
+        len(responder.faults),
+        *(
+            _line([FAULTS.index(fault.kind), repr(float(fault.share)), _nanoseconds(fault.delay)])
+            for fault in responder.faults
+        ),
+    ])
+
+
+def _nanoseconds(seconds: float) -> int:
+    return round(seconds * 1_000_000_000)
+
+
+def _line(words: list[object]) -> str:
+    return " ".join(str(word) for word in words)

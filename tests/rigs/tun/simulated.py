@@ -1,0 +1,222 @@
+"""Runs the simulated internet in a namespace of its own."""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from tests.rigs.namespaces import PATIENCE, Namespace, NamespaceGroup, RigError
+from tests.rigs.require import find_program, missing_program, missing_tun
+from tests.rigs.tun.log import Log, parse_log
+from tests.rigs.tun.scenario import compile_topology
+from traceprobe.testing.topology import Topology
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+HERE = Path(__file__).resolve().parent
+SCENARIOS = HERE.parent / "scenarios"
+DEVICE = "tun0"
+
+_SPIN_NS = 150_000
+"""How long before a reply is due the program stops sleeping: several times what waking up takes."""
+_LINGER_NS = 300_000
+"""How long it stays awake after a probe came, since more are to be expected."""
+_FOR_EVER_NS = 1 << 62
+
+
+def load_scenario(name: str) -> Topology:
+    """Read one of the scenario files."""
+    return Topology.from_dict(json.loads((SCENARIOS / f"{name}.json").read_text(encoding="utf-8")))
+
+
+def compiler() -> str | None:
+    """The C compiler that is called ``cc``, or that ``CC`` names; None if there is none."""
+    return find_program(os.environ.get("CC", "cc"))
+
+
+def missing_internet() -> str | None:
+    """Why the simulated internet can't run here, or None if it can."""
+    return missing_tun() or (None if compiler() else missing_program("cc"))
+
+
+@functools.cache
+def build_program() -> Path:
+    """Compile the program, once for each process that asks; it is gone when the process is."""
+    command = compiler()
+    if command is None:
+        raise RigError("there is no C compiler")
+    folder = Path(tempfile.mkdtemp(prefix="traceprobe-rig-"))
+    atexit.register(shutil.rmtree, folder)
+    program = folder / "internet"
+    sources = sorted(str(path) for path in HERE.glob("*.c"))
+    flags = ["-std=gnu11", "-O2", "-Wall", "-Wextra"]
+    finished = subprocess.run(
+        [command, *flags, "-o", str(program), *sources], capture_output=True, text=True, check=False
+    )
+    if finished.returncode != 0 or finished.stderr:
+        raise RigError(f"the simulated internet does not compile cleanly:\n{finished.stderr}")
+    return program
+
+
+class SimulatedInternet:
+    """An internet in one namespace; use it as a context manager.
+
+    The namespace has the topology's source addresses and one TUN device that everything is routed into.
+
+    Args:
+        topology: Which paths there are, and how their hops behave.
+        seed: What happens by chance is the same for the same seed and the same order of probes.
+        busy: Never sleep, so that each probe's arrival is stamped to the microsecond; takes a whole
+            processor for itself. For measurements.
+        mtu: MTU of the device, bytes.
+        queue_length: How many datagrams the device holds until they are read.
+
+    Raises:
+        RigError: It can't be built.
+    """
+
+    def __init__(
+        self,
+        topology: Topology,
+        *,
+        seed: int = 1,
+        busy: bool = False,
+        mtu: int = 1500,
+        queue_length: int = 32768,
+    ) -> None:
+        self._topology = topology
+        self._seed = seed
+        self._busy = busy
+        self._mtu = mtu
+        self._queue_length = queue_length
+        self._stack = ExitStack()
+        self._process: subprocess.Popen[str]
+        self._folder: Path
+        self.namespace: Namespace
+        self.granted: dict[str, bool] = {}
+        """Whether real-time scheduling, a processor of its own and locked memory were granted."""
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            (self.namespace,) = stack.enter_context(NamespaceGroup("internet"))
+            self._folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="traceprobe-rig-")))
+            linger = _FOR_EVER_NS if self._busy else _LINGER_NS
+            processors = sorted(os.sched_getaffinity(0))
+            processor = processors[-1] if len(processors) > 1 else -1
+            options = [DEVICE, str(_SPIN_NS), str(linger), str(processor)]
+            self._process = subprocess.Popen(
+                self.namespace.command([str(build_program()), *options]),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            stack.callback(self._end)
+            words = self._answer().split()
+            if words[0] != "ready":
+                raise RigError(f"the simulated internet said {' '.join(words)!r}")
+            self.granted = {
+                name: value == "1" for name, _, value in (word.partition("=") for word in words[1:])
+            }
+            self._run_script(_SETUP.format(mtu=self._mtu, queue_length=self._queue_length))
+            self.load(self._topology, seed=self._seed)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    @property
+    def topology(self) -> Topology:
+        """The topology that is being followed."""
+        return self._topology
+
+    def load(self, topology: Topology, *, seed: int = 1) -> None:
+        """Follow another topology from now on; the log begins anew."""
+        lines = [f"address flush dev {DEVICE} scope global"]
+        for version, bits in ((4, 32), (6, 128)):
+            source = topology.source(version)
+            if source is not None:
+                lines.append(f"address add {source}/{bits} dev {DEVICE}" + (" nodad" if version == 6 else ""))
+                # The route names the source, or else the kernel would refuse to use it for the other family.
+                default = "0.0.0.0/0" if version == 4 else "::/0"
+                lines.append(f"route replace {default} dev {DEVICE} src {source}")
+        self._run_script("ip -batch - <<'END'\n" + "\n".join(lines) + "\nEND\n")
+        file = self._folder / "scenario"
+        file.write_text(compile_topology(topology), encoding="ascii")
+        self._topology = topology
+        self._command(f"scenario {file} {seed}")
+
+    def reset(self, *, seed: int = 1) -> None:
+        """Begin the network anew: nothing on its way, an empty log, full token buckets."""
+        self._command(f"reset {seed}")
+
+    def log(self) -> Log:
+        """What came and what left since the network began, once nothing is on its way any more."""
+        file = self._folder / "log"
+        self._command(f"log {file}")
+        log = parse_log(file.read_bytes())
+        file.unlink()
+        return log
+
+    def run(self, arguments: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
+        """Run a program as the prober; see :meth:`Namespace.run`."""
+        return self.namespace.run(arguments, **options)
+
+    def call(self, function: Any, *arguments: Any, **options: Any) -> Any:
+        """Call a function as the prober; see :meth:`Namespace.call`."""
+        return self.namespace.call(function, *arguments, **options)
+
+    def _command(self, line: str) -> str:
+        assert self._process.stdin is not None
+        self._process.stdin.write(line + "\n")
+        self._process.stdin.flush()
+        answer = self._answer()
+        if answer.split()[0] != "ok":
+            raise RigError(f"{line.split()[0]}: {answer}")
+        return answer
+
+    def _answer(self) -> str:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline().strip()
+        if not line:
+            assert self._process.stderr is not None
+            raise RigError(f"the simulated internet ended: {self._process.stderr.read().strip()}")
+        return line
+
+    def _end(self) -> None:
+        """Close the program's input, which ends it; kill it if it does not end."""
+        with self._process:
+            assert self._process.stdin is not None
+            try:
+                self._process.stdin.close()
+                self._process.wait(PATIENCE)
+            finally:
+                if self._process.poll() is None:
+                    self._process.kill()
+
+    def _run_script(self, script: str) -> None:
+        self.namespace.run(["sh", "-e"], standard_input=script)
+
+
+_SETUP = """\
+for file in /proc/sys/net/ipv4/conf/*/rp_filter /proc/sys/net/ipv6/conf/*/accept_dad \\
+            /proc/sys/net/ipv6/conf/*/router_solicitations; do echo 0 > "$file"; done
+ip -batch - <<'END'
+link set lo up
+link set dev tun0 addrgenmode none
+link set dev tun0 mtu {mtu} txqueuelen {queue_length}
+link set dev tun0 up
+END
+"""
