@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from ipaddress import IPv4Address, IPv6Address
 
-    from traceprobe.config import TracerouteConfig
+    from traceprobe.config import Protocol, TracerouteConfig
     from traceprobe.engine import TracerouteEngine
     from traceprobe.enrich import EnrichmentPipeline
     from traceprobe.model import Event, Hop, Knowledge, ProbeId, Reply
@@ -96,6 +96,16 @@ class TraceRun:
     def mode(self) -> str:
         """The way of probing in use."""
         return self._hub.socket.capabilities.mode
+
+    @property
+    def protocol(self) -> Protocol:
+        """The transport that the probes are made of."""
+        return self._hub.socket.capabilities.protocol
+
+    @property
+    def port(self) -> int | None:
+        """Destination port of the probes (the first one, where the flow varies by port)."""
+        return self._config.port or self._hub.socket.capabilities.default_port
 
     def hop(self, ttl: int) -> Hop:
         """One hop as it stands."""
@@ -312,7 +322,7 @@ class TraceRun:
             protocol=capabilities.protocol,
             mode=capabilities.mode,
             flow=capabilities.flow,
-            port=self._config.port or capabilities.default_port,
+            port=self.port,
             started_at_ns=self._started_at_ns // 1000 * 1000,
             duration_ns=self._ended_ns - self._started_ns,
             stop_reason=engine.stop_reason or StopReason.CANCELLED,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from traceprobe.config import TracerouteConfig
+    from traceprobe.config import Protocol, TracerouteConfig
     from traceprobe.model import Event, Hop, TraceResult
     from traceprobe.tracer._run import TraceRun
     from traceprobe.tracer._tracer import Tracer
@@ -94,6 +94,16 @@ class Trace(AsyncIterable["Hop"]):
     def mode(self) -> str:
         """The way of probing in use, such as ``linux_raw``; known once the trace is entered."""
         return self._started().mode
+
+    @property
+    def protocol(self) -> Protocol:
+        """The transport that the probes are made of; known once the trace is entered."""
+        return self._started().protocol
+
+    @property
+    def port(self) -> int | None:
+        """Destination port (first one, where the flow varies by port), None for ICMP; known once entered."""
+        return self._started().port
 
     @property
     def finished(self) -> bool:
