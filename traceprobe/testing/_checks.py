@@ -1,12 +1,11 @@
 """Validators and converters of the topology model; each refusal is a ConfigError with field, value, bound.
 
-Knows nothing of the model's classes.
+What configuration fields need too is in :mod:`traceprobe._bounds`. Knows nothing of the model's classes.
 """
 
 from __future__ import annotations
 
 import ipaddress
-import math
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -14,14 +13,14 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from traceprobe.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from enum import StrEnum
     from typing import TypeVar
 
     import attrs
 
+    from traceprobe._bounds import Validator
+
     _Word = TypeVar("_Word", bound=StrEnum)
-    _Validator = Callable[[object, "attrs.Attribute[Any]", Any], None]
 
 Address: TypeAlias = IPv4Address | IPv6Address
 AddressLike: TypeAlias = IPv4Address | IPv6Address | str
@@ -64,49 +63,10 @@ def to_word(kind: type[_Word], field: str, value: object) -> _Word:
         raise ConfigError(field, value, f"one of {choices}") from None
 
 
-def whole(low: int, high: int | None = None, *, optional: bool = False) -> _Validator:
-    """A whole number within bounds."""
-    bound = f"a whole number of at least {low}" if high is None else f"a whole number from {low} to {high}"
-    bound += ", or None" if optional else ""
-
-    def check(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:  # noqa: ANN401
-        if value is None and optional:
-            return
-        if type(value) is not int or value < low or (high is not None and value > high):
-            raise ConfigError(attribute.name, value, bound)
-
-    return check
-
-
-def number(
-    low: float, high: float = math.inf, *, unit: str, above: bool = False, optional: bool = False
-) -> _Validator:
-    """A finite number within bounds; ``above`` excludes the lower bound itself."""
-    bound = f"a finite number of {unit}, " + (f"greater than {low:g}" if above else f"{low:g} or more")
-    bound += f" and at most {high:g}" if math.isfinite(high) else ""
-    bound += ", or None" if optional else ""
-
-    def check(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:  # noqa: ANN401
-        if value is None and optional:
-            return
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise ConfigError(attribute.name, value, bound)
-        if not math.isfinite(value) or value < low or value > high or (above and value == low):
-            raise ConfigError(attribute.name, value, bound)
-
-    return check
-
-
 def share(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:  # noqa: ANN401
     """A probability."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
         raise ConfigError(attribute.name, value, "a share from 0.0 to 1.0")
-
-
-def flag(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:  # noqa: ANN401
-    """A truth value."""
-    if not isinstance(value, bool):
-        raise ConfigError(attribute.name, value, "True or False")
 
 
 def name(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:  # noqa: ANN401
@@ -115,7 +75,7 @@ def name(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:  # noq
         raise ConfigError(attribute.name, value, "a non-empty string, or None")
 
 
-def instances(kind: type | tuple[type, ...], words: str, *, at_least: int = 0) -> _Validator:
+def instances(kind: type | tuple[type, ...], words: str, *, at_least: int = 0) -> Validator:
     """A tuple whose elements are all of some class."""
 
     def check(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:  # noqa: ANN401
@@ -128,11 +88,11 @@ def instances(kind: type | tuple[type, ...], words: str, *, at_least: int = 0) -
     return check
 
 
-def instance(kind: type, words: str, *, optional: bool = False) -> _Validator:
-    """A value of some class."""
+def instance(kind: type, words: str) -> Validator:
+    """A value of some class, or None."""
 
     def check(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:  # noqa: ANN401
-        if not (value is None and optional) and not isinstance(value, kind):
-            raise ConfigError(attribute.name, value, words + (", or None" if optional else ""))
+        if value is not None and not isinstance(value, kind):
+            raise ConfigError(attribute.name, value, f"{words}, or None")
 
     return check

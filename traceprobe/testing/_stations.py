@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from traceprobe._bounds import flag, number, whole
 from traceprobe.errors import ConfigError
 from traceprobe.testing import _checks
 
@@ -65,12 +66,13 @@ class FaultKind(StrEnum):
     """How a reply goes wrong.
 
     ``LATE``: it comes ``delay`` later. ``DUPLICATE``: it comes twice, the copy ``delay`` later. The
-    others replace it, and come ``delay`` later than it would have. ``CORRUPT``: bits flipped, so that its
-    ICMP checksum is wrong. ``TRUNCATED``: cut off within its ICMP message. Of the probe that it quotes or
-    echoes: ``WRONG_IDENTIFIER``: the identifier (the source port) and payload are some other program's.
-    ``WRONG_SEQUENCE``: the sequence number (the destination port) is no probe's. ``WRONG_TOKEN``: every
-    number is right but the payload is not the probe's. ``REWRITTEN``: a translator on the path changed
-    the identifier (the source port) and adjusted the checksum; the payload is the probe's.
+    others replace it, and come ``delay`` later than it would have. ``CORRUPT``: a bit flipped, so that its
+    checksum is wrong. ``TRUNCATED``: too little of it left to be a message, though its checksum is right.
+    Of the probe that it quotes or echoes: ``WRONG_IDENTIFIER``: the identifier (the source port) and
+    the payload are another program's. ``WRONG_SEQUENCE``: the sequence number (the destination port) and
+    the payload are no probe's. ``WRONG_TOKEN``: every number is right but the payload is not the probe's.
+    ``REWRITTEN``: a translator on the path changed the identifier (the source port) and adjusted the
+    checksum; the payload is the probe's.
     """
 
     LATE = "late"
@@ -94,7 +96,7 @@ class Fault:
     kind: FaultKind = attrs.field(converter=_fault_kind)
     share: float = attrs.field(default=1.0, kw_only=True, validator=_checks.share)
     """Share of the replies that it happens to, each on its own."""
-    delay: float = attrs.field(default=0.0, kw_only=True, validator=_checks.number(0, unit="seconds"))
+    delay: float = attrs.field(default=0.0, kw_only=True, validator=number("seconds", zero=True))
     """Seconds by which the late, second or forged reply comes after the time of the true one."""
 
 
@@ -102,8 +104,8 @@ class Fault:
 class RateLimit:
     """A token bucket for ICMP errors, one for each prober; full at first. Echo replies are free."""
 
-    per_second: float = attrs.field(validator=_checks.number(0, unit="tokens per second"))
-    burst: int = attrs.field(validator=_checks.whole(1))
+    per_second: float = attrs.field(validator=number("tokens per second", zero=True))
+    burst: int = attrs.field(validator=whole(1))
 
 
 def _faults(value: Iterable[Fault | FaultKind | str] | Fault | FaultKind | str) -> tuple[Fault, ...]:
@@ -128,27 +130,25 @@ class Responder:
     """Addresses that it answers from, at most one of each family; one may be given bare. Without an
     address of the probe's family it is silent."""
     rtt: float | None = attrs.field(
-        default=None, kw_only=True, validator=_checks.number(0, unit="seconds", optional=True)
+        default=None, kw_only=True, validator=number("seconds", zero=True, optional=True)
     )
     """Shortest round trip between prober and here, seconds; None: the previous station's and
     :attr:`Path.hop_rtt`."""
-    jitter: float = attrs.field(default=0.0, kw_only=True, validator=_checks.number(0, unit="seconds"))
+    jitter: float = attrs.field(default=0.0, kw_only=True, validator=number("seconds", zero=True))
     """Every reply takes between 0 and this many seconds longer, evenly distributed."""
     loss: float = attrs.field(default=0.0, kw_only=True, validator=_checks.share)
     """Share of its own replies that get lost; what passes through it is not concerned."""
-    silent: bool = attrs.field(default=False, kw_only=True, validator=_checks.flag)
+    silent: bool = attrs.field(default=False, kw_only=True, validator=flag)
     """It never answers (a router still forwards)."""
     rate_limit: RateLimit | None = attrs.field(
-        default=None, kw_only=True, validator=_checks.instance(RateLimit, "a RateLimit", optional=True)
+        default=None, kw_only=True, validator=_checks.instance(RateLimit, "a RateLimit")
     )
     """How often it is willing to send ICMP errors; None: always."""
-    quote: int | None = attrs.field(
-        default=None, kw_only=True, validator=_checks.whole(0, 65535, optional=True)
-    )
+    quote: int | None = attrs.field(default=None, kw_only=True, validator=whole(0, 65535, optional=True))
     """Bytes of the probe behind its IP header that its ICMP errors quote: 8 is the least that RFC 792
     allows; None quotes as much as fits the RFCs (576 bytes of datagram for IPv4, RFC 1812 section 4.3.2.3;
     1280 for IPv6, RFC 4443 section 2.4)."""
-    reply_ttl: int = attrs.field(default=64, kw_only=True, validator=_checks.whole(1, 255))
+    reply_ttl: int = attrs.field(default=64, kw_only=True, validator=whole(1, 255))
     """TTL that its replies start with; they arrive with one less for each router on the way back."""
     hostname: str | None = attrs.field(default=None, kw_only=True, validator=_checks.name)
     """What the reverse look-up of its addresses gives."""
@@ -170,14 +170,12 @@ class Router(Responder):
         ConfigError: A value is out of its bounds.
     """
 
-    reply_ttl: int = attrs.field(default=255, kw_only=True, validator=_checks.whole(1, 255))
+    reply_ttl: int = attrs.field(default=255, kw_only=True, validator=whole(1, 255))
     forwarding_loss: float = attrs.field(default=0.0, kw_only=True, validator=_checks.share)
     """Share of the packets passing through that it drops without a word; 1.0 is a black hole."""
     refuses: Unreachability | None = attrs.field(default=None, kw_only=True, converter=_unreachability)
     """It answers everything that should pass through with this kind of unreachable."""
-    mtu: int | None = attrs.field(
-        default=None, kw_only=True, validator=_checks.whole(68, 65535, optional=True)
-    )
+    mtu: int | None = attrs.field(default=None, kw_only=True, validator=whole(68, 65535, optional=True))
     """Largest datagram that passes through, bytes; larger ones are refused with fragmentation needed
     or packet too big (an IPv4 datagram only if it has the don't-fragment bit; without it, it passes)."""
 
@@ -190,7 +188,7 @@ class Target(Responder):
         ConfigError: A value is out of its bounds, or it has no address.
     """
 
-    echo: bool = attrs.field(default=True, kw_only=True, validator=_checks.flag)
+    echo: bool = attrs.field(default=True, kw_only=True, validator=flag)
     """Whether it answers echo requests."""
     udp: UdpAnswer = attrs.field(
         default=UdpAnswer.PORT_UNREACHABLE,

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 import attrs
 
+from traceprobe._bounds import number
 from traceprobe.config import Protocol
 from traceprobe.errors import ConfigError
 from traceprobe.testing import _checks
@@ -149,7 +150,7 @@ def _hops(value: Iterable[HopLike]) -> tuple[PathElement, ...]:
 class RouteChange:
     """From some time on, the path leads over other hops; packets that are already out are not concerned."""
 
-    at: float = attrs.field(validator=_checks.number(0, unit="seconds since the network began"))
+    at: float = attrs.field(validator=number("seconds since the network began", zero=True))
     hops: tuple[PathElement, ...] = attrs.field(converter=_hops)
 
 
@@ -186,7 +187,7 @@ class Path:
         converter=_in_time,
     )
     """Other hops from some time on."""
-    hop_rtt: float = attrs.field(default=0.001, kw_only=True, validator=_checks.number(0, unit="seconds"))
+    hop_rtt: float = attrs.field(default=0.001, kw_only=True, validator=number("seconds", zero=True))
     """How much farther than the one before it a station is that names no ``rtt``, seconds."""
 
     @classmethod
@@ -304,7 +305,8 @@ def _paths(value: Iterable[Path]) -> tuple[Path, ...]:
 def _names(
     value: Mapping[str, AddressLike | Iterable[AddressLike]],
 ) -> dict[str, tuple[Address, ...]]:
-    return {name: _checks.to_addresses(addresses) for name, addresses in value.items()}
+    # Names are found whatever their case, and with the dot of a complete one (RFC 1034 section 3.1).
+    return {name.casefold().rstrip("."): _checks.to_addresses(addresses) for name, addresses in value.items()}
 
 
 def _protocols(value: Iterable[Protocol | str]) -> frozenset[Protocol]:

@@ -1,0 +1,319 @@
+"""An internet in memory, to be given to traceprobe in place of the real one.
+
+    network = SimulatedNetwork.path("192.0.2.9", ["198.51.100.1", None, "192.0.2.9"])
+    result = traceprobe.trace("192.0.2.9", socket_factory=network)
+    assert [str(hop.address) for hop in result] == ["198.51.100.1", "None", "192.0.2.9"]
+
+Needs no privileges and no network, takes no time, and does the same every time: equal topologies, seeds
+and calls give equal packets.
+"""
+
+from __future__ import annotations
+
+import errno
+from functools import partial
+from random import Random
+from typing import TYPE_CHECKING
+
+import anyio.lowlevel
+
+from traceprobe.config import AddressFamily, FlowStrategy, Protocol, TracerouteConfig
+from traceprobe.errors import (
+    ConfigError,
+    NameResolutionError,
+    NoUsableSocketError,
+    PrivilegeError,
+    SendError,
+    UnsupportedOption,
+)
+from traceprobe.model import Reply
+from traceprobe.sockets.codec import IcmpCodec, ProbeCodec, Refusal, UdpCodec
+from traceprobe.testing import _checks
+from traceprobe.testing._internet import Internet
+from traceprobe.testing._socket import MODE, SimulatedSocket
+from traceprobe.testing._transcript import PacketRecord, refused
+from traceprobe.testing.clock import VirtualClock
+from traceprobe.testing.topology import Path, Topology
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterable, Mapping, Sequence
+    from ipaddress import IPv4Address, IPv6Address
+
+    from traceprobe.model import Probe
+    from traceprobe.testing._checks import Address, AddressLike
+    from traceprobe.testing._internet import Journey
+    from traceprobe.testing.topology import HopLike, Target
+
+__all__ = ["PacketRecord", "SimulatedNetwork", "SimulatedResolver"]
+
+_NS = 1_000_000_000
+_EPHEMERAL_PORTS = (32768, 60999)
+"""Where Linux takes source ports from (ip(7), ``ip_local_port_range``)."""
+
+
+class SimulatedResolver:
+    """The reverse name service of a simulated network; see :class:`~traceprobe.enrich.Resolver`."""
+
+    def __init__(self, hostnames: Mapping[Address, str], clock: VirtualClock, delay: float) -> None:
+        self._hostnames = hostnames
+        self._clock = clock
+        self.delay = delay
+        """How long each look-up takes, seconds of virtual time."""
+        self.asked: list[Address] = []
+        """Every address that was asked for, in order."""
+
+    async def reverse(self, address: IPv4Address | IPv6Address) -> str | None:
+        """The host name that the topology gives to an address; None if it has none."""
+        self.asked.append(address)
+        await self._clock.pass_time(self.delay)
+        return self._hostnames.get(address)
+
+
+class SimulatedNetwork:
+    """A topology in operation; see :class:`~traceprobe.sockets.protocol.SocketFactory`.
+
+    Args:
+        topology: All that there is.
+        seed: Where chance begins: identifiers, jitter, loss.
+        resolver_delay: How long each reverse look-up takes, seconds of virtual time.
+    """
+
+    def __init__(self, topology: Topology, *, seed: int = 0, resolver_delay: float = 0.0) -> None:
+        if not isinstance(topology, Topology):
+            raise ConfigError(
+                "topology", topology, "a Topology; SimulatedNetwork.path() takes a list of hops"
+            )
+        self._topology = topology
+        self._seed = seed
+        self._clock = VirtualClock()
+        self._internet = Internet(topology, seed)
+        self._resolver = SimulatedResolver(topology.hostnames, self._clock, resolver_delay)
+        self._packets: list[PacketRecord] = []
+        self._opened = 0
+        self._open: set[SimulatedSocket] = set()
+
+    @classmethod
+    def path(
+        cls,
+        destination: AddressLike,
+        hops: Iterable[HopLike | Target],
+        *,
+        seed: int = 0,
+        changes: Mapping[float, Iterable[HopLike | Target]] | None = None,
+        hop_rtt: float = 0.001,
+        names: Mapping[str, AddressLike | Iterable[AddressLike]] | None = None,
+        denied: Iterable[Protocol | str] = (),
+        resolver_delay: float = 0.0,
+    ) -> SimulatedNetwork:
+        """A network with a single path.
+
+        Args:
+            destination: Address of the target.
+            hops: Addresses, None for silent routers, or anything else that
+                :meth:`~traceprobe.testing.topology.Path.to` takes; last the destination.
+            seed: Where chance begins.
+            changes: Other hops from some time on, by seconds since the network began.
+            hop_rtt: How much farther than the one before it a hop is that names no ``rtt``, seconds.
+            names: Addresses by name of target.
+            denied: Protocols that there is no permission to open a socket for.
+            resolver_delay: How long each reverse look-up takes, seconds of virtual time.
+
+        Raises:
+            ConfigError: The path makes no sense.
+        """
+        path = Path.to(destination, hops, changes=changes, hop_rtt=hop_rtt)
+        topology = Topology(paths=[path], names=names or {}, denied=denied)
+        return cls(topology, seed=seed, resolver_delay=resolver_delay)
+
+    @classmethod
+    def paths(
+        cls,
+        paths: Mapping[AddressLike, Iterable[HopLike | Target]],
+        *,
+        seed: int = 0,
+        names: Mapping[str, AddressLike | Iterable[AddressLike]] | None = None,
+        denied: Iterable[Protocol | str] = (),
+        resolver_delay: float = 0.0,
+    ) -> SimulatedNetwork:
+        """A network with some paths: lists of hops as for :meth:`path`, by destination."""
+        topology = Topology(
+            paths=[Path.to(destination, hops) for destination, hops in paths.items()],
+            names=names or {},
+            denied=denied,
+        )
+        return cls(topology, seed=seed, resolver_delay=resolver_delay)
+
+    def __repr__(self) -> str:
+        return f"<SimulatedNetwork with {len(self._topology.paths)} paths, {self._clock!r}>"
+
+    # --- what traceprobe asks for -----------------------------------------------------------------------
+
+    @property
+    def clock(self) -> VirtualClock:
+        """Virtual time."""
+        return self._clock
+
+    @property
+    def resolver(self) -> SimulatedResolver:
+        """The reverse name service, to be passed as ``resolver=``."""
+        return self._resolver
+
+    async def lookup(self, host: str, family: AddressFamily | None) -> Sequence[IPv4Address | IPv6Address]:
+        """Resolve the name of a target by ``Topology.names``; addresses stand for themselves."""
+        await anyio.lowlevel.checkpoint()
+        try:
+            addresses: Sequence[Address] = (_checks.to_address(host),)
+        except ConfigError:
+            addresses = self._topology.names.get(host.casefold().rstrip("."), ())
+        if not addresses:
+            raise NameResolutionError(host, "no such name on this simulated network")
+        found = [address for address in addresses if family is None or address.version == family]
+        if not found:
+            raise NameResolutionError(host, f"no IPv{family} address on this simulated network")
+        return found
+
+    def socket_key(self, config: TracerouteConfig, family: AddressFamily) -> Hashable:
+        """What two traces must have in common to share a socket."""
+        return (
+            family,
+            config.protocol,
+            config.mode,
+            config.flow,
+            config.source,
+            config.source_port,
+            config.interface,
+            config.mark,
+            config.dscp,
+            config.dont_fragment,
+            config.receive_buffer,
+            config.timing.identifier_quarantine,
+        )
+
+    async def open(self, config: TracerouteConfig, family: AddressFamily) -> SimulatedSocket:
+        """Open a socket: ICMP, or UDP where that is asked for or ICMP is denied."""
+        await anyio.lowlevel.checkpoint()
+        protocol = self._choose_protocol(config)
+        _refuse_unsupported(config)
+        source = self._source(config, family)
+        random = Random(f"{self._seed} socket {self._opened}")  # noqa: S311 - a simulation
+        codec = _make_codec(config, protocol, family, random)
+        if config.packet_size is not None:
+            codec.check_size(config.packet_size)
+        self._opened += 1
+        socket = SimulatedSocket(self, codec, source, config, random)
+        self._open.add(socket)
+        return socket
+
+    # --- what tests ask for -----------------------------------------------------------------------------
+
+    @property
+    def topology(self) -> Topology:
+        """All that there is."""
+        return self._topology
+
+    @property
+    def open_sockets(self) -> int:
+        """How many sockets are open."""
+        return len(self._open)
+
+    @property
+    def packets(self) -> Sequence[PacketRecord]:
+        """Every packet that was sent, received or lost on its way, in order."""
+        return tuple(self._packets)
+
+    @property
+    def sent(self) -> Sequence[PacketRecord]:
+        """Every probe that was sent, in order."""
+        return tuple(packet for packet in self._packets if packet.direction == "sent")
+
+    @property
+    def received(self) -> Sequence[PacketRecord]:
+        """Every packet that came in, refused ones included, in order."""
+        return tuple(packet for packet in self._packets if packet.direction == "received")
+
+    def transcript(self) -> str:
+        """One line for each packet: when, where to (``->`` out, ``<-`` in, ``--`` lost), and what it says."""
+        return "".join(f"{packet}\n" for packet in self._packets)
+
+    # --- what sockets ask for ---------------------------------------------------------------------------
+
+    def transmit(self, socket: SimulatedSocket, probe: Probe, datagram: bytes) -> SendError | None:
+        """Take a datagram from a socket of this network."""
+        if probe.destination not in self._topology.routes:
+            return SendError(errno.ENETUNREACH, f"no path to {probe.destination} on this simulated network")
+        now_ns = self._clock.monotonic_ns()
+        self._packets.append(PacketRecord(now_ns, "sent", datagram, probe=probe))
+        journey = self._internet.carry(datagram, now_ns)
+        self._clock.call_at(now_ns + journey.delay_ns, partial(self._ends, socket, journey))
+        return None
+
+    def socket_closed(self, socket: SimulatedSocket) -> None:
+        """Deliver nothing more to a socket."""
+        self._open.discard(socket)
+
+    def _ends(self, socket: SimulatedSocket, journey: Journey) -> None:
+        now_ns = self._clock.monotonic_ns()
+        answers = journey.lost if journey.responder is None else self._internet.answer(journey, now_ns)
+        if isinstance(answers, str):
+            self._packets.append(PacketRecord(now_ns, "lost", journey.datagram, remark=answers))
+            return
+        for answer in answers:
+            self._clock.call_at(now_ns + answer.delay_ns, partial(self._arrives, socket, answer.datagram))
+
+    def _arrives(self, socket: SimulatedSocket, datagram: bytes) -> None:
+        if socket not in self._open:
+            return
+        verdict = socket.arrived(datagram)
+        if isinstance(verdict, Reply):
+            record = PacketRecord(self._clock.monotonic_ns(), "received", datagram, reply=verdict)
+        else:
+            remark = refused(verdict) if isinstance(verdict, Refusal) else verdict
+            record = PacketRecord(self._clock.monotonic_ns(), "received", datagram, remark=remark)
+        self._packets.append(record)
+
+    # --- opening ----------------------------------------------------------------------------------------
+
+    def _choose_protocol(self, config: TracerouteConfig) -> Protocol:
+        wanted = (Protocol.ICMP, Protocol.UDP) if config.protocol is None else (config.protocol,)
+        for protocol in wanted:
+            if protocol is Protocol.TCP:
+                raise UnsupportedOption(
+                    "protocol", "tcp", mode=MODE, remedy="choose 'icmp' or 'udp' on a simulated network"
+                )
+            if protocol not in self._topology.denied:
+                return protocol
+        names = " or ".join(protocol.value for protocol in wanted)
+        raise PrivilegeError(
+            f"no permission to probe with {names}",
+            reasons=[f"{MODE}: the topology denies {protocol.value}" for protocol in wanted],
+            remedies=["leave the protocol out of Topology.denied"],
+        )
+
+    def _source(self, config: TracerouteConfig, family: AddressFamily) -> Address:
+        source = self._topology.source(family)
+        if source is None:
+            raise NoUsableSocketError(
+                f"this simulated network has no IPv{family.value}",
+                remedies=["add an address of that family to Topology.sources"],
+            )
+        if config.source is not None and _checks.to_address(config.source, "source") != source:
+            raise ConfigError("source", config.source, f"{source}, the address of the simulated machine")
+        return source
+
+
+def _refuse_unsupported(config: TracerouteConfig) -> None:
+    for option in ("mode", "interface", "mark"):
+        value = getattr(config, option)
+        if value is not None:
+            raise UnsupportedOption(option, value, mode=MODE, remedy="leave it out on a simulated network")
+
+
+def _make_codec(
+    config: TracerouteConfig, protocol: Protocol, family: AddressFamily, random: Random
+) -> ProbeCodec:
+    flow = config.flow or FlowStrategy.PARIS
+    quarantine_ns = round(config.timing.identifier_quarantine * _NS)
+    if protocol is Protocol.ICMP:
+        return IcmpCodec(family, flow, quarantine_ns=quarantine_ns, random=random)
+    port = config.source_port or random.randint(*_EPHEMERAL_PORTS)
+    return UdpCodec(family, flow, source_port=port, quarantine_ns=quarantine_ns, random=random)
