@@ -102,6 +102,11 @@ class HopState:
         self.records.append(record)
         self.pending += 1
 
+    def withdraw(self, record: ProbeRecord) -> None:
+        """A probe that was added and never handed out is not needed after all."""
+        self.records.remove(record)
+        self.pending -= 1
+
     def taken(self, record: ProbeRecord) -> None:
         """The kernel took a probe: a reply is awaited."""
         self.outstanding.append(record)

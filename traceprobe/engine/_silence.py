@@ -28,7 +28,12 @@ def to_ns(seconds: float) -> int:
 
 
 class SilenceEstimator:
-    """Waits by TTL, from the round-trip times seen; recomputed in one pass over the TTLs when asked."""
+    """Waits by TTL, from the round-trip times seen so far.
+
+    Everything is kept as it is asked for, as the extreme over a TTL and all that lies behind it, so that
+    a reply costs one walk towards the near end, which stops where it changes nothing any more, and a
+    wait costs nothing.
+    """
 
     def __init__(self, timing: TimingConfig, first_ttl: int, last_ttl: int) -> None:
         self._cap_ns = to_ns(timing.probe_timeout)
@@ -39,64 +44,59 @@ class SilenceEstimator:
         self._tail_factor = timing.tail_factor
         self._first_ttl = first_ttl
         count = last_ttl - first_ttl + 1
-        self._fastest_ns: list[int | None] = [None] * count
-        self._slowest_ns: list[int | None] = [None] * count
-        self._farthest_answered = first_ttl - 1
+        self._slowest_here: list[int | None] = [None] * count
+        self._slowest_from_here: list[int | None] = [None] * count
+        self._fastest_from_here: list[int | None] = [None] * count
         self._jitter_ns = 0
-        self._waits_ns: list[int] = [0] * count
-        self._stale = True
 
-    def observe(self, ttl: int, rtt_ns: int) -> None:
-        """Take in one round-trip time."""
-        # A clock that was stepped can make a round trip negative; as evidence it is worth nothing less.
+    def observe(self, ttl: int, rtt_ns: int) -> bool:
+        """Take in one round-trip time; returns whether any wait may have changed by it."""
+        # A clock that was stepped can make a round trip negative; nothing is faster than no time at all.
         rtt_ns = max(0, rtt_ns)
-        position = ttl - self._first_ttl
-        fastest, slowest = self._fastest_ns[position], self._slowest_ns[position]
-        if fastest is None or rtt_ns < fastest:
-            self._fastest_ns[position] = rtt_ns
-            self._stale = True
-        if slowest is None or rtt_ns > slowest:
-            self._slowest_ns[position] = rtt_ns
-            self._stale = True
-        self._farthest_answered = max(self._farthest_answered, ttl)
+        here = ttl - self._first_ttl
+        slowest_here = self._slowest_here[here]
+        if slowest_here is None or rtt_ns > slowest_here:
+            self._slowest_here[here] = rtt_ns
+        jitter_before = self._jitter_ns
+        lifted = self._lift_slowest(here, rtt_ns)
+        self._lower_fastest(here, rtt_ns)
+        self._note_jitter(here)
+        return lifted or self._jitter_ns > jitter_before
+
+    def _lift_slowest(self, here: int, rtt_ns: int) -> bool:
+        slowest_from_here = self._slowest_from_here
+        for position in range(here, -1, -1):
+            slowest = slowest_from_here[position]
+            if slowest is not None and slowest >= rtt_ns:
+                return position < here
+            slowest_from_here[position] = rtt_ns
+        return True
+
+    def _lower_fastest(self, here: int, rtt_ns: int) -> None:
+        fastest_from_here = self._fastest_from_here
+        for position in range(here, -1, -1):
+            fastest = fastest_from_here[position]
+            if fastest is not None and fastest <= rtt_ns:
+                break
+            fastest_from_here[position] = rtt_ns
+            self._note_jitter(position)
+
+    def _note_jitter(self, position: int) -> None:
+        # Slowest only grows and fastest only shrinks, so the jitter of every hop only grows.
+        slowest, fastest = self._slowest_here[position], self._fastest_from_here[position]
+        if slowest is not None and fastest is not None:
+            self._jitter_ns = max(self._jitter_ns, slowest - fastest)
 
     def is_interior(self, ttl: int) -> bool:
         """Whether something has answered at this TTL or farther on."""
-        return ttl <= self._farthest_answered
-
-    @property
-    def jitter_ns(self) -> int:
-        """How much slower a hop has been than itself or something behind it."""
-        if self._stale:
-            self._refresh()
-        return self._jitter_ns
+        return self._slowest_from_here[ttl - self._first_ttl] is not None
 
     def wait_ns(self, ttl: int) -> int:
         """How long after its sending a probe of this TTL is given up."""
-        if self._stale:
-            self._refresh()
-        return self._waits_ns[ttl - self._first_ttl]
-
-    def _refresh(self) -> None:
-        """Walk from the far end to the near one: what counts for a TTL is what lies at it or behind it."""
-        slowest_from_here: list[int] = []
-        slowest_farther = jitter = 0
-        fastest_farther: int | None = None
-        for fastest, slowest in zip(reversed(self._fastest_ns), reversed(self._slowest_ns), strict=True):
-            if fastest is not None and slowest is not None:
-                slowest_farther = max(slowest_farther, slowest)
-                fastest_farther = fastest if fastest_farther is None else min(fastest_farther, fastest)
-                jitter = max(jitter, slowest - fastest_farther)
-            slowest_from_here.append(slowest_farther)
-        slowest_from_here.reverse()
-        tail = min(self._cap_ns, max(self._tail_floor_ns, int(self._tail_factor * slowest_farther)))
-        allowance = self._jitter_factor * jitter
-        interior_count = self._farthest_answered - self._first_ttl + 1
-        self._jitter_ns = jitter
-        self._waits_ns = [
-            min(self._cap_ns, max(self._interior_floor_ns, int(self._interior_factor * slowest + allowance)))
-            if position < interior_count
-            else tail
-            for position, slowest in enumerate(slowest_from_here)
-        ]
-        self._stale = False
+        slowest = self._slowest_from_here[ttl - self._first_ttl]
+        if slowest is None:
+            wait = max(self._tail_floor_ns, int(self._tail_factor * (self._slowest_from_here[0] or 0)))
+        else:
+            allowance = self._jitter_factor * self._jitter_ns
+            wait = max(self._interior_floor_ns, int(self._interior_factor * slowest + allowance))
+        return min(self._cap_ns, wait)

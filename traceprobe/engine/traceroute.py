@@ -273,9 +273,8 @@ class TracerouteEngine(Tally):
     # --- one probe -----------------------------------------------------------------------------------
 
     def _note_rtt(self, ttl: int, reply: Reply) -> None:
-        self._silence.observe(ttl, reply.rtt_ns)
+        self._deadline_stale |= self._silence.observe(ttl, reply.rtt_ns)
         self._latest_reply_ns = max(self._latest_reply_ns, reply.received_ns)
-        self._deadline_stale = True
 
     def _answered(self, record: ProbeRecord, reply: Reply, trigger: Trigger) -> None:
         hop = self._path.hop_of(record)
@@ -292,6 +291,8 @@ class TracerouteEngine(Tally):
         if was_outstanding:
             self._outstanding -= 1
             self._ended(record, reply.received_ns)
+        else:
+            self._withdraw_retry(hop)
         if was_announced:
             self._events.append(HopRevised(hop.hop(None)))
         self._advance()
@@ -309,6 +310,14 @@ class TracerouteEngine(Tally):
             self._queue.add_retry(self._path.add_retry(hop))
         else:
             hop.settled = True
+
+    def _withdraw_retry(self, hop: HopState) -> None:
+        """A late reply has come: the hop is not silent, and a retry that still waits is not needed."""
+        last = hop.records[-1]
+        if last.attempt > self._config.queries and last.state is ProbeState.QUEUED:
+            last.move(Trigger.CANCEL)
+            hop.withdraw(last)
+            hop.settled = not hop.pending
 
     def _cancel(self, record: ProbeRecord) -> None:
         if record.state in PENDING:
