@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import TextIO
+    from typing import IO
 
     from traceprobe.render._lines import Line, Style
+    from traceprobe.render.text import TextStream
 
 __all__ = ["RichWriter", "colours_wanted"]
 
@@ -30,7 +31,7 @@ _STYLES: Final[dict[Style, str]] = {
 """Colour never says anything that the words don't."""
 
 
-def colours_wanted(stream: TextIO, environment: Mapping[str, str]) -> bool:
+def colours_wanted(stream: TextStream, environment: Mapping[str, str]) -> bool:
     """Whether a stream is a terminal that shows colours, and nobody asked for none (no-color.org)."""
     return stream.isatty() and not environment.get("NO_COLOR") and environment.get("TERM") != "dumb"
 
@@ -42,12 +43,12 @@ class RichWriter:
         ImportError: ``rich`` is not installed.
     """
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextStream) -> None:
         from rich.console import Console
         from rich.text import Text
 
         self._text = Text
-        self._console = Console(file=stream, highlight=False, markup=False, emoji=False)
+        self._console = Console(file=cast("IO[str]", stream), highlight=False, markup=False, emoji=False)
 
     def __call__(self, line: Line) -> None:
         """Write the line; one longer than the terminal is wide wraps where the terminal wraps it."""

@@ -11,12 +11,26 @@ from typing import TYPE_CHECKING, Protocol
 from traceprobe.render._lines import Header, columns_line, hop_lines, summary_lines
 
 if TYPE_CHECKING:
-    from typing import TextIO
-
     from traceprobe.model import Hop, TraceResult
     from traceprobe.render._lines import Line
 
-__all__ = ["Header", "LineWriter", "PlainWriter", "TextRenderer", "result_to_text"]
+__all__ = ["Header", "LineWriter", "PlainWriter", "TextRenderer", "TextStream", "result_to_text"]
+
+
+class TextStream(Protocol):
+    """What is needed of a stream; every text file has it."""
+
+    def write(self, text: str, /) -> int:
+        """Write text."""
+        ...
+
+    def flush(self) -> None:
+        """Hand on what was written."""
+        ...
+
+    def isatty(self) -> bool:
+        """Whether it is a terminal."""
+        ...
 
 
 class LineWriter(Protocol):
@@ -30,7 +44,7 @@ class LineWriter(Protocol):
 class PlainWriter:
     """Writes lines without colours, each one as soon as it is there."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextStream) -> None:
         self._stream = stream
 
     def __call__(self, line: Line) -> None:

@@ -1,0 +1,73 @@
+"""Standard output and standard error: results on the one, talk on the other.
+
+A reader that has seen enough (``traceprobe example.com | head -3``) is no failure to complain about; a
+full disk is.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import TextIO
+
+__all__ = ["OutputError", "Results", "complain", "give_up_output"]
+
+
+class OutputError(Exception):
+    """Standard output takes nothing more, for another reason than that nobody reads it."""
+
+
+class Results:
+    """Standard output, as the renderers see it.
+
+    What the terminal's encoding doesn't have is shown as ``?``.
+
+    Raises:
+        BrokenPipeError: Nobody reads it any more.
+        OutputError: It can't be written to.
+    """
+
+    def __init__(self) -> None:
+        stream = sys.stdout
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+        self.stream: TextIO = stream
+
+    def write(self, text: str) -> int:
+        """Write at once: somebody may be reading along."""
+        try:
+            count = self.stream.write(text)
+            self.stream.flush()
+        except BrokenPipeError:
+            raise  # not a failure, though an OSError like those below
+        except OSError as error:
+            raise OutputError(f"cannot write the results: {error.strerror or error}") from error
+        return count
+
+    def flush(self) -> None:
+        """Nothing is ever held back."""
+
+    def isatty(self) -> bool:
+        """Whether it is a terminal."""
+        return self.stream.isatty()
+
+
+def complain(text: str) -> None:
+    """Say something on standard error, each line as part of it; without it, say nothing."""
+    if sys.stderr is not None:
+        print(f"traceprobe: {text}", file=sys.stderr, flush=True)
+
+
+def give_up_output() -> None:
+    """Keep the interpreter from writing at its end what can't be written."""
+    try:
+        descriptor = sys.stdout.fileno()
+    except (OSError, ValueError):  # not a file, as under a test
+        return
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, descriptor)
+    os.close(null)

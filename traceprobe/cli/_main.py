@@ -1,0 +1,78 @@
+"""From a command line to an exit status: parses, runs the command, and says in words what went wrong.
+
+Whatever traceprobe raises on purpose ends in one or a few lines on standard error. Anything else is a
+fault of the program, and shows its traceback.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from traceprobe.cli._console import OutputError, Results, complain, give_up_output
+from traceprobe.cli._exit import ExitStatus, status_of
+from traceprobe.cli._parser import COMMANDS, parse
+from traceprobe.errors import NameResolutionError, TraceprobeError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+__all__ = ["run"]
+
+
+def run(arguments: Sequence[str] | None) -> int:
+    """Run the program; see :func:`traceprobe.cli.main`."""
+    try:
+        return _run(list(sys.argv[1:] if arguments is None else arguments))
+    except KeyboardInterrupt:
+        complain("interrupted")
+        return ExitStatus.INTERRUPTED
+    except TraceprobeError as error:
+        complain(f"error: {_words(error)}")
+        return status_of(error)
+    except OutputError as error:
+        give_up_output()
+        complain(f"error: {error}")
+        return ExitStatus.FAILURE
+    except BrokenPipeError:
+        give_up_output()
+        return ExitStatus.FAILURE
+
+
+def _run(arguments: list[str]) -> int:
+    try:
+        namespace = parse(arguments)
+        sys.stdout.flush()  # what --help printed may have no reader
+    except SystemExit as ending:
+        sys.stdout.flush()
+        return ending.code if isinstance(ending.code, int) else ExitStatus.USAGE
+    return _command(namespace)
+
+
+def _command(namespace: argparse.Namespace) -> int:
+    if namespace.command == "doctor":
+        from traceprobe.cli._doctor import examine
+
+        return examine(namespace, Results())
+    if namespace.command == "demo":
+        from traceprobe.cli._demo import demonstrate
+
+        return demonstrate(namespace, Results())
+    from traceprobe.cli._trace import trace_and_print
+
+    try:
+        return trace_and_print(namespace, namespace.target, Results())
+    except NameResolutionError as error:
+        if error.target in COMMANDS:
+            error.add_note(f"for the command, write it first: traceprobe {error.target}")
+        raise
+
+
+def _words(error: TraceprobeError) -> str:
+    """The text of an error and of its notes, safe to show: it may quote what somebody typed or sent."""
+    from traceprobe.render.sanitize import clean_text
+
+    lines = [*str(error).splitlines(), *getattr(error, "__notes__", ())]
+    indented = (line[: len(line) - len(line.lstrip(" "))] + clean_text(line) for line in lines)
+    return "\n".join(indented)

@@ -1,0 +1,269 @@
+"""The options of the command line: what they are called, and which field of the configuration they set.
+
+Whether a value can be used is the configuration's business. Numbers are only turned into numbers here;
+what is none is handed on as it is, so that the configuration refuses it in its own words.
+
+The words of the enumerations stand here once more, so that ``--help`` doesn't load the configuration.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from typing import TYPE_CHECKING, Final, NoReturn
+
+from traceprobe._version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+COMMANDS: Final = ("trace", "doctor", "demo")
+
+FLOWS: Final = ("paris", "classic", "dublin")
+MODES: Final = (
+    "linux_raw",
+    "linux_ping",
+    "linux_udp",
+    "linux_tcp",
+    "bsd_raw",
+    "darwin_dgram",
+    "windows_icmp",
+    "windows_raw",
+)
+SHELLS: Final = ("bash", "zsh", "tcsh", "fish", "powershell")
+
+FIELDS: Final = {
+    "family": "family",
+    "protocol": "protocol",
+    "port": "port",
+    "first_ttl": "first_ttl",
+    "max_ttl": "max_ttl",
+    "queries": "queries",
+    "timeout": "probe_timeout",
+    "overall_timeout": "overall_timeout",
+    "max_in_flight": "max_in_flight",
+    "send_interval": "send_interval",
+    "source": "source",
+    "interface": "interface",
+    "packet_size": "packet_size",
+    "flow": "flow",
+    "mode": "mode",
+}
+"""Which option sets which field of ``TraceOptions``."""
+
+_USAGE: Final = """\
+traceprobe [trace] TARGET [option ...]
+       traceprobe doctor [-4 | -6] [-I | -U | -T] [--json]
+       traceprobe demo [TARGET] [option ...]"""
+
+_DESCRIPTION: Final = "See the path that packets take to TARGET, a host name or an IP address."
+
+_EPILOG: Final = """\
+commands, where the first word is one of them:
+  trace   trace the path to TARGET; the word is only needed if TARGET is one too
+  doctor  say which ways of probing are open here, and what would open the rest
+  demo    trace through a network that is in memory only, anywhere, as anyone
+
+exit status: 0 destination reached, 1 not reached, 2 wrong usage,
+  3 no permission or no usable socket, 4 name not resolved, 5 any other failure,
+  130 interrupted (what is known is still printed)
+"""
+
+_NEGATIVE: Final = re.compile(r"-(\.?[0-9].*|inf(inity)?|nan)", re.IGNORECASE)
+
+
+def whole(text: str) -> int | str:
+    """A whole number; anything else stays what it is, for the configuration to refuse."""
+    try:
+        return int(text) if re.fullmatch(r"[+-]?[0-9]+", text) else text
+    except ValueError:  # thousands of digits
+        return text
+
+
+def decimal(text: str) -> float | str:
+    """A number, infinite or none at all included; anything else stays what it is."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, and takes negative numbers for values, not for options."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with status 2."""
+        self.exit(2, f"traceprobe: error: {message}\ntry: traceprobe --help\n")
+
+    def parse(self, arguments: Sequence[str]) -> argparse.Namespace:
+        """Parse a command line.
+
+        ``-4`` and ``-6`` make argparse take every negative number for an option, so ``-w -1`` is joined
+        to ``-w-1`` first: the configuration is to say what is wrong with it.
+        """
+        valued = {
+            name
+            for action in self._actions
+            if action.nargs is None and action.option_strings
+            for name in action.option_strings
+        }
+        joined: list[str] = []
+        for argument in arguments:
+            if joined and "--" not in joined and joined[-1] in valued and _NEGATIVE.fullmatch(argument):
+                name = joined.pop()
+                argument = f"{name}={argument}" if name.startswith("--") else name + argument
+            joined.append(argument)
+        return self.parse_args(joined)
+
+
+class _PrintCompletion(argparse.Action):
+    """Writes a completion script for a shell and ends."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str | Sequence[object] | None,
+        option_string: str | None = None,
+    ) -> None:
+        """Needs ``shtab``, which is no dependency of the package."""
+        del namespace
+        try:
+            import shtab
+        except ImportError:
+            parser.error(f"{option_string} needs the package shtab: python -m pip install shtab")
+        print(shtab.complete(_completion_parser(), shell=str(values)))
+        parser.exit(0)
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Turn a command line into a namespace with a ``command``.
+
+    Raises:
+        SystemExit: Something is wrong with it (2), or all that was asked for has been printed (0).
+    """
+    command = arguments[0] if arguments and arguments[0] in COMMANDS else None
+    rest = arguments if command is None else arguments[1:]
+    namespace = _parser(command or "trace").parse(rest)
+    namespace.command = command or "trace"
+    return namespace
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """Names the value of an option once: ``-p, --port PORT``."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=28, width=80)
+
+    def _format_action_invocation(self, action: argparse.Action) -> str:
+        value = "" if action.nargs == 0 else f" {action.metavar}"
+        return ", ".join(action.option_strings) + value
+
+
+def _parser(command: str) -> Parser:
+    parser = Parser(
+        prog="traceprobe" if command == "trace" else f"traceprobe {command}",
+        usage=_USAGE,
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=_Formatter,
+        allow_abbrev=False,
+        add_help=False,
+    )
+    if command == "doctor":
+        _add_way_options(parser.add_argument_group("how to probe"))
+        output = parser.add_argument_group("what to print")
+        output.add_argument("--json", action="store_true", help="the report as a JSON document")
+    else:
+        # The description says what it is.
+        nargs = None if command == "trace" else "?"
+        parser.add_argument("target", metavar="TARGET", nargs=nargs, help=argparse.SUPPRESS)
+        _add_trace_options(parser)
+    _add_general_options(parser)
+    return parser
+
+
+def _completion_parser() -> argparse.ArgumentParser:
+    """One parser with the commands below it, which is what shtab knows; it is never parsed with."""
+    parser = argparse.ArgumentParser(prog="traceprobe", add_help=False)
+    _add_trace_options(parser)
+    _add_general_options(parser)
+    commands = parser.add_subparsers()
+    for name in COMMANDS:
+        command = commands.add_parser(name, add_help=False, help=name)
+        for action in _parser(name)._actions:
+            command._add_action(action)
+    return parser
+
+
+def _add_general_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("about traceprobe")
+    group.add_argument("-h", "--help", action="help", help="show this and end")
+    group.add_argument(
+        "--version", action="version", version=f"traceprobe {__version__}", help="print the version and end"
+    )
+    group.add_argument(
+        "--print-completion",
+        action=_PrintCompletion,
+        choices=SHELLS,
+        metavar="SHELL",
+        help=f"for {', '.join(SHELLS[:-1])} or {SHELLS[-1]}",
+    )
+
+
+def _add_way_options(group: argparse._ArgumentGroup) -> None:
+    family = group.add_mutually_exclusive_group()
+    for version in (4, 6):
+        family.add_argument(
+            f"-{version}",
+            dest="family",
+            action="store_const",
+            const=version,
+            help=f"IPv{version} only",
+        )
+    protocol = group.add_mutually_exclusive_group()
+    for letter, name, what in (
+        ("-I", "icmp", "ICMP echo requests"),
+        ("-U", "udp", "UDP datagrams"),
+        ("-T", "tcp", "TCP segments"),
+    ):
+        protocol.add_argument(
+            letter, f"--{name}", dest="protocol", action="store_const", const=name, help=f"probe with {what}"
+        )
+
+
+def _add_trace_options(parser: argparse.ArgumentParser) -> None:
+    way = parser.add_argument_group("how to probe (default: the best way that is open)")
+    _add_way_options(way)
+    way.add_argument("-p", "--port", type=whole, metavar="PORT", help="destination port (UDP 33434, TCP 80)")
+    way.add_argument(
+        "--flow", choices=FLOWS, metavar="STRATEGY", help="paris (constant), classic or dublin (varied)"
+    )
+    way.add_argument("--mode", choices=MODES, metavar="MODE", help="one of those that the doctor lists")
+    way.add_argument("-s", "--source", metavar="ADDRESS", help="source address")
+    way.add_argument("-i", "--interface", metavar="NAME", help="network interface")
+    way.add_argument(
+        "--packet-size", type=whole, metavar="BYTES", help="of a probe, IP header included (60, IPv6 80)"
+    )
+
+    amount = parser.add_argument_group("how much and how fast (times in seconds)")
+    amount.add_argument("-f", "--first-ttl", type=whole, metavar="TTL", help="nearest hop (1)")
+    amount.add_argument("-m", "--max-ttl", type=whole, metavar="TTL", help="farthest hop (30)")
+    amount.add_argument("-q", "--queries", type=whole, metavar="N", help="probes per hop (3)")
+    amount.add_argument("-w", "--timeout", type=decimal, metavar="TIME", help="longest wait for a reply (5)")
+    amount.add_argument("--overall-timeout", type=decimal, metavar="TIME", help="for the whole trace (none)")
+    amount.add_argument(
+        "-N", "--max-in-flight", type=whole, metavar="N", help="most probes outstanding at once (all)"
+    )
+    amount.add_argument(
+        "-z", "--send-interval", type=decimal, metavar="TIME", help="between two probes (0: all at once)"
+    )
+    amount.add_argument("--fast", action="store_true", help="don't wait long for silent hops")
+
+    output = parser.add_argument_group("what to print (default: a line for each hop, once it is known)")
+    output.add_argument("-n", "--numeric", action="store_true", help="look up no host names")
+    output.add_argument("--no-asn", action="store_true", help="look up no autonomous systems")
+    form = output.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="the result as one JSON document")
+    form.add_argument("--ndjson", action="store_true", help="each event as a line of JSON, as it happens")
+    form.add_argument("--csv", action="store_true", help="comma-separated values, a row for each probe")

@@ -1,0 +1,86 @@
+"""Traces one target and prints the result, also that of a trace that somebody interrupts."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, cast
+
+import anyio
+
+import traceprobe
+from traceprobe.cli._exit import ExitStatus
+from traceprobe.cli._parser import FIELDS
+from traceprobe.cli._printers import printer_for
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    from traceprobe import Enricher, Resolver, SocketFactory, TraceOptions, TraceResult
+    from traceprobe.cli._console import Results
+    from traceprobe.cli._printers import Printer
+
+__all__ = ["options_of", "trace_and_print"]
+
+
+def options_of(namespace: argparse.Namespace) -> TraceOptions:
+    """The options that were given, as fields of the configuration; nothing is checked yet."""
+    options: dict[str, object] = {}
+    if getattr(namespace, "fast", False):
+        options["timing"] = traceprobe.TimingConfig.fast()
+    for option, field in FIELDS.items():
+        value = getattr(namespace, option, None)
+        if value is not None:
+            options[field] = value
+    return cast("TraceOptions", options)
+
+
+def trace_and_print(
+    namespace: argparse.Namespace,
+    target: str,
+    results: Results,
+    *,
+    network: SocketFactory | None = None,
+    resolver: Resolver | None = None,
+    enrichers: Sequence[Enricher] = (),
+) -> ExitStatus:
+    """Trace ``target`` with the options of the command line.
+
+    Args:
+        namespace: The parsed command line.
+        target: Name or address.
+        results: Where to print.
+        network: Another network than the real one.
+        resolver: Its name service.
+        enrichers: More look-ups.
+
+    Raises:
+        TraceprobeError: The trace could not be made.
+        KeyboardInterrupt: Somebody interrupted it; what was known has been printed.
+    """
+    trace = traceprobe.open_trace(
+        target,
+        socket_factory=network,
+        resolver=resolver,
+        enrichers=enrichers,
+        **options_of(namespace),
+    )
+    result = anyio.run(functools.partial(_follow, trace, printer_for(namespace, results)))
+    return ExitStatus.REACHED if result.reached else ExitStatus.NOT_REACHED
+
+
+async def _follow(trace: traceprobe.Trace, printer: Printer) -> TraceResult:
+    """Print the trace while it runs, and its end.
+
+    Ctrl-C cancels this task; the trace then ends with what it knows, which is printed before the
+    cancellation goes on.
+    """
+    try:
+        async with trace:
+            await printer.follow(trace)
+    except anyio.get_cancelled_exc_class():
+        if trace.finished:
+            printer.finish(trace.result)
+        raise
+    printer.finish(trace.result)
+    return trace.result
