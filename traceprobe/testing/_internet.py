@@ -8,6 +8,7 @@ many like it there were before, so that what happens to one does not depend on t
 from __future__ import annotations
 
 from collections import Counter
+from functools import cached_property
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -72,6 +73,18 @@ class Answer:
     datagram: bytes
 
 
+class Chance:
+    """The randomness of one datagram; seeding is slow, and most datagrams need none."""
+
+    def __init__(self, seed: str) -> None:
+        self._seed = seed
+
+    @cached_property
+    def random(self) -> Random:
+        """The generator."""
+        return Random(self._seed)  # noqa: S311 - a simulation
+
+
 @attrs.frozen
 class Journey:
     """How far a datagram gets."""
@@ -89,7 +102,7 @@ class Journey:
     """Routers passed."""
     return_ns: int = 0
     """Shortest way back."""
-    random: Random | None = attrs.field(default=None, eq=False, repr=False)
+    chance: Chance | None = None
     """Chance for the rest of it."""
 
 
@@ -114,34 +127,41 @@ class Internet:
             return Journey(datagram, 0, lost=f"no route to {parsed.destination}")
         if parsed.protocol in _ICMP or parsed.protocol == IpProtocol.UDP:
             self._used.add(_forge.sequence_of(parsed))
-        number = self._like_it[parsed.destination, parsed.ttl]
-        self._like_it[parsed.destination, parsed.ttl] += 1
-        random = Random(f"{self._seed} {parsed.destination} {parsed.ttl} {number}")  # noqa: S311 - a simulation
+        ttl = parsed.ttl
+        number = self._like_it[parsed.destination, ttl]
+        self._like_it[parsed.destination, ttl] += 1
+        chance = Chance(f"{self._seed} {parsed.destination} {ttl} {number}")
 
         def choose(index: int, balanced: Balanced) -> int:
             if balanced.per is Balancing.PACKET:
-                return random.randrange(len(balanced.branches))
+                return chance.random.randrange(len(balanced.branches))
             return branch_of(_forge.flow_key(parsed), index, len(balanced.branches))
 
         for distance, station in enumerate(path.stations(now_ns / _NS, choose)):
-            responder, rtt_ns = station.responder, round(station.rtt * _NS)
+            responder = station.responder
+            left = ttl - distance
             if isinstance(responder, Target):
                 error = _target_refusal(responder, parsed)
+            elif left <= 1:
+                error = (*_TIME_EXCEEDED[parsed.version], 0)
             else:
-                error = _refusal(responder, parsed, parsed.ttl - distance)
+                error = _refusal(responder, parsed)
                 if error is None:
-                    if random.random() < responder.forwarding_loss:
-                        arrived = _forge.with_ttl(datagram, parsed.ttl - distance)
-                        return Journey(arrived, rtt_ns // 2, lost=f"dropped by {_name(responder, parsed)}")
+                    loss = responder.forwarding_loss
+                    if loss and chance.random.random() < loss:
+                        arrived = _forge.with_ttl(datagram, left)
+                        lost = f"dropped by {_name(responder, parsed)}"
+                        return Journey(arrived, round(station.rtt * _NS) // 2, lost=lost)
                     continue
+            rtt_ns = round(station.rtt * _NS)
             return Journey(
-                _forge.with_ttl(datagram, parsed.ttl - distance),
+                _forge.with_ttl(datagram, left),
                 rtt_ns // 2,
                 responder,
                 error,
                 distance=distance,
                 return_ns=rtt_ns - rtt_ns // 2,
-                random=random,
+                chance=chance,
             )
         raise AssertionError("a path ends with its target")
 
@@ -152,9 +172,8 @@ class Internet:
             journey: A journey with a responder.
             now_ns: When the datagram arrives there.
         """
-        responder, random = journey.responder, journey.random
+        responder = journey.responder
         assert responder is not None
-        assert random is not None
         parsed = parse_ip(journey.datagram)
         source = responder.address(parsed.version)
         if responder.silent or source is None:
@@ -163,6 +182,8 @@ class Internet:
             return silence
         if journey.error is not None and not self._has_token(responder, parsed.source, now_ns):
             return f"{source} is over its rate limit"
+        assert journey.chance is not None
+        random = journey.chance.random
         if random.random() < responder.loss:
             return f"answer of {source} lost"
         ttl = responder.reply_ttl - journey.distance
@@ -216,11 +237,11 @@ def _name(responder: Router | Target, parsed: IPDatagram) -> str:
     return str(responder.address(parsed.version) or "a router without an address")
 
 
-def _refusal(router: Router, parsed: IPDatagram, ttl: int) -> tuple[int, int, int] | None:
-    """Why a router does not forward a datagram that arrives with some TTL, as type, code and rest."""
+def _refusal(router: Router, parsed: IPDatagram) -> tuple[int, int, int] | None:
+    """Why a router does not forward a datagram that has not expired, as type, code and rest."""
+    if router.refuses is None and router.mtu is None:
+        return None
     version = parsed.version
-    if ttl <= 1:
-        return (*_TIME_EXCEEDED[version], 0)
     if router.refuses is not None:
         pointer = version == 6 and router.refuses is Unreachability.PROTOCOL
         return (*router.refuses.icmp(version), _NEXT_HEADER_AT if pointer else 0)

@@ -234,11 +234,12 @@ class Path:
         """
         rtt = 0.0
         for index, element in enumerate(self.hops_at(seconds)):
-            before = rtt
-            routers: tuple[Router, ...]
             if isinstance(element, Router):
-                routers = (element,)
-            elif isinstance(element, Balanced):
+                rtt = rtt + self.hop_rtt if element.rtt is None else element.rtt
+                yield Station(element, rtt)
+                continue
+            before = rtt
+            if isinstance(element, Balanced):
                 routers = element.branches[choose(index, element)]
             else:
                 routers = element.routers
