@@ -132,6 +132,8 @@ def _collect(
 
 def _which(version: int, target: str, protocol: str, message: bytes) -> int:
     """The number of the probe that an ICMP message is about, -1 if it is about something else."""
+    if len(message) < 8:
+        return -1
     if message[0] == _ECHO_REPLY[version]:
         identifier, number = struct.unpack("!HH", message[4:8])
         return int(number) if identifier == IDENTIFIER and protocol == "icmp" else -1
@@ -183,6 +185,12 @@ def send_corrupt(target: str) -> None:
 
 def connect(target: str, port: int) -> None:
     """Begin a TCP connection and give it up at once."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as tcp:
+    with socket.socket(socket.AF_INET6 if ":" in target else socket.AF_INET, socket.SOCK_STREAM) as tcp:
         tcp.setblocking(False)
         tcp.connect_ex((target, port))
+
+
+def send_echo_reply(target: str) -> None:
+    """Send an echo reply that nobody has asked for."""
+    with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as icmp:
+        icmp.sendto(b"\x00" + _echo_request(4, 0, b"")[1:], (target, 0))

@@ -335,11 +335,33 @@ def test_a_rate_limit_holds_errors_back_but_no_echo_replies(
     assert outcomes(internet.log()) == expected[:7]
 
 
-def test_equal_routers_on_two_paths_share_their_rate_limit(internet: SimulatedInternet) -> None:
-    limited = router(1, rate_limit=RateLimit(0.0, 3))
-    internet.load(Topology(paths=[Path("203.0.113.1", [limited]), Path("203.0.113.2", [limited])]))
+def test_a_router_on_two_paths_has_one_rate_limit(internet: SimulatedInternet) -> None:
+    near, far = (router(1, rate_limit=RateLimit(0.0, 3), rtt=rtt) for rtt in (0.001, 0.002))
+    internet.load(Topology(paths=[Path("203.0.113.1", [near]), Path("203.0.113.2", [far])]))
     assert len(trace(internet, 4, "icmp", 1, 2, target="203.0.113.1")) == 2
     assert len(trace(internet, 4, "icmp", 1, 2, target="203.0.113.2")) == 1
+
+
+def test_each_address_of_the_prober_has_its_own_rate_limit(internet: SimulatedInternet) -> None:
+    internet.load(line(router(1, rate_limit=RateLimit(0.0, 3))))
+    assert [len(trace(internet, version, "icmp", 1, 5)) for version in (4, 6, 4)] == [3, 3, 0]
+
+
+def test_chance_does_not_depend_on_the_order_of_probes(internet: SimulatedInternet) -> None:
+    paths = [Path(f"203.0.113.{number}", [router(number, loss=0.5)]) for number in (1, 2)]
+    internet.load(Topology(paths=paths))
+    fates: list[dict[str, list[Outcome]]] = []
+    for order in (["203.0.113.1", "203.0.113.2"], ["203.0.113.2", "203.0.113.1"]):
+        internet.reset(seed=3)
+        for target in order:
+            trace(internet, 4, "udp", 1, 20, target=target)
+        probes = internet.log().probes
+        fates.append({
+            target: [probe.outcome for probe in probes if str(probe.destination) == target]
+            for target in sorted(order)
+        })
+    assert fates[0] == fates[1]
+    assert fates[0]["203.0.113.1"] != fates[0]["203.0.113.2"]
 
 
 def test_tokens_come_back_with_time(internet: SimulatedInternet) -> None:
@@ -464,11 +486,11 @@ def test_corrupt_replies_have_a_wrong_checksum(internet: SimulatedInternet) -> N
     assert [probe.replies[0].fault for probe in internet.log().probes] == [FaultKind.CORRUPT] * 4
 
 
-def test_truncated_replies_end_within_the_message(internet: SimulatedInternet) -> None:
+def test_truncated_replies_end_within_a_header(internet: SimulatedInternet) -> None:
     internet.load(line(router(1, faults=["truncated"]), faults=["truncated"]))
-    whole, cut = (8 + 20 + 8 + 32, 8 + 32), []
-    cut = [len(reply[5]) // 2 for reply in trace(internet, 4, "icmp", 2)]
-    assert cut == [length // 2 for length in whole]
+    error, echo_reply = (bytes.fromhex(reply[5]) for reply in trace(internet, 4, "icmp", 2))
+    assert (len(error), len(echo_reply)) == (8 + 8, 6)
+    assert plain.checksum(error) == plain.checksum(echo_reply) == 0
 
 
 def transport_of(reply: list[Any], version: int) -> bytes:
@@ -496,16 +518,16 @@ def test_forged_replies_differ_where_they_should(
         assert (identifier != probe.identifier) is (forged and kind in {"wrong_identifier", "rewritten"})
         assert (sequence != probe.sequence) is (forged and kind == "wrong_sequence")
         foreign = transport[8:] != bytes(range(32))
-        assert foreign is (forged and kind in {"wrong_identifier", "wrong_token"})
-        quotes_a_checksum = protocol == "udp" or probe.ttl < 3
-        if kind in {"rewritten", "wrong_sequence"} and version == 4 and quotes_a_checksum:
-            assert _transport_checksum(probe, transport, protocol) == 0
+        assert foreign is (forged and kind != "rewritten")
+        if protocol == "udp" or probe.ttl < 3:  # the reply is an error, which quotes
+            assert (_transport_checksum(probe, transport) != 0) is (forged and kind == "wrong_token")
 
 
-def _transport_checksum(probe: ProbeRecord, transport: bytes, protocol: str) -> int:
+def _transport_checksum(probe: ProbeRecord, transport: bytes) -> int:
     """0 if the checksum of a quoted transport header is right."""
-    pseudo = probe.source.packed + probe.destination.packed + struct.pack("!HH", 17, len(transport))
-    return plain.checksum((pseudo if protocol == "udp" else b"") + transport)
+    pseudo = probe.source.packed + probe.destination.packed
+    pseudo += struct.pack("!HH", probe.protocol, len(transport))
+    return plain.checksum((b"" if probe.protocol == 1 else pseudo) + transport)
 
 
 # --- the log and the program -------------------------------------------------------------------------------
@@ -543,12 +565,23 @@ def test_the_target_refuses_a_wrong_checksum(internet: SimulatedInternet) -> Non
     assert not internet.log().probes[0].checksum_right
 
 
+@both_versions
+def test_a_target_knows_no_other_protocols(internet: SimulatedInternet, version: int) -> None:
+    internet.load(line())
+    target = TARGET4 if version == 4 else TARGET6
+    internet.call(plain.connect, target, 80)
+    log = internet.log()
+    refusal = Unreachability.PROTOCOL.icmp(version)
+    assert [(probe.protocol, probe.sequence) for probe in log.probes] == [(6, 80)]
+    assert [(reply.icmp_type, reply.icmp_code) for reply in log.replies] == [refusal]
+
+
 def test_what_is_no_probe_is_logged_apart(internet: SimulatedInternet) -> None:
     internet.load(line(router(1)))
-    internet.call(plain.connect, TARGET4, 80)
+    internet.call(plain.send_echo_reply, TARGET4)
     log = internet.log()
     assert log.probes == []
-    assert {(probe.protocol, str(probe.destination)) for probe in log.ignored} == {(6, TARGET4)}
+    assert [(probe.protocol, str(probe.destination)) for probe in log.ignored] == [(1, TARGET4)]
 
 
 def test_another_topology_may_have_other_sources(internet: SimulatedInternet) -> None:
@@ -571,9 +604,9 @@ def test_every_scenario_file_can_be_followed(internet: SimulatedInternet, name: 
     [
         ("", "ends too early"),
         ("internet 2", "2 is no whole number from 1 to 1"),
-        ("internet 1 0 0 beginning", "beginning where end was expected"),
-        ("internet 1 1 responder 0 nowhere", "nowhere is no address"),
-        ("internet 1 0 1 path 0 0 1", "0 is no whole number from 0 to -1"),
+        ("internet 1 0 0 0 beginning", "beginning where end was expected"),
+        ("internet 1 0 1 responder 0 nowhere", "nowhere is no address"),
+        ("internet 1 0 0 1 path 0 0 1", "0 is no whole number from 0 to -1"),
     ],
 )
 def test_a_malformed_scenario_is_refused_and_the_old_one_kept(

@@ -1,9 +1,11 @@
 #include "forward.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 enum { ICMP_TIME_EXCEEDED = 11, ICMP_UNREACHABLE = 3, ICMP_FRAGMENTATION_NEEDED_CODE = 4, ICMP_PORT_CODE = 3 };
 enum { ICMPV6_UNREACHABLE = 1, ICMPV6_TOO_BIG = 2, ICMPV6_TIME_EXCEEDED = 3, ICMPV6_PARAMETER = 4 };
+enum { ICMP_PROTOCOL_CODE = 2, ICMPV6_NEXT_HEADER_CODE = 1 };
 enum { ICMPV6_PORT_CODE = 4, IPV6_NEXT_HEADER_OFFSET = 6 };
 enum { NANOSECONDS = 1000000000 };
 
@@ -17,15 +19,20 @@ struct visit {
     enum halt halt;
 };
 
-uint32_t chance_bits(struct chance *chance)
+static uint64_t mix(uint64_t value)
 {
-    uint64_t value = chance->state += 0x9e3779b97f4a7c15u;
     value = (value ^ value >> 30) * 0xbf58476d1ce4e5b9u;
     value = (value ^ value >> 27) * 0x94d049bb133111ebu;
-    return (uint32_t)((value ^ value >> 31) >> 32);
+    return value ^ value >> 31;
 }
 
-double chance_share(struct chance *chance)
+static uint32_t chance_bits(struct chance *chance)
+{
+    return (uint32_t)(mix(chance->state += 0x9e3779b97f4a7c15u) >> 32);
+}
+
+/* From 0 up to, but not including 1. */
+static double chance_share(struct chance *chance)
 {
     return chance_bits(chance) / 4294967296.0;
 }
@@ -47,6 +54,17 @@ uint32_t branch_of(const uint8_t *flow_key, size_t length, uint32_t index, uint3
     value = (value ^ value >> 16) * 0x85ebca6bu;
     value = (value ^ value >> 13) * 0xc2b2ae35u;
     return (value ^ value >> 16) % branches;
+}
+
+static struct chance chance_for(const struct scenario *scenario, struct path *path, const struct probe *probe,
+                                uint64_t seed)
+{
+    if (path->seen == NULL)
+        path->seen = calloc(2 * 256, sizeof *path->seen);
+    size_t kind = (size_t)(probe->version == 6) * 256 + (size_t)probe->ttl;
+    uint64_t before = path->seen == NULL ? 0 : path->seen[kind]++;
+    uint64_t which = (uint64_t)(path - scenario->paths) << 9 | kind;
+    return (struct chance){mix(mix(seed + 0x9e3779b97f4a7c15u) ^ mix(which + 1) ^ before << 1)};
 }
 
 /* Let a router have the probe; true if it goes no farther. */
@@ -116,17 +134,18 @@ static void walk(struct visit *visit, struct scenario *scenario, const struct pa
 }
 
 /* Whether a token could be taken for an ICMP error. */
-static bool take_token(struct responder *responder, int64_t now_ns)
+static bool take_token(struct scenario *scenario, const struct responder *responder, int which, int64_t now_ns)
 {
-    if (responder->burst <= 0)
+    if (responder->bucket < 0)
         return true;
-    double elapsed = (double)(now_ns - responder->refilled_ns) / NANOSECONDS;
-    double tokens = responder->tokens + elapsed * responder->tokens_per_second;
-    responder->tokens = tokens < responder->burst ? tokens : responder->burst;
-    responder->refilled_ns = now_ns;
-    if (responder->tokens < 1)
+    struct bucket *bucket = &scenario->buckets[responder->bucket];
+    double elapsed = (double)(now_ns - bucket->refilled_ns[which]) / NANOSECONDS;
+    double tokens = bucket->tokens[which] + elapsed * bucket->per_second;
+    bucket->tokens[which] = tokens < bucket->burst ? tokens : bucket->burst;
+    bucket->refilled_ns[which] = now_ns;
+    if (bucket->tokens[which] < 1)
         return false;
-    responder->tokens -= 1;
+    bucket->tokens[which] -= 1;
     return true;
 }
 
@@ -156,6 +175,12 @@ static bool word_answer(struct answer *answer, const struct visit *visit, const 
         if (probe->is_echo_request) {
             answer->type = v4 ? 0 : 129;
             return responder->echo;
+        }
+        if (probe->protocol != PROTOCOL_UDP) {
+            answer->type = v4 ? ICMP_UNREACHABLE : ICMPV6_PARAMETER;
+            answer->code = v4 ? ICMP_PROTOCOL_CODE : ICMPV6_NEXT_HEADER_CODE;
+            answer->rest = v4 ? 0 : IPV6_NEXT_HEADER_OFFSET;
+            return true;
         }
         answer->type = v4 ? ICMP_UNREACHABLE : ICMPV6_UNREACHABLE;
         answer->code = v4 ? ICMP_PORT_CODE : ICMPV6_PORT_CODE;
@@ -209,16 +234,17 @@ static void schedule(struct verdict *verdict, const struct visit *visit, struct 
 }
 
 void forward_probe(struct verdict *verdict, struct scenario *scenario, const struct probe *probe,
-                   struct chance *chance, int64_t now_ns, int64_t epoch_ns)
+                   uint64_t seed, int64_t now_ns, int64_t epoch_ns)
 {
     verdict->count = 0;
     verdict->station = 0;
     verdict->outcome = OUTCOME_NO_PATH;
-    const struct path *path = scenario_path(scenario, probe->version, probe->destination);
+    struct path *path = scenario_path(scenario, probe->version, probe->destination);
     if (path == NULL)
         return;
+    struct chance chance = chance_for(scenario, path, probe, seed);
     struct visit visit;
-    walk(&visit, scenario, path, probe, chance, now_ns - epoch_ns);
+    walk(&visit, scenario, path, probe, &chance, now_ns - epoch_ns);
     int which = probe->version == 6;
     struct responder *responder = visit.responder;
     verdict->station = visit.station < 255 ? visit.station : 255;
@@ -239,13 +265,13 @@ void forward_probe(struct verdict *verdict, struct scenario *scenario, const str
         verdict->outcome = OUTCOME_SILENT;
     } else {
         is_error = is_error || (!probe->is_echo_request && answer.type != ANSWER_DATA);
-        if (is_error && !take_token(responder, now_ns)) {
+        if (is_error && !take_token(scenario, responder, which, now_ns)) {
             verdict->outcome = OUTCOME_RATE_LIMITED;
-        } else if (answer.ttl == 0 || happens(chance, responder->loss)) {
+        } else if (answer.ttl == 0 || happens(&chance, responder->loss)) {
             verdict->outcome = OUTCOME_LOST_REPLY;
         } else {
             verdict->outcome = OUTCOME_ANSWERED;
-            schedule(verdict, &visit, &answer, chance);
+            schedule(verdict, &visit, &answer, &chance);
         }
     }
 }

@@ -9,13 +9,13 @@
 #include "record.h"
 #include "scenario.h"
 
-/* Seeded: the same numbers for the same seed (splitmix64). */
+/*
+ * Random numbers (splitmix64), begun anew for every probe from the seed, its target, its TTL and how many
+ * like it there were before: what happens to one does not depend on the order of the others.
+ */
 struct chance {
     uint64_t state;
 };
-
-uint32_t chance_bits(struct chance *chance);
-double chance_share(struct chance *chance); /* from 0 up to, but not including 1 */
 
 #define MAX_ANSWERS 8
 
@@ -33,7 +33,7 @@ struct verdict {
 
 /* Decide on a probe that came at `now_ns`, on a network that began at `epoch_ns`. */
 void forward_probe(struct verdict *verdict, struct scenario *scenario, const struct probe *probe,
-                   struct chance *chance, int64_t now_ns, int64_t epoch_ns);
+                   uint64_t seed, int64_t now_ns, int64_t epoch_ns);
 
 /* Which branch of a balancer a flow takes. */
 uint32_t branch_of(const uint8_t *flow_key, size_t length, uint32_t index, uint32_t branches);

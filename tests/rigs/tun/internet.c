@@ -51,7 +51,7 @@ struct internet {
     int64_t spin_ns;
     int64_t linger_ns;
     struct scenario *scenario;
-    struct chance chance;
+    uint64_t seed;
     int64_t epoch_ns;
     int64_t last_arrival_ns;
     uint64_t probes;
@@ -197,7 +197,7 @@ static bool take_probe(struct internet *internet)
     struct record record = probe_record(internet, &probe, now_ns, realtime_ns);
     if (understood && internet->scenario != NULL) {
         struct verdict verdict;
-        forward_probe(&verdict, internet->scenario, &probe, &internet->chance, now_ns, internet->epoch_ns);
+        forward_probe(&verdict, internet->scenario, &probe, internet->seed, now_ns, internet->epoch_ns);
         record.outcome = (uint8_t)verdict.outcome;
         record.station = (uint8_t)verdict.station;
         for (int i = 0; i < verdict.count; i++)
@@ -228,7 +228,7 @@ static void begin_anew(struct internet *internet, uint64_t seed)
     internet->log.count = 0;
     internet->probes = 0;
     internet->answers = 0;
-    internet->chance.state = seed;
+    internet->seed = seed;
     internet->epoch_ns = read_clock(CLOCK_MONOTONIC);
     if (internet->scenario != NULL)
         scenario_reset(internet->scenario, internet->epoch_ns);

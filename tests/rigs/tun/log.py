@@ -69,15 +69,15 @@ class ProbeRecord:
     realtime_ns: int
     version: int
     protocol: int
-    """As in the IP header: 1, 17 or 58."""
+    """As in the IP header: 1, 6, 17 or 58."""
     ttl: int
     traffic_class: int
     source: IPv4Address | IPv6Address
     destination: IPv4Address | IPv6Address
     identifier: int
-    """Of an echo request; the source port of UDP."""
+    """Of an echo request; the source port of UDP and TCP."""
     sequence: int
-    """Of an echo request; the destination port of UDP."""
+    """Of an echo request; the destination port of UDP and TCP."""
     checksum: int
     checksum_right: bool
     label: int

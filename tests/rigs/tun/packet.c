@@ -4,7 +4,7 @@
 #include <string.h>
 
 enum { ICMP_ECHO_REPLY = 0, ICMP_ECHO_REQUEST = 8, ICMPV6_ECHO_REQUEST = 128, ICMPV6_ECHO_REPLY = 129 };
-enum { IPV4_HEADER = 20, IPV6_HEADER = 40, ICMP_HEADER = 8, UDP_HEADER = 8 };
+enum { IPV4_HEADER = 20, IPV6_HEADER = 40, ICMP_HEADER = 8, UDP_HEADER = 8, TCP_HEADER = 20 };
 /* Extension headers (RFC 8200 section 4) that a probe may have in front of its transport header. */
 enum { HOP_BY_HOP = 0, ROUTING = 43, DESTINATION_OPTIONS = 60 };
 /* The longest ICMP error: RFC 1812 section 4.3.2.3, RFC 4443 section 2.4 (c). */
@@ -101,6 +101,12 @@ bool probe_parse(struct probe *probe, const uint8_t *datagram, size_t length)
         probe->checksum = get16(transport + 6);
         if (get16(transport + 4) != probe->transport_length)
             return false;
+    } else if (probe->protocol == PROTOCOL_TCP) {
+        if (probe->transport_length < TCP_HEADER)
+            return false;
+        probe->identifier = get16(transport);
+        probe->sequence = get16(transport + 2);
+        probe->checksum = get16(transport + 16);
     } else if (probe->protocol == (probe->version == 4 ? PROTOCOL_ICMP : PROTOCOL_ICMPV6)) {
         if (transport[0] != (probe->version == 4 ? ICMP_ECHO_REQUEST : ICMPV6_ECHO_REQUEST))
             return false;
@@ -161,6 +167,12 @@ static size_t write_ip_header(uint8_t *out, const struct probe *probe, const str
     return length;
 }
 
+/* Where the checksum is in a transport header (RFC 768, RFC 792, RFC 9293 section 3.1). */
+static size_t checksum_offset(int protocol)
+{
+    return protocol == PROTOCOL_UDP ? 6 : protocol == PROTOCOL_TCP ? 16 : 2;
+}
+
 /* Change a 16-bit word of a transport header and its checksum with it (RFC 1624 equation 3). */
 static void rewrite(uint8_t *word, uint8_t *checksum, uint16_t value)
 {
@@ -176,26 +188,38 @@ static void rewrite(uint8_t *word, uint8_t *checksum, uint16_t value)
 /*
  * Make what is quoted or echoed of the probe's transport header and payload somebody else's.
  *
- * `length` bytes of it are there, which may be few. For data, the ports have changed places.
+ * `length` bytes of it are there, which may be few. For data, the ports have changed places. The checksum
+ * stays that of the probe for a wrong token only, so that all of the probe's numbers are right.
  */
 static void forge(uint8_t *transport, size_t length, const struct probe *probe, const struct answer *answer)
 {
-    bool udp = probe->protocol == PROTOCOL_UDP;
+    bool has_ports = !probe->is_echo_request;
     bool swapped = answer->type == ANSWER_DATA;
-    size_t identifier = udp ? (swapped ? 2 : 0) : 4;
-    size_t sequence = udp ? (swapped ? 0 : 2) : 6;
-    size_t checksum_at = udp ? 6 : 2;
+    size_t identifier = has_ports ? (swapped ? 2 : 0) : 4;
+    size_t sequence = has_ports ? (swapped ? 0 : 2) : 6;
+    size_t header = probe->protocol == PROTOCOL_TCP ? TCP_HEADER : 8;
+    size_t checksum_at = checksum_offset(probe->protocol);
     uint8_t *checksum = length >= checksum_at + 2 ? transport + checksum_at : NULL;
     /* Any difference but 0 will do; this one keeps clear of the neighbours of ports and identifiers. */
     uint16_t other = (uint16_t)(0x2000 | (answer->chance & 0x0fff) << 1 | 1);
-    bool foreign_payload = answer->fault == FAULT_WRONG_IDENTIFIER || answer->fault == FAULT_WRONG_TOKEN;
+    int fault = answer->fault;
 
-    if ((answer->fault == FAULT_WRONG_IDENTIFIER || answer->fault == FAULT_REWRITTEN) && length >= identifier + 2)
+    if (fault < FAULT_WRONG_IDENTIFIER)
+        return;
+    if ((fault == FAULT_WRONG_IDENTIFIER || fault == FAULT_REWRITTEN) && length >= identifier + 2)
         rewrite(transport + identifier, checksum, get16(transport + identifier) ^ other);
-    if (answer->fault == FAULT_WRONG_SEQUENCE && length >= sequence + 2)
+    if (fault == FAULT_WRONG_SEQUENCE && length >= sequence + 2)
         rewrite(transport + sequence, checksum, get16(transport + sequence) ^ 0x8000);
-    for (size_t i = UDP_HEADER; foreign_payload && i < length; i++)
+    if (fault == FAULT_REWRITTEN)
+        return;
+    for (size_t i = header; i < length; i++)
         transport[i] ^= (uint8_t)(0xa5 ^ i);
+    if (fault != FAULT_WRONG_TOKEN && checksum != NULL && length == probe->transport_length) {
+        put16(checksum, 0);
+        uint32_t pseudo =
+            pseudo_header(probe->version, probe->protocol, probe->source, probe->destination, length);
+        put16(checksum, ~sum(pseudo, transport, length));
+    }
 }
 
 static size_t build_error(uint8_t *out, const struct probe *probe, const struct answer *answer)
@@ -256,26 +280,29 @@ size_t answer_build(uint8_t *out, const struct probe *probe, const struct answer
     size_t header = probe->version == 4 ? IPV4_HEADER : IPV6_HEADER;
     int echo_reply = probe->version == 4 ? ICMP_ECHO_REPLY : ICMPV6_ECHO_REPLY;
     int protocol = probe->version == 4 ? PROTOCOL_ICMP : PROTOCOL_ICMPV6;
-    size_t checksum_at = header + 2;
+    size_t shortened = header + 2 * ICMP_HEADER; /* less than the header that an error quotes */
     size_t length;
     if (answer->type == ANSWER_DATA) {
         length = build_data(out, probe, answer);
         protocol = PROTOCOL_UDP;
-        checksum_at = header + 6;
+        shortened = header + UDP_HEADER / 2;
     } else if (answer->type == echo_reply) {
         length = build_echo_reply(out, probe, answer);
+        shortened = header + ICMP_HEADER - 2;
     } else {
         length = build_error(out, probe, answer);
     }
+    size_t checksum_at = header + checksum_offset(protocol);
+    if (answer->fault == FAULT_TRUNCATED && length > shortened)
+        length = shortened;
     uint32_t pseudo =
         pseudo_header(probe->version, protocol, answer->address, probe->source, length - header);
     uint32_t checksum = ~sum(pseudo, out + header, length - header) & 0xffff;
     if (checksum == 0 && protocol == PROTOCOL_UDP)
         checksum = 0xffff; /* RFC 768: 0 means that there is none */
-    put16(out + checksum_at, checksum);
+    if (length >= checksum_at + 2)
+        put16(out + checksum_at, checksum);
     if (answer->fault == FAULT_CORRUPT)
         out[length - 1] ^= 0x55;
-    if (answer->fault == FAULT_TRUNCATED)
-        length = header + (length - header) / 2;
     return write_ip_header(out, probe, answer, protocol, length);
 }

@@ -30,8 +30,8 @@ struct probe {
     size_t transport_length;
     bool is_echo_request;
     uint16_t checksum;
-    uint16_t identifier; /* source port of UDP */
-    uint16_t sequence;   /* destination port of UDP */
+    uint16_t identifier; /* source port of UDP and TCP */
+    uint16_t sequence;   /* destination port of UDP and TCP */
     bool checksum_right;
 };
 
@@ -50,7 +50,7 @@ struct answer {
 
 enum { ANSWER_DATA = -1 };
 
-/* Take a datagram apart; false if it is no probe: neither an echo request nor UDP, or a fragment. */
+/* Take a datagram apart; false if it is no probe: no echo request, UDP or TCP, or a fragment. */
 bool probe_parse(struct probe *probe, const uint8_t *datagram, size_t length);
 
 /* What routers that balance per flow look at; see branch_of in traceprobe.testing.topology. */

@@ -20,7 +20,7 @@ enum outcome {
     OUTCOME_RATE_LIMITED,
     OUTCOME_NO_PATH,      /* nothing leads to that address */
     OUTCOME_BAD_CHECKSUM, /* the target refused it */
-    OUTCOME_IGNORED       /* neither an echo request nor UDP */
+    OUTCOME_IGNORED       /* no echo request, UDP or TCP */
 };
 
 struct record {

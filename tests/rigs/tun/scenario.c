@@ -93,7 +93,14 @@ static bool next_address(struct reader *reader, int family, uint8_t *address)
     return true;
 }
 
-static void read_responder(struct reader *reader, struct responder *responder)
+static void read_bucket(struct reader *reader, struct bucket *bucket)
+{
+    expect(reader, "bucket");
+    bucket->per_second = next_number(reader, 1e12);
+    bucket->burst = next_number(reader, 1e12);
+}
+
+static void read_responder(struct reader *reader, const struct scenario *scenario, struct responder *responder)
 {
     expect(reader, "responder");
     responder->is_target = next_int(reader, 0, 1);
@@ -103,8 +110,7 @@ static void read_responder(struct reader *reader, struct responder *responder)
     responder->jitter_ns = next_time(reader);
     responder->loss = next_number(reader, 1);
     responder->silent = next_int(reader, 0, 1);
-    responder->tokens_per_second = next_number(reader, 1e12);
-    responder->burst = next_number(reader, 1e12);
+    responder->bucket = next_int(reader, -1, scenario->bucket_count - 1);
     responder->quote = next_int(reader, -1, 65535);
     responder->reply_ttl = next_int(reader, 1, 255);
     responder->forwarding_loss = next_number(reader, 1);
@@ -225,10 +231,15 @@ struct scenario *scenario_read(const char *file_name, char *problem, size_t prob
     expect(&reader, "internet");
     next_int(&reader, FORMAT_VERSION, FORMAT_VERSION);
     int count = next_int(&reader, 0, 10000000);
+    scenario->buckets = allocate(&reader, (size_t)count, sizeof *scenario->buckets);
+    scenario->bucket_count = count;
+    for (int i = 0; i < count; i++)
+        read_bucket(&reader, &scenario->buckets[i]);
+    count = next_int(&reader, 0, 10000000);
     scenario->responders = allocate(&reader, (size_t)count, sizeof *scenario->responders);
     for (int i = 0; i < count; i++) {
         scenario->responder_count = i + 1; /* what exists so far, should the next word be wrong */
-        read_responder(&reader, &scenario->responders[i]);
+        read_responder(&reader, scenario, &scenario->responders[i]);
     }
     count = next_int(&reader, 0, 10000000);
     scenario->paths = allocate(&reader, (size_t)count, sizeof *scenario->paths);
@@ -258,7 +269,9 @@ void scenario_free(struct scenario *scenario)
             free(route->elements);
         }
         free(path->routes);
+        free(path->seen);
     }
+    free(scenario->buckets);
     free(scenario->responders);
     free(scenario->paths);
     free(scenario->slots[0]);
@@ -268,13 +281,19 @@ void scenario_free(struct scenario *scenario)
 
 void scenario_reset(struct scenario *scenario, int64_t now_ns)
 {
-    for (int i = 0; i < scenario->responder_count; i++) {
-        scenario->responders[i].tokens = scenario->responders[i].burst;
-        scenario->responders[i].refilled_ns = now_ns;
+    for (int i = 0; i < scenario->bucket_count; i++) {
+        for (int which = 0; which < 2; which++) {
+            scenario->buckets[i].tokens[which] = scenario->buckets[i].burst;
+            scenario->buckets[i].refilled_ns[which] = now_ns;
+        }
+    }
+    for (int i = 0; i < scenario->path_count; i++) {
+        free(scenario->paths[i].seen);
+        scenario->paths[i].seen = NULL;
     }
 }
 
-const struct path *scenario_path(const struct scenario *scenario, int version, const uint8_t *address)
+struct path *scenario_path(const struct scenario *scenario, int version, const uint8_t *address)
 {
     int which = version == 6;
     size_t size = which ? 16 : 4;

@@ -32,7 +32,15 @@ struct fault {
     int64_t delay_ns;
 };
 
-/* A router or a target: how it behaves, and the state of its rate limit. */
+/* A token bucket for ICMP errors; each of the prober's two addresses is a prober of its own. */
+struct bucket {
+    double per_second;
+    double burst;
+    double tokens[2];
+    int64_t refilled_ns[2];
+};
+
+/* A router or a target: how it behaves. */
 struct responder {
     bool is_target;
     bool has_address[2];
@@ -41,9 +49,8 @@ struct responder {
     int64_t jitter_ns;
     double loss;
     bool silent;
-    double tokens_per_second;
-    double burst; /* 0: no rate limit */
-    int quote;    /* negative: as much as the RFCs allow */
+    int bucket; /* negative: no rate limit */
+    int quote;  /* negative: as much as the RFCs allow */
     int reply_ttl;
     double forwarding_loss;
     int refusal_type[2]; /* negative: it forwards */
@@ -53,9 +60,6 @@ struct responder {
     int udp;
     int fault_count;
     struct fault *faults;
-
-    double tokens;
-    int64_t refilled_ns;
 };
 
 struct branch {
@@ -84,9 +88,12 @@ struct path {
     int64_t hop_rtt_ns;
     int route_count;
     struct route *routes;
+    uint32_t *seen; /* probes so far, for each IP version and TTL; made for the first one */
 };
 
 struct scenario {
+    int bucket_count;
+    struct bucket *buckets;
     int responder_count;
     struct responder *responders;
     int path_count;
@@ -99,10 +106,10 @@ struct scenario {
 struct scenario *scenario_read(const char *file_name, char *problem, size_t problem_size);
 void scenario_free(struct scenario *scenario);
 
-/* Fill all token buckets. */
+/* Forget all probes: fill the token buckets, begin counting anew. */
 void scenario_reset(struct scenario *scenario, int64_t now_ns);
 
 /* The path to an address, or NULL. */
-const struct path *scenario_path(const struct scenario *scenario, int version, const uint8_t *address);
+struct path *scenario_path(const struct scenario *scenario, int version, const uint8_t *address);
 
 #endif

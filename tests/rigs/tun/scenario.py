@@ -1,7 +1,8 @@
 """Compiles a topology into the words that the simulated internet reads (``scenario.c``).
 
 Every list is preceded by its length, times are whole nanoseconds, ``-`` is an address that there isn't.
-Routers that are equal are one router there: they share one rate limit, whatever paths they lie on.
+Routers and targets that have the same addresses and the same rate limit share one token bucket, whatever
+paths they lie on and however far away they are there.
 """
 
 from __future__ import annotations
@@ -34,14 +35,18 @@ def compile_topology(topology: Topology) -> str:
     """Write a topology down for the simulated internet."""
     compiler = _Compiler()
     paths = [compiler.path(path) for path in topology.paths]
-    lines = [f"internet {_FORMAT_VERSION}", str(len(compiler.lines)), *compiler.lines]
-    return "\n".join([*lines, str(len(paths)), *paths, "end", ""])
+    lines = [f"internet {_FORMAT_VERSION}"]
+    for section in (compiler.buckets, compiler.responders, paths):
+        lines += [str(len(section)), *section]
+    return "\n".join([*lines, "end", ""])
 
 
 class _Compiler:
     def __init__(self) -> None:
-        self.lines: list[str] = []
+        self.responders: list[str] = []
+        self.buckets: list[str] = []
         self._numbers: dict[Router | Target, int] = {}
+        self._bucket_numbers: dict[object, int] = {}
 
     def path(self, path: Path) -> str:
         routes = [(0.0, path.hops), *((change.at, change.hops) for change in path.changes)]
@@ -64,14 +69,23 @@ class _Compiler:
 
     def responder(self, responder: Router | Target) -> int:
         """The number of a router or target, which is written down when it is first met."""
-        number = self._numbers.setdefault(responder, len(self.lines))
-        if number == len(self.lines):
-            self.lines.append(_responder_line(responder))
+        number = self._numbers.setdefault(responder, len(self.responders))
+        if number == len(self.responders):
+            self.responders.append(_responder_line(responder, self.bucket(responder)))
+        return number
+
+    def bucket(self, responder: Router | Target) -> int:
+        """The number of a router's or target's token bucket, -1 if it has none."""
+        limit = responder.rate_limit
+        if limit is None:
+            return -1
+        number = self._bucket_numbers.setdefault((responder.addresses, limit), len(self.buckets))
+        if number == len(self.buckets):
+            self.buckets.append(_line(["bucket", repr(float(limit.per_second)), limit.burst]))
         return number
 
 
-def _responder_line(responder: Router | Target) -> str:
-    limit = responder.rate_limit
+def _responder_line(responder: Router | Target, bucket: int) -> str:
     router = responder if isinstance(responder, Router) else Router()
     target = responder if isinstance(responder, Target) else None
     refusals = [(-1, -1) if router.refuses is None else router.refuses.icmp(version) for version in (4, 6)]
@@ -84,8 +98,7 @@ def _responder_line(responder: Router | Target) -> str:
         _nanoseconds(responder.jitter),
         repr(float(responder.loss)),
         int(responder.silent),
-        0 if limit is None else repr(float(limit.per_second)),
-        0 if limit is None else limit.burst,
+        bucket,
         -1 if responder.quote is None else responder.quote,
         responder.reply_ttl,
         repr(float(router.forwarding_loss)),
