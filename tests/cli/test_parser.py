@@ -1,0 +1,232 @@
+"""Every option of the contract parses, sets its field, and hands bad numbers on to the configuration."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.docs.markdown import Page
+from tests.golden import check_golden
+from tests.house.package import ROOT
+from traceprobe import ConfigError, FlowStrategy, Mode, TimingConfig, TraceOptions, TracerouteConfig
+from traceprobe.cli import _parser
+from traceprobe.cli._trace import options_of
+
+GOLDEN = Path(__file__).parent / "golden"
+
+# DESIGN section 4, with an example of a value and what it has to become.
+CONTRACT: list[tuple[list[str], dict[str, object]]] = [
+    (["-4"], {"family": 4}),
+    (["-6"], {"family": 6}),
+    (["-I"], {"protocol": "icmp"}),
+    (["--icmp"], {"protocol": "icmp"}),
+    (["-U"], {"protocol": "udp"}),
+    (["--udp"], {"protocol": "udp"}),
+    (["-T"], {"protocol": "tcp"}),
+    (["--tcp"], {"protocol": "tcp"}),
+    (["-p", "53"], {"port": 53}),
+    (["--port", "53"], {"port": 53}),
+    (["-f", "2"], {"first_ttl": 2}),
+    (["--first-ttl", "2"], {"first_ttl": 2}),
+    (["-m", "12"], {"max_ttl": 12}),
+    (["--max-ttl", "12"], {"max_ttl": 12}),
+    (["-q", "1"], {"queries": 1}),
+    (["--queries", "1"], {"queries": 1}),
+    (["-w", "0.5"], {"probe_timeout": 0.5}),
+    (["--timeout", "2"], {"probe_timeout": 2.0}),
+    (["-N", "16"], {"max_in_flight": 16}),
+    (["--max-in-flight", "16"], {"max_in_flight": 16}),
+    (["-z", "0.01"], {"send_interval": 0.01}),
+    (["--send-interval", "0"], {"send_interval": 0.0}),
+    (["-s", "192.0.2.1"], {"source": "192.0.2.1"}),
+    (["--source", "192.0.2.1"], {"source": "192.0.2.1"}),
+    (["-i", "eth0"], {"interface": "eth0"}),
+    (["--interface", "eth0"], {"interface": "eth0"}),
+    (["-n"], {}),
+    (["--numeric"], {}),
+    (["--no-asn"], {}),
+    (["--flow", "paris"], {"flow": "paris"}),
+    (["--flow", "classic"], {"flow": "classic"}),
+    (["--flow", "dublin"], {"flow": "dublin"}),
+    (["--mode", "linux_raw"], {"mode": "linux_raw"}),
+    (["--overall-timeout", "3"], {"overall_timeout": 3.0}),
+    (["--fast"], {"timing": TimingConfig.fast()}),
+    (["--json"], {}),
+    (["--ndjson"], {}),
+    (["--csv"], {}),
+    (["--packet-size", "100"], {"packet_size": 100}),
+]
+
+
+BAD_NUMBERS = ["-1", "0x10", "1.5", "", "ten", "1e3", "\u0663", "9" * 5000, "nan", "1_0", " 7"]
+BAD_TIMES = ["-1", "-.5", "-1e-3", "nan", "-nan", "inf", "-inf", "-Infinity", "soon", "1e999", ""]
+
+
+def options(*arguments: str) -> TraceOptions:
+    return options_of(_parser.parse(["host", *arguments]))
+
+
+@pytest.mark.parametrize(("arguments", "expected"), CONTRACT, ids=lambda value: " ".join(value))
+def test_an_option_sets_its_field_and_no_other(arguments: list[str], expected: dict[str, object]) -> None:
+    assert options(*arguments) == expected
+    TracerouteConfig().with_options(options(*arguments))
+
+
+def test_without_options_everything_is_left_to_the_configuration() -> None:
+    assert options() == {}
+    assert TracerouteConfig().with_options(options()) == TracerouteConfig()
+
+
+def test_fast_is_a_preset_that_other_options_refine() -> None:
+    config = TracerouteConfig().with_options(options("--fast", "-w", "0.25", "-z", "0.001"))
+    assert config.timing.tail_floor == TimingConfig.fast().tail_floor
+    assert (config.timing.probe_timeout, config.timing.send_interval) == (0.25, 0.001)
+
+
+def test_the_words_are_those_of_the_configuration() -> None:
+    assert [flow.value for flow in FlowStrategy] == list(_parser.FLOWS)
+    assert [mode.value for mode in Mode] == list(_parser.MODES)
+    assert set(_parser.FIELDS.values()) <= set(TraceOptions.__annotations__)
+
+
+def test_the_page_on_the_command_line_lists_every_option() -> None:
+    described = "\n".join(row[0] for row in Page(ROOT / "docs" / "cli.md").table("option"))
+    known = {name for arguments, _ in CONTRACT for name in arguments if name.startswith("-")}
+    known |= {"--version", "--print-completion", "-h", "--help"}
+    assert set(re.findall(r"(?<![\w-])--?[A-Za-z0-9][\w-]*", described)) == known
+
+
+@pytest.mark.parametrize(
+    ("arguments", "command", "target"),
+    [
+        (["example.com"], "trace", "example.com"),
+        (["trace", "example.com"], "trace", "example.com"),
+        (["trace", "doctor"], "trace", "doctor"),
+        (["trace", "trace"], "trace", "trace"),
+        (["trace", "-n", "demo"], "trace", "demo"),
+        (["-n", "doctor"], "trace", "doctor"),
+        (["--", "-h"], "trace", "-h"),
+        (["demo"], "demo", None),
+        (["demo", "-q", "1", "host"], "demo", "host"),
+    ],
+)
+def test_the_first_word_may_be_a_command(arguments: list[str], command: str, target: str | None) -> None:
+    namespace = _parser.parse(arguments)
+    assert (namespace.command, namespace.target) == (command, target)
+
+
+def test_the_doctor_takes_a_family_and_a_protocol() -> None:
+    namespace = _parser.parse(["doctor", "-6", "--udp", "--json"])
+    assert (namespace.command, namespace.family, namespace.protocol, namespace.json) == (
+        "doctor",
+        6,
+        "udp",
+        True,
+    )
+
+
+@pytest.mark.parametrize("option", ["-m", "--max-ttl", "-q", "-p", "-N", "--packet-size", "-f"])
+@pytest.mark.parametrize(
+    "value", ["-1", "0x10", "1.5", "", "ten", "1e3", "٣", "9" * 5000, "nan", "1_0", " 7"]
+)
+def test_what_is_no_good_whole_number_is_refused_by_the_configuration(option: str, value: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        TracerouteConfig().with_options(options(option, value))
+    assert caught.value.field in {_parser.FIELDS[name] for name in _parser.FIELDS}
+
+
+@pytest.mark.parametrize("option", ["-w", "--timeout", "--overall-timeout", "-z", "--send-interval"])
+@pytest.mark.parametrize(
+    "value", ["-1", "-.5", "-1e-3", "nan", "-nan", "inf", "-inf", "-Infinity", "soon", "1e999", ""]
+)
+def test_what_is_no_good_time_is_refused_by_the_configuration(option: str, value: str) -> None:
+    with pytest.raises(ConfigError):
+        TracerouteConfig().with_options(options(option, value))
+
+
+@pytest.mark.parametrize("option", ["-w", "--overall-timeout"])
+def test_no_time_at_all_is_refused(option: str) -> None:
+    with pytest.raises(ConfigError):
+        TracerouteConfig().with_options(options(option, "0"))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["trace"],
+        ["a", "b"],
+        ["host", "-4", "-6"],
+        ["host", "-I", "-U"],
+        ["host", "--json", "--csv"],
+        ["host", "--ndjson", "--json"],
+        ["host", "-m"],
+        ["host", "--max", "3"],
+        ["host", "--flow", "new-york"],
+        ["host", "--mode", "raw"],
+        ["host", "--frobnicate"],
+        ["doctor", "host"],
+        ["doctor", "--csv"],
+        ["--print-completion", "cmd"],
+    ],
+)
+def test_wrong_usage_ends_with_status_2_and_says_why(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ending:
+        _parser.parse(arguments)
+    assert ending.value.code == 2
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert re.fullmatch(r"traceprobe: error: .+\ntry: traceprobe --help\n", output.err)
+
+
+def test_help_reads_well_and_fits_two_screens(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ending:
+        _parser.parse(["--help"])
+    assert ending.value.code == 0
+    text = capsys.readouterr().out
+    check_golden(GOLDEN / "help.txt", text)
+    assert len(text.splitlines()) <= 50
+    assert max(map(len, text.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("command", ["demo", "doctor", "trace"])
+def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ending:
+        _parser.parse([command, "-h"])
+    assert ending.value.code == 0
+    assert "exit status" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("shell", _parser.SHELLS)
+def test_completion_knows_commands_and_options(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ending:
+        _parser.parse(["--print-completion", shell])
+    assert ending.value.code == 0
+    script = capsys.readouterr().out
+    for word in ("doctor", "demo", "max-ttl", "overall-timeout", "classic", "linux_ping"):
+        assert word in script
+
+
+def test_without_shtab_completion_says_what_to_install() -> None:
+    code = (
+        "import sys; sys.modules['shtab'] = None\n"
+        "from traceprobe.cli import main; sys.exit(main(['--print-completion', 'bash']))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert run.returncode == 2
+    assert run.stdout == ""
+    assert "python -m pip install shtab" in run.stderr
+
+
+def test_the_bash_completion_is_a_valid_script(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        _parser.parse(["--print-completion", "bash"])
+    script = capsys.readouterr().out
+    run = subprocess.run(["bash", "-n"], input=script, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
