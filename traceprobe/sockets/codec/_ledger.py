@@ -31,8 +31,12 @@ if TYPE_CHECKING:
 TRANSPORT_HEADER: Final = 8
 """Bytes of an ICMP echo header (RFC 792) and of a UDP header (RFC 768)."""
 
-TOKEN_SIZE: Final = 8
-"""Bytes of the token: 64 bits are beyond guessing within the life of a probe."""
+COOKIE_SIZE: Final = 4
+"""Bytes at the head of every token that are the same for all probes of a socket, so that a filter in the
+kernel can know its packets even if a translator has changed their identifiers."""
+
+TOKEN_SIZE: Final = COOKIE_SIZE + 8
+"""Bytes of the token: the cookie, and 64 bits for each trace, beyond guessing within the life of a probe."""
 
 BALANCE_SIZE: Final = 2
 """Bytes of the word that keeps the checksum where it shall be."""
@@ -112,6 +116,7 @@ class ProbeCodec(ABC):
         self._quarantine_ns = quarantine_ns
         self._constant = flow is FlowStrategy.PARIS
         self._token_at = TRANSPORT_HEADER + (BALANCE_SIZE if self._constant else 0)
+        self._cookie = blake2b(key=self._secret, digest_size=COOKIE_SIZE).digest()
         self._templates: dict[tuple[int, int, int, int], Template] = {}
         self._tokens: dict[bytes, Template] = {}
         # Identifier -> probe; resting identifiers stay, so that a late reply is known for what it is.
@@ -162,6 +167,18 @@ class ProbeCodec(ABC):
     @abstractmethod
     def _store(self, template: Template, identifier: int) -> None:
         """Write the identifier, and what depends on it, into the template."""
+
+    # --- for filters ---------------------------------------------------------------------------------
+
+    @property
+    def cookie(self) -> bytes:
+        """Four bytes that all probes of this codec carry, if they have room for them."""
+        return self._cookie
+
+    @property
+    def cookie_at(self) -> int:
+        """Where they stand, counted from the transport header."""
+        return self._token_at
 
     # --- sizes -----------------------------------------------------------------------------------------
 
@@ -276,7 +293,10 @@ class ProbeCodec(ABC):
             raise UsageError(f"{probe.destination} is no IPv{self.family.value} address")
         port = self._port_of(probe)
         named = f"{trace} {probe.flow} {size} {port}".encode()
-        digest = blake2b(named, key=self._secret, digest_size=TOKEN_SIZE + BALANCE_SIZE).digest()
+        digest = (
+            self._cookie
+            + blake2b(named, key=self._secret, digest_size=TOKEN_SIZE - COOKIE_SIZE + BALANCE_SIZE).digest()
+        )
         buffer = bytearray(size - _IP_HEADER[self.family])
         room = len(buffer) - self._token_at
         token = digest[: min(TOKEN_SIZE, room)]

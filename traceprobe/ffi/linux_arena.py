@@ -1,0 +1,226 @@
+"""Prewired memory for ``sendmmsg(2)`` and ``recvmmsg(2)``: many datagrams in one system call.
+
+The pointers of all messages are written once. Afterwards sending and receiving only store numbers and
+copy bytes, which makes a batch about four times cheaper than building its structures anew.
+
+Knows nothing of what the bytes mean. Calls never block and never raise for what the kernel says: they
+return a negative error number, as the kernel itself does, because on this path errors are ordinary.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from traceprobe.ffi._generated_linux import ffi
+from traceprobe.ffi.linux import CONTROL_ALIGNMENT, CONTROL_HEADER, KNOWN_LAYOUTS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+_libc: Any = ffi.dlopen(None)
+
+MSG_DONTWAIT: Final = 0x40
+LARGEST_BATCH: Final = 1024
+"""``sendmmsg`` and ``recvmmsg`` take no more messages in one call (``UIO_MAXIOV``)."""
+
+_MESSAGE: Final = Struct("=QI4xQQQQi4xI4x")
+_VECTOR: Final = Struct("=QQ")
+_INT: Final = 4
+_WORDS_PER_MESSAGE: Final = _MESSAGE.size // _INT
+_NAME_LENGTH_AT: Final = KNOWN_LAYOUTS["msghdr"][1]["msg_namelen"] // _INT
+_FLAGS_AT: Final = KNOWN_LAYOUTS["msghdr"][1]["msg_flags"] // _INT
+_LENGTH_AT: Final = KNOWN_LAYOUTS["mmsghdr"][1]["msg_len"] // _INT
+_LONGS_PER_MESSAGE: Final = _MESSAGE.size // 8
+_CONTROL_LENGTH_AT: Final = KNOWN_LAYOUTS["msghdr"][1]["msg_controllen"] // 8
+_LONGS_PER_VECTOR: Final = _VECTOR.size // 8
+_VECTOR_LENGTH_AT: Final = KNOWN_LAYOUTS["iovec"][1]["iov_len"] // 8
+
+assert _MESSAGE.size == KNOWN_LAYOUTS["mmsghdr"][0]
+assert _VECTOR.size == KNOWN_LAYOUTS["iovec"][0]
+
+
+class _Arena:
+    """Messages with a buffer for data, name and control each."""
+
+    def __init__(self, slots: int, data_size: int, name_size: int, control_size: int) -> None:
+        if not 1 <= slots <= LARGEST_BATCH:
+            raise ValueError(f"slots={slots}: must be from 1 to {LARGEST_BATCH}")
+        self.slots = slots
+        self.data_size = data_size
+        self._name_size = name_size
+        self._control_size = control_size
+        self._messages = ffi.new("struct mmsghdr[]", slots)
+        self._memory = [
+            self._messages,
+            vectors := ffi.new("struct iovec[]", slots),
+            data := ffi.new("char[]", slots * data_size),
+            names := ffi.new("char[]", slots * name_size),
+            controls := ffi.new("uint64_t[]", slots * control_size // CONTROL_ALIGNMENT),
+        ]
+        self._message_bytes = _view(self._messages)
+        self._vector_bytes = _view(vectors)
+        self._data = _view(data)
+        self._names = _view(names)
+        self._controls = _view(controls)
+        data_at, names_at, controls_at = _address(data), _address(names), _address(controls)
+        for slot in range(slots):
+            _VECTOR.pack_into(self._vector_bytes, slot * _VECTOR.size, data_at + slot * data_size, data_size)
+            _MESSAGE.pack_into(
+                self._message_bytes,
+                slot * _MESSAGE.size,
+                names_at + slot * name_size,
+                name_size,
+                _address(vectors) + slot * _VECTOR.size,
+                1,
+                controls_at + slot * control_size,
+                control_size,
+                0,
+                0,
+            )
+
+
+class TransmitArena(_Arena):
+    """Datagrams to send, each with its destination and some control messages that hold one number each.
+
+    Args:
+        slots: Most datagrams in one call.
+        data_size: Most bytes of a datagram.
+        name_size: Bytes of a socket address.
+        controls: Level and type of each control message.
+    """
+
+    def __init__(
+        self, slots: int, data_size: int, name_size: int, controls: Sequence[tuple[int, int]]
+    ) -> None:
+        room = _aligned(CONTROL_HEADER.size + _INT)
+        super().__init__(slots, data_size, name_size, room * len(controls))
+        wired = b"".join(
+            CONTROL_HEADER.pack(CONTROL_HEADER.size + _INT, level, kind) + bytes(room - CONTROL_HEADER.size)
+            for level, kind in controls
+        )
+        self._controls[:] = wired * slots
+        self._numbers = self._controls.cast("I")
+        self._lengths = self._vector_bytes.cast("Q")
+        self._step = room * len(controls) // _INT
+        self._first_number = CONTROL_HEADER.size // _INT
+        self._next_number = room // _INT
+        self._named: list[bytes | None] = [None] * slots
+
+    def put(self, slot: int, data: bytes, name: bytes, number: int, second: int = 0) -> None:
+        """Fill one slot.
+
+        Args:
+            slot: Which one, from 0.
+            data: The datagram.
+            name: Socket address of the destination, packed.
+            number: Value of the first control message.
+            second: Value of the second control message, if there is one.
+        """
+        length = len(data)
+        start = slot * self.data_size
+        self._data[start : start + length] = data
+        self._lengths[slot * _LONGS_PER_VECTOR + _VECTOR_LENGTH_AT] = length
+        if self._named[slot] is not name:
+            start = slot * self._name_size
+            self._names[start : start + len(name)] = name
+            self._named[slot] = name
+        place = slot * self._step + self._first_number
+        self._numbers[place] = number
+        if self._next_number < self._step:
+            self._numbers[place + self._next_number] = second
+
+    def send(self, descriptor: int, first: int, count: int) -> int:
+        """Send some of the slots (sendmmsg(2)).
+
+        Returns:
+            How many were sent, at least 1, or a negative error number about the first of them.
+        """
+        sent: int = _libc.sendmmsg(descriptor, self._messages + first, count, MSG_DONTWAIT)
+        return sent if sent > 0 else _negative_errno()
+
+
+class ReceivedMessage(NamedTuple):
+    """One received datagram; the views are valid until the arena receives again."""
+
+    data: memoryview
+    name: memoryview
+    control: memoryview
+    flags: int
+
+
+class ReceiveArena(_Arena):
+    """Room for datagrams to receive.
+
+    Args:
+        slots: Most datagrams in one call.
+        data_size: Bytes kept of each; longer ones are cut.
+        name_size: Bytes of a socket address.
+        control_size: Bytes of control messages kept of each datagram.
+    """
+
+    def __init__(self, slots: int, data_size: int, name_size: int, control_size: int) -> None:
+        super().__init__(slots, data_size, name_size, _aligned(control_size))
+        self._wired = bytes(self._message_bytes)
+        self._ints = self._message_bytes.cast("I")
+        self._longs = self._message_bytes.cast("Q")
+        self._used = 0
+
+    def receive(self, descriptor: int, flags: int = 0) -> int:
+        """Receive what there is (recvmmsg(2)).
+
+        Returns:
+            How many datagrams came, at least 1, or a negative error number.
+        """
+        if self._used:
+            # The kernel has stored lengths where it wants to read sizes.
+            size = self._used * _MESSAGE.size
+            self._message_bytes[:size] = self._wired[:size]
+            self._used = 0
+        received: int = _libc.recvmmsg(descriptor, self._messages, self.slots, flags | MSG_DONTWAIT, ffi.NULL)
+        if received < 0:
+            return _negative_errno()
+        self._used = received
+        return received
+
+    def received(self) -> Iterator[ReceivedMessage]:
+        """The datagrams of the last call."""
+        ints, longs = self._ints, self._longs
+        for slot in range(self._used):
+            word = slot * _WORDS_PER_MESSAGE
+            data, name, control = slot * self.data_size, slot * self._name_size, slot * self._control_size
+            control_length = longs[slot * _LONGS_PER_MESSAGE + _CONTROL_LENGTH_AT]
+            yield ReceivedMessage(
+                self._data[data : data + min(ints[word + _LENGTH_AT], self.data_size)],
+                self._names[name : name + min(ints[word + _NAME_LENGTH_AT], self._name_size)],
+                self._controls[control : control + control_length],
+                ints[word + _FLAGS_AT],
+            )
+
+
+def control_messages(control: memoryview) -> Iterator[tuple[int, int, memoryview]]:
+    """Walk the control messages of a datagram: level, type and data of each (cmsg(3))."""
+    place, end = 0, len(control)
+    while end - place >= CONTROL_HEADER.size:
+        length, level, kind = CONTROL_HEADER.unpack_from(control, place)
+        if not CONTROL_HEADER.size <= length <= end - place:
+            return
+        yield level, kind, control[place + CONTROL_HEADER.size : place + length]
+        place += _aligned(length)
+
+
+def _negative_errno() -> int:
+    code: int = ffi.errno
+    return -code
+
+
+def _aligned(size: int) -> int:
+    return -(-size // CONTROL_ALIGNMENT) * CONTROL_ALIGNMENT
+
+
+def _view(memory: Any) -> memoryview:  # noqa: ANN401 - a cffi object, which has no type of its own
+    return memoryview(ffi.buffer(memory)).cast("B")
+
+
+def _address(memory: Any) -> int:  # noqa: ANN401 - as above
+    return int(ffi.cast("uintptr_t", memory))

@@ -1,0 +1,76 @@
+"""What the kernel says about a received datagram or an entry of the error queue, out of its control messages.
+
+An error queue (ip(7), ``IP_RECVERR``) holds ICMP errors about what its socket sent, local errors, and
+transmit time stamps; each entry says which. Only the first are answers of the network.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from traceprobe.ffi.linux import (
+    EXTENDED_ERROR,
+    IP_RECVERR,
+    IP_TTL,
+    IPV6_HOPLIMIT,
+    IPV6_RECVERR,
+    SO_TIMESTAMPING,
+    SO_TIMESTAMPNS,
+    TIMESPEC,
+)
+from traceprobe.ffi.linux_arena import control_messages
+from traceprobe.sockets._sockaddr import unpack_name
+
+if TYPE_CHECKING:
+    from ipaddress import IPv4Address, IPv6Address
+
+_SOL_SOCKET: Final = 1
+_SOL_IP: Final = 0
+_SOL_IPV6: Final = 41
+_INT: Final = Struct("=i")
+_NS: Final = 1_000_000_000
+
+CONTROL_SIZE: Final = 256
+"""Bytes that all control messages asked for fit into: stamps, TTL, and an error with its offender."""
+
+
+class ExtendedError(NamedTuple):
+    """One entry of an error queue (``struct sock_extended_err``)."""
+
+    origin: int
+    type: int
+    code: int
+    info: int
+    """Next-hop MTU of a packet that was too big; unused otherwise."""
+    data: int
+    """Number of a transmit stamp; where an RFC 4884 extension begins in an ICMP error."""
+    offender: IPv4Address | IPv6Address | None
+    """Who sent the error."""
+
+
+class Control(NamedTuple):
+    """The control messages of one datagram; None for what there was none of."""
+
+    stamp_ns: int | None
+    """The kernel's time stamp, wall clock."""
+    ttl: int | None
+    """TTL or hop limit on arrival."""
+    error: ExtendedError | None
+
+
+def read_control(control: memoryview) -> Control:
+    """Read the control messages of one datagram; unknown ones are skipped."""
+    stamp_ns = ttl = error = None
+    for level, kind, data in control_messages(control):
+        if level == _SOL_SOCKET and kind in {SO_TIMESTAMPING, SO_TIMESTAMPNS}:
+            seconds, nanoseconds = TIMESPEC.unpack_from(data)
+            # Zero means that only other kinds of stamps were made.
+            stamp_ns = seconds * _NS + nanoseconds or None
+        elif (level == _SOL_IP and kind == IP_TTL) or (level == _SOL_IPV6 and kind == IPV6_HOPLIMIT):
+            (ttl,) = _INT.unpack_from(data)
+        elif (level == _SOL_IP and kind == IP_RECVERR) or (level == _SOL_IPV6 and kind == IPV6_RECVERR):
+            _, origin, type_, code, _, info, number = EXTENDED_ERROR.unpack_from(data)
+            offender = unpack_name(data[EXTENDED_ERROR.size :])
+            error = ExtendedError(origin, type_, code, info, number, offender[0] if offender else None)
+    return Control(stamp_ns, ttl, error)

@@ -1,0 +1,154 @@
+"""Filters that keep foreign ICMP off a raw socket: by type, and by whose packet a message is about.
+
+The kernel hands every raw ICMP socket a copy of all ICMP that the machine receives. What these filters
+reject never wakes the process. A message about a packet of ours is let through by the identifier that its
+quote shows or, if a translator has changed that, by the cookie in the payload.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import TYPE_CHECKING, Final
+
+from traceprobe.config import AddressFamily, Protocol
+from traceprobe.ffi.linux import FilterInstruction
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+# Classic BPF (kernel documentation, networking/filter). Loads go to A and count from X.
+_LOAD_BYTE: Final = 0x50
+_LOAD_HALF: Final = 0x48
+_LOAD_WORD: Final = 0x40
+_SET_X: Final = 0x01
+_SET_X_TO_HEADER_LENGTH: Final = 0xB1  # X = 4 * (byte & 0xf), the length of an IPv4 header
+_AND: Final = 0x54
+_SHIFT_LEFT: Final = 0x64
+_ADD_X: Final = 0x0C
+_MOVE_A_TO_X: Final = 0x07
+_JUMP_IF_EQUAL: Final = 0x15
+_RETURN: Final = 0x06
+_WHOLE_PACKET: Final = 0xFFFFFFFF
+
+_MASK4: Final = Struct("=I")
+_MASK6: Final = Struct("=8I")
+
+_ICMP_HEADER: Final = 8
+_IPV6_HEADER: Final = 40
+_IPV4_PROTOCOL_AT: Final = 9
+_IPV6_NEXT_HEADER_AT: Final = 6
+_IPV6_EXTENSIONS: Final = (0, 43, 44, 60)  # hop-by-hop, routing, fragment, destination options (RFC 8200)
+_ECHO_REPLY: Final = {AddressFamily.IPV4: 0, AddressFamily.IPV6: 129}
+_ERRORS: Final = {AddressFamily.IPV4: (3, 11, 12), AddressFamily.IPV6: (1, 2, 3, 4)}
+_PROTOCOL: Final = {
+    (AddressFamily.IPV4, Protocol.ICMP): 1,
+    (AddressFamily.IPV6, Protocol.ICMP): 58,
+    (AddressFamily.IPV4, Protocol.UDP): 17,
+    (AddressFamily.IPV6, Protocol.UDP): 17,
+}
+# Where the identifier of a probe stands in its transport header: the ICMP identifier, the UDP source port.
+_IDENTIFIER_AT: Final = {Protocol.ICMP: 4, Protocol.UDP: 0}
+
+REJECT_ALL: Final[tuple[FilterInstruction, ...]] = (FilterInstruction(_RETURN, 0, 0, 0),)
+"""For a socket that only sends."""
+
+
+def type_filter(family: AddressFamily, protocol: Protocol) -> bytes:
+    """Value of ``ICMP_FILTER`` (raw(7)) or of ``ICMP6_FILTER`` (RFC 3542 section 3.2).
+
+    Lets errors through, and echo replies if the probes are echo requests. A set bit rejects its type.
+    """
+    passed: Iterable[int] = _ERRORS[family]
+    if protocol is Protocol.ICMP:
+        passed = (*passed, _ECHO_REPLY[family])
+    if family is AddressFamily.IPV4:
+        return _MASK4.pack(0xFFFFFFFF & ~sum(1 << number for number in passed))
+    words = [0xFFFFFFFF] * 8
+    for number in passed:
+        words[number >> 5] &= ~(1 << (number & 31))
+    return _MASK6.pack(*words)
+
+
+def packet_filter(
+    family: AddressFamily, protocol: Protocol, identifier: int, cookie: bytes, cookie_at: int
+) -> Sequence[FilterInstruction]:
+    """The program for ``SO_ATTACH_FILTER`` on a raw ICMP socket.
+
+    Reading behind the end of a packet rejects it, so a short quote passes by its identifier only.
+
+    Args:
+        family: Address family of the socket.
+        protocol: What the probes are made of.
+        identifier: ICMP identifier or UDP source port of all probes.
+        cookie: Four bytes that all probes carry.
+        cookie_at: Where, counted from the transport header.
+    """
+    cookie_word = int.from_bytes(cookie, "big")
+    identifier_at = _IDENTIFIER_AT[protocol]
+    program = _Program()
+
+    def pass_if_ours(transport_at: int) -> None:
+        program.add(_LOAD_HALF, transport_at + identifier_at)
+        program.jump_if(identifier, "pass")
+        program.add(_LOAD_WORD, transport_at + cookie_at)
+        program.jump_if(cookie_word, "pass", otherwise="reject")
+
+    if family is AddressFamily.IPV4:
+        # A raw IPv4 socket sees the IP header; both it and the quoted one can be of any length.
+        program.add(_SET_X_TO_HEADER_LENGTH, 0)
+    else:
+        program.add(_SET_X, 0)
+    if protocol is Protocol.ICMP:
+        program.add(_LOAD_BYTE, 0)
+        program.jump_if(_ECHO_REPLY[family], "echo")
+    if family is AddressFamily.IPV4:
+        program.add(_LOAD_BYTE, _ICMP_HEADER + _IPV4_PROTOCOL_AT)
+        program.jump_if(_PROTOCOL[family, protocol], None, otherwise="reject")
+        program.add(_LOAD_BYTE, _ICMP_HEADER)
+        program.add(_AND, 0xF)
+        program.add(_SHIFT_LEFT, 2)
+        program.add(_ADD_X, 0)
+        program.add(_MOVE_A_TO_X, 0)
+        pass_if_ours(_ICMP_HEADER)
+    else:
+        program.add(_LOAD_BYTE, _ICMP_HEADER + _IPV6_NEXT_HEADER_AT)
+        for extension in _IPV6_EXTENSIONS:
+            # Too much for a filter to walk through; whose packet it is turns out later.
+            program.jump_if(extension, "pass")
+        program.jump_if(_PROTOCOL[family, protocol], None, otherwise="reject")
+        pass_if_ours(_ICMP_HEADER + _IPV6_HEADER)
+    if protocol is Protocol.ICMP:
+        program.label("echo")
+        pass_if_ours(0)
+    program.label("pass")
+    program.add(_RETURN, _WHOLE_PACKET)
+    program.label("reject")
+    program.add(_RETURN, 0)
+    return program.assembled()
+
+
+class _Program:
+    """A program whose jumps go forward to labels."""
+
+    def __init__(self) -> None:
+        self._lines: list[tuple[int, int, str | None, str | None]] = []
+        self._labels: dict[str, int] = {}
+
+    def add(self, code: int, value: int) -> None:
+        self._lines.append((code, value, None, None))
+
+    def jump_if(self, value: int, target: str | None, *, otherwise: str | None = None) -> None:
+        """Jump by whether A has a value; None goes on with the next instruction."""
+        self._lines.append((_JUMP_IF_EQUAL, value, target, otherwise))
+
+    def label(self, name: str) -> None:
+        self._labels[name] = len(self._lines)
+
+    def assembled(self) -> list[FilterInstruction]:
+        return [
+            FilterInstruction(code, self._distance(place, hit), self._distance(place, miss), value)
+            for place, (code, value, hit, miss) in enumerate(self._lines)
+        ]
+
+    def _distance(self, place: int, target: str | None) -> int:
+        return 0 if target is None else self._labels[target] - place - 1

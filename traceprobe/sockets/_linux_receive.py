@@ -1,0 +1,128 @@
+"""Receives with ``recvmmsg(2)``: data queues and error queues, until they are empty.
+
+Readiness is level-triggered, and an error queue that is left alone keeps its socket ready for ever: what
+is read here is read to the end.
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING, Final
+
+from traceprobe.ffi.linux import (
+    MSG_ERRQUEUE,
+    SO_EE_ORIGIN_ICMP,
+    SO_EE_ORIGIN_ICMP6,
+    SO_EE_ORIGIN_TIMESTAMPING,
+)
+from traceprobe.ffi.linux_arena import ReceiveArena
+from traceprobe.sockets._control import CONTROL_SIZE, read_control
+from traceprobe.sockets._sockaddr import NAME_SIZE
+from traceprobe.sockets._timestamps import read_clocks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from traceprobe.ffi.linux_arena import ReceivedMessage
+    from traceprobe.loops import Clock
+    from traceprobe.sockets._control import Control, ExtendedError
+    from traceprobe.sockets._timestamps import ClockReading
+
+_SLOTS: Final = 128
+_SLOT_SIZE: Final = 2048
+_HEADROOM: Final = 128
+"""Bytes that a reply may be longer than the probe that it brings back."""
+_LARGEST_ARENA: Final = 4 << 20
+_MOST_ROUNDS: Final = 64
+"""Calls for one queue before others get their turn; what is left makes the socket ready again."""
+_MOST_ERRORS: Final = 16
+"""Errors in a row that a queue may tell: each pending one is told once and gone."""
+
+
+class LinuxReceiver:
+    """Reads queues into one arena.
+
+    Args:
+        clock: Read after each system call.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._arena = ReceiveArena(_SLOTS, _SLOT_SIZE, NAME_SIZE, CONTROL_SIZE)
+
+    def make_room(self, size: int) -> None:
+        """Expect replies to probes of a size."""
+        if size + _HEADROOM > self._arena.data_size:
+            room = 1 << (size + _HEADROOM - 1).bit_length()
+            self._arena = ReceiveArena(
+                max(1, min(_SLOTS, _LARGEST_ARENA // room)), room, NAME_SIZE, CONTROL_SIZE
+            )
+
+    def drain(
+        self, descriptor: int, handle: Callable[[ReceivedMessage, Control, ClockReading], None]
+    ) -> None:
+        """Read a socket's data until there is no more.
+
+        Raises:
+            OSError: The socket is of no use any more.
+        """
+        self._drain(descriptor, 0, handle)
+
+    def drain_errors(
+        self,
+        descriptor: int,
+        stamp_came: Callable[[int, int], None],
+        error_came: Callable[[ReceivedMessage, Control, ExtendedError, ClockReading], None] | None,
+    ) -> int:
+        """Read a socket's error queue until there is no more.
+
+        Args:
+            descriptor: The socket.
+            stamp_came: Called with number and time of each transmit stamp.
+            error_came: Called for each ICMP error; None if the socket gets none.
+
+        Returns:
+            How many ICMP errors there were.
+
+        Raises:
+            OSError: The socket is of no use any more.
+        """
+        errors = 0
+
+        def handle(message: ReceivedMessage, control: Control, now: ClockReading) -> None:
+            nonlocal errors
+            error = control.error
+            if error is None:
+                return
+            if error.origin == SO_EE_ORIGIN_TIMESTAMPING:
+                if control.stamp_ns is not None:
+                    stamp_came(error.data, control.stamp_ns)
+            elif error.origin in {SO_EE_ORIGIN_ICMP, SO_EE_ORIGIN_ICMP6} and error_came is not None:
+                errors += 1
+                error_came(message, control, error, now)
+
+        self._drain(descriptor, MSG_ERRQUEUE, handle)
+        return errors
+
+    def _drain(
+        self,
+        descriptor: int,
+        flags: int,
+        handle: Callable[[ReceivedMessage, Control, ClockReading], None],
+    ) -> None:
+        arena = self._arena
+        failures = 0
+        for _ in range(_MOST_ROUNDS):
+            count = arena.receive(descriptor, flags)
+            if count == -errno.EAGAIN:
+                return
+            if count < 0:
+                failures += 1
+                if failures > _MOST_ERRORS:
+                    raise OSError(-count, "receiving from a probe socket")
+                continue
+            now = read_clocks(self._clock)
+            for message in arena.received():
+                handle(message, read_control(message.control), now)
+            if count < arena.slots:
+                return

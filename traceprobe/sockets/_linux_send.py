@@ -1,0 +1,188 @@
+"""Sends batches with ``sendmmsg(2)``: restarted wherever the kernel stops, nothing lost, nothing sent twice.
+
+The trap that this module is about: on a socket with an error queue, an ICMP error that has come in makes
+the *next* send fail with the error of an *earlier* probe, and the datagram at hand is not sent. The error
+is told once; sending the same datagram again then tells its own fate.
+"""
+
+from __future__ import annotations
+
+import errno
+import select
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from traceprobe.errors import ClosedError, SendError
+from traceprobe.ffi.linux import SCM_TS_OPT_ID
+from traceprobe.ffi.linux_arena import TransmitArena
+from traceprobe.loops import wait_writable
+from traceprobe.sockets._sockaddr import NAME_SIZE
+from traceprobe.sockets._timestamps import read_clocks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from traceprobe.loops import Clock
+    from traceprobe.sockets._timestamps import ClockReading
+
+# What an ICMP error turns into (icmp_err_convert in the kernel, and its IPv6 twin). Each of them can also
+# be the honest answer of the local routing table.
+_PENDING: Final = frozenset({
+    errno.EACCES,
+    errno.ECONNREFUSED,
+    errno.EHOSTDOWN,
+    errno.EHOSTUNREACH,
+    errno.EMSGSIZE,
+    errno.ENETUNREACH,
+    errno.ENONET,
+    errno.ENOPROTOOPT,
+    errno.EOPNOTSUPP,
+    errno.EPROTO,
+    errno.EREMOTEIO,
+})
+_MOST_RESTARTS: Final = 64
+"""Restarts at one and the same datagram; beyond that somebody floods the socket with errors."""
+
+_SOL_SOCKET: Final = 1
+_SMALLEST_SLOT: Final = 64
+_SLOTS: Final = 128
+_LARGEST_ARENA: Final = 1 << 20
+
+
+class Packet(NamedTuple):
+    """One datagram to send."""
+
+    data: bytes
+    name: bytes
+    ttl: int
+
+
+class LinuxSender:
+    """Sends through one descriptor.
+
+    Args:
+        descriptor: The socket to send with.
+        ttl_control: Level and type of the control message that sets the TTL or hop limit.
+        clock: Read just before each system call.
+        numbered: Whether the kernel lets us number its transmit stamps.
+        drain_errors: Empties the error queue; returns how many ICMP errors it held. None for a socket
+            that no ICMP error reaches.
+        restart_numbers: Makes the kernel count its stamps from 0 again; None if it does not count.
+    """
+
+    def __init__(
+        self,
+        descriptor: int,
+        *,
+        ttl_control: tuple[int, int],
+        clock: Clock,
+        numbered: bool,
+        drain_errors: Callable[[], int] | None,
+        restart_numbers: Callable[[], None] | None,
+    ) -> None:
+        self._descriptor = descriptor
+        self._clock = clock
+        self._controls = [ttl_control] + ([(_SOL_SOCKET, SCM_TS_OPT_ID)] if numbered else [])
+        self._numbered = numbered
+        self._drain_errors = drain_errors
+        self._restart_numbers = restart_numbers
+        self._idle: dict[int, list[TransmitArena]] = {}
+        self._number = 0
+        self._closed = False
+        self._writable = select.poll()
+        self._writable.register(descriptor, select.POLLOUT)
+
+    def close(self) -> None:
+        """Send nothing more; give the memory back."""
+        self._closed = True
+        self._idle.clear()
+
+    async def send(
+        self,
+        packets: Sequence[Packet],
+        sent: Callable[[int, ClockReading, int], None],
+        refused: Callable[[int, ClockReading, SendError], None],
+    ) -> None:
+        """Send packets in order.
+
+        Waits only where the socket's buffer is full.
+
+        Args:
+            packets: What to send.
+            sent: Called for each packet that the kernel took: its place, both clocks just before the
+                call, and the number of its transmit stamp.
+            refused: Called for each packet that it refused, with the reason.
+
+        Raises:
+            ClosedError: The socket was closed meanwhile.
+        """
+        arena = self._borrow(max(len(packet.data) for packet in packets))
+        try:
+            for start in range(0, len(packets), arena.slots):
+                share = packets[start : start + arena.slots]
+                first_number = self._number
+                for slot, packet in enumerate(share):
+                    arena.put(slot, packet.data, packet.name, packet.ttl, first_number + slot & 0xFFFFFFFF)
+                if self._numbered:
+                    self._number += len(share)
+                await self._send_share(arena, len(share), start, first_number, sent, refused)
+        finally:
+            self._idle.setdefault(arena.data_size, []).append(arena)
+
+    async def _send_share(
+        self,
+        arena: TransmitArena,
+        count: int,
+        start: int,
+        first_number: int,
+        sent: Callable[[int, ClockReading, int], None],
+        refused: Callable[[int, ClockReading, SendError], None],
+    ) -> None:
+        slot = restarts = 0
+        told_nothing = False
+        while slot < count:
+            now = read_clocks(self._clock)
+            result = arena.send(self._descriptor, slot, count - slot)
+            if result > 0:
+                for taken in range(slot, slot + result):
+                    if self._numbered:
+                        number = first_number + taken
+                    else:
+                        number = self._number
+                        self._number += 1
+                    sent(start + taken, now, number)
+                slot += result
+                restarts, told_nothing = 0, False
+                continue
+            code = -result
+            if code == errno.EINTR:
+                continue
+            if code == errno.EAGAIN or (code == errno.ENOBUFS and not self._writable.poll(0)):
+                await wait_writable(self._descriptor)
+                if self._closed:
+                    raise ClosedError("the socket was closed while it was sending")
+                continue
+            if self._drain_errors is not None and code in _PENDING and restarts < _MOST_RESTARTS:
+                restarts += 1
+                found = self._drain_errors()
+                self._recount()
+                if found or not told_nothing:
+                    told_nothing = not found
+                    continue
+            refused(start + slot, now, SendError(code))
+            self._recount()
+            slot += 1
+            restarts, told_nothing = 0, False
+
+    def _recount(self) -> None:
+        """Agree with the kernel on the number of the next stamp: failed sends may count or not."""
+        if self._restart_numbers is not None and not self._numbered:
+            self._restart_numbers()
+            self._number = 0
+
+    def _borrow(self, size: int) -> TransmitArena:
+        room = max(_SMALLEST_SLOT, 1 << (size - 1).bit_length())
+        idle = self._idle.get(room)
+        if idle:
+            return idle.pop()
+        slots = max(1, min(_SLOTS, _LARGEST_ARENA // room))
+        return TransmitArena(slots, room, NAME_SIZE, self._controls)

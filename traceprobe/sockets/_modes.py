@@ -1,0 +1,57 @@
+"""What a way of probing makes of a configuration: options it can't honour, and the flow it holds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from traceprobe.config import FlowStrategy, Protocol
+from traceprobe.errors import UnsupportedOption
+
+if TYPE_CHECKING:
+    from traceprobe.config import Mode, TracerouteConfig
+
+_NS = 1_000_000_000
+
+
+def choose_flow(
+    config: TracerouteConfig, mode: Mode, flows: frozenset[FlowStrategy], *, protocol: Protocol
+) -> FlowStrategy:
+    """The flow strategy to use: the one asked for, or the steadiest that the mode can hold.
+
+    Raises:
+        UnsupportedOption: The mode can't hold the one that was asked for.
+    """
+    if config.flow is None:
+        return FlowStrategy.PARIS if FlowStrategy.PARIS in flows else FlowStrategy.CLASSIC
+    if config.flow in flows:
+        return config.flow
+    choices = " or ".join(repr(flow.value) for flow in sorted(flows))
+    if config.flow is FlowStrategy.DUBLIN:
+        raise UnsupportedOption("flow", config.flow.value, mode=None, remedy=f"choose {choices}")
+    raise UnsupportedOption(
+        "flow",
+        config.flow.value,
+        mode=mode.value,
+        remedy=f"choose {choices}, or mode 'linux_raw', which holds the flow of {protocol.value.upper()} "
+        "probes but needs privileges",
+    )
+
+
+def check_ports(config: TracerouteConfig, mode: Mode, protocol: Protocol) -> None:
+    """Refuse ports where probes have none.
+
+    Raises:
+        UnsupportedOption: A port was given for ICMP.
+    """
+    if protocol is not Protocol.ICMP:
+        return
+    for name, value in (("port", config.port), ("source_port", config.source_port)):
+        if value is not None:
+            raise UnsupportedOption(
+                name, value, mode=mode.value, remedy="ICMP has no ports: choose protocol 'udp'"
+            )
+
+
+def quarantine_ns(config: TracerouteConfig) -> int:
+    """How long identifiers rest, in nanoseconds."""
+    return round(config.timing.identifier_quarantine * _NS)

@@ -1,0 +1,79 @@
+"""Which ways of probing there are on this platform: the one place that knows platforms by name.
+
+Modules of a mode are imported when it is first opened.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, NamedTuple
+
+from traceprobe.config import Mode, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Protocol as Interface
+    from typing import TypeAlias
+
+    from traceprobe.config import AddressFamily, TracerouteConfig
+    from traceprobe.loops import Clock
+    from traceprobe.sockets.protocol import AsyncProbeSocket
+
+    class BuiltInSocket(AsyncProbeSocket, Interface):
+        """A probe socket that can also be closed without an event loop."""
+
+        def close_now(self) -> None:
+            """Close a socket that no task waits for."""
+            ...
+
+    OpenMode: TypeAlias = Callable[[TracerouteConfig, AddressFamily, Protocol, Clock], BuiltInSocket]
+
+
+class ModeEntry(NamedTuple):
+    """One way of probing, with one protocol."""
+
+    mode: Mode
+    protocol: Protocol
+    open: OpenMode
+
+
+def platform_modes() -> tuple[ModeEntry, ...]:
+    """What this platform has, best first; empty if nothing has been built for it."""
+    if sys.platform == "linux":
+        return (
+            ModeEntry(Mode.LINUX_RAW, Protocol.ICMP, _linux_raw),
+            ModeEntry(Mode.LINUX_PING, Protocol.ICMP, _linux_ping),
+            ModeEntry(Mode.LINUX_RAW, Protocol.UDP, _linux_raw),
+            ModeEntry(Mode.LINUX_UDP, Protocol.UDP, _linux_udp),
+        )
+    else:  # noqa: RET505 - type checkers then know which branch is for which platform
+        return ()
+
+
+def unprivileged_mode() -> Mode | None:
+    """The mode that works on this platform without any privilege, if there is one."""
+    return Mode.LINUX_UDP if sys.platform == "linux" else None
+
+
+def _linux_raw(
+    config: TracerouteConfig, family: AddressFamily, protocol: Protocol, clock: Clock
+) -> BuiltInSocket:
+    from traceprobe.sockets.linux_raw import open_linux_raw
+
+    return open_linux_raw(config, family, protocol, clock)
+
+
+def _linux_ping(
+    config: TracerouteConfig, family: AddressFamily, protocol: Protocol, clock: Clock
+) -> BuiltInSocket:
+    from traceprobe.sockets.linux_ping import open_linux_ping
+
+    return open_linux_ping(config, family, protocol, clock)
+
+
+def _linux_udp(
+    config: TracerouteConfig, family: AddressFamily, protocol: Protocol, clock: Clock
+) -> BuiltInSocket:
+    from traceprobe.sockets.linux_udp import open_linux_udp
+
+    return open_linux_udp(config, family, protocol, clock)

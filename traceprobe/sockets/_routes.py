@@ -1,0 +1,77 @@
+"""How to reach each destination: its socket address and the source address that the kernel would use.
+
+The routing table is asked once for each trace, not for each probe.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from traceprobe.errors import SendError
+from traceprobe.model import trace_of
+from traceprobe.sockets._linux_options import find_source, source_address
+from traceprobe.sockets._sockaddr import pack_name
+
+if TYPE_CHECKING:
+    from ipaddress import IPv4Address, IPv6Address
+
+    from traceprobe.config import AddressFamily, TracerouteConfig
+    from traceprobe.model import Probe
+
+_ROUTES_KEPT: Final = 1024
+
+
+class Route(NamedTuple):
+    """The way to one destination."""
+
+    destination: IPv4Address | IPv6Address
+    trace: int
+    name: bytes
+    """Socket address of the destination, without a port."""
+    source: IPv4Address | IPv6Address | None
+    """None if it is not known; sending will then say why."""
+    error: SendError | None
+    """Why there is no source address, or no socket address."""
+
+
+class Routes:
+    """Looks routes up and remembers them for a while.
+
+    Args:
+        family: Address family of all destinations.
+        config: Names the source address or what the routing decision depends on.
+    """
+
+    def __init__(self, family: AddressFamily, config: TracerouteConfig) -> None:
+        self._family = family
+        self._config = config
+        self._source = source_address(family, config)
+        self._routes: dict[int, Route] = {}
+
+    def find(self, probe: Probe) -> Route:
+        """The route of a probe; never raises, a failure is part of it."""
+        trace = trace_of(probe.id)
+        route = self._routes.get(trace)
+        if route is not None and (
+            route.destination is probe.destination or route.destination == probe.destination
+        ):
+            return route
+        route = self._look_up(trace, probe.destination)
+        if len(self._routes) >= _ROUTES_KEPT:
+            del self._routes[next(iter(self._routes))]
+        self._routes[trace] = route
+        return route
+
+    def _look_up(self, trace: int, destination: IPv4Address | IPv6Address) -> Route:
+        try:
+            name = pack_name(destination)
+        except OSError as error:
+            refusal = SendError(error.errno or 0, f"no interface for {destination}")
+            return Route(destination, trace, b"", None, refusal)
+        if self._source is not None:
+            return Route(destination, trace, name, self._source, None)
+        try:
+            source = find_source(self._family, self._config, destination)
+        except OSError as error:
+            return Route(destination, trace, name, None, SendError(error.errno or 0, str(destination)))
+        return Route(destination, trace, name, source, None)

@@ -1,0 +1,105 @@
+"""Ping sockets of Linux: ICMP echo probes without privileges, where the administrator has opened them.
+
+``SOCK_DGRAM`` with ``IPPROTO_ICMP`` (icmp(7)). The kernel owns the ICMP identifier and the checksum; echo
+replies come as data, ICMP errors through the error queue, which shows the quoted ICMP message but not the
+IP header in front of it.
+"""
+
+from __future__ import annotations
+
+import socket
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Final
+
+from traceprobe.config import AddressFamily, FlowStrategy, Mode, Protocol
+from traceprobe.errors import PacketError
+from traceprobe.model import ReplyKind
+from traceprobe.packets import EchoMessage, parse_icmp
+from traceprobe.sockets import _linux_options as options
+from traceprobe.sockets._errqueue import ErrorQueueSocket
+from traceprobe.sockets._linux_send import Packet
+from traceprobe.sockets._linux_socket import linux_capabilities
+from traceprobe.sockets._modes import check_ports, choose_flow, quarantine_ns
+from traceprobe.sockets._sockaddr import unpack_name
+from traceprobe.sockets.codec import IcmpCodec, Refusal
+
+if TYPE_CHECKING:
+    from ipaddress import IPv4Address, IPv6Address
+
+    from traceprobe.config import TracerouteConfig
+    from traceprobe.ffi.linux_arena import ReceivedMessage
+    from traceprobe.loops import Clock
+    from traceprobe.model import ProbeId
+    from traceprobe.sockets._control import Control
+    from traceprobe.sockets._timestamps import ClockReading
+
+FLOWS: Final = frozenset({FlowStrategy.PARIS, FlowStrategy.CLASSIC})
+PROTOCOLS: Final = frozenset({Protocol.ICMP})
+
+_ICMP: Final = {AddressFamily.IPV4: socket.IPPROTO_ICMP, AddressFamily.IPV6: socket.IPPROTO_ICMPV6}
+
+
+class LinuxPingSocket(ErrorQueueSocket[IcmpCodec]):
+    """Probes through a ping socket; see :class:`~traceprobe.sockets.AsyncProbeSocket`."""
+
+    def _packet(self, segment: bytes, name: bytes, ttl: int) -> Packet:
+        return Packet(segment, name, ttl)
+
+    def _resolve_error(
+        self, destination: IPv4Address | IPv6Address, port: int, quote: memoryview
+    ) -> ProbeId | Refusal:
+        del port  # ICMP has none
+        return self._codec.resolve_quote(destination, quote)
+
+    def _data_came(self, message: ReceivedMessage, control: Control, now: ClockReading) -> None:
+        name = unpack_name(message.name)
+        try:
+            parsed = parse_icmp(self._family, message.data)
+        except PacketError:
+            parsed = None
+        if name is None or not isinstance(parsed, EchoMessage):
+            self._refuse(Refusal.MALFORMED)
+            return
+        self._answered(
+            self._codec.resolve(parsed, name[0]),
+            ReplyKind.ECHO_REPLY,
+            name[0],
+            control.stamp_ns,
+            now,
+            icmp_type=message.data[0],
+            icmp_code=0,
+            reply_ttl=control.ttl,
+        )
+
+
+def open_linux_ping(
+    config: TracerouteConfig, family: AddressFamily, protocol: Protocol, clock: Clock
+) -> LinuxPingSocket:
+    """Open the socket of this mode.
+
+    Raises:
+        PrivilegeError: Ping sockets are not open to this process, or it must not set an option.
+        NoUsableSocketError: This machine has no such sockets.
+        UnsupportedOption: An option can't be honoured.
+        ConfigError: An option can't be used on this machine.
+    """
+    mode = Mode.LINUX_PING
+    flow = choose_flow(config, mode, FLOWS, protocol=protocol)
+    check_ports(config, mode, protocol)
+    with ExitStack() as stack:
+        opened = stack.enter_context(options.open_socket(family, socket.SOCK_DGRAM, _ICMP[family]))
+        options.configure(opened, family, config)
+        identifier = options.bind(opened, family, config)
+        granted = options.size_buffer(opened, config.receive_buffer)
+        stamps = options.ask_for_stamps(opened)
+        options.ask_for_errors(opened, family)
+        options.ask_for_ttl(opened, family)
+        codec = IcmpCodec(family, flow, identifier=identifier, quarantine_ns=quarantine_ns(config))
+        if config.packet_size is not None:
+            codec.check_size(config.packet_size)
+        capabilities = linux_capabilities(
+            mode, codec, flows=FLOWS, timestamps=stamps, buffer=granted, sees_quoted_ttl=False
+        )
+        ping = LinuxPingSocket(config, codec, capabilities, clock, opened)
+        stack.pop_all()
+    return ping

@@ -1,0 +1,91 @@
+"""UDP probes without privileges: an ordinary UDP socket and its error queue. Works on every Linux.
+
+The error queue names the destination port of the probe that an ICMP error is about, even if a router
+quotes no more than eight bytes; so the port is the identifier, and the flow varies with every probe.
+"""
+
+from __future__ import annotations
+
+import socket
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Final
+
+from traceprobe.config import FlowStrategy, Mode, Protocol
+from traceprobe.model import ReplyKind
+from traceprobe.sockets import _linux_options as options
+from traceprobe.sockets._errqueue import ErrorQueueSocket
+from traceprobe.sockets._linux_send import Packet
+from traceprobe.sockets._linux_socket import linux_capabilities
+from traceprobe.sockets._modes import choose_flow, quarantine_ns
+from traceprobe.sockets._sockaddr import unpack_name, with_port
+from traceprobe.sockets.codec import Refusal, UdpCodec
+
+if TYPE_CHECKING:
+    from ipaddress import IPv4Address, IPv6Address
+
+    from traceprobe.config import AddressFamily, TracerouteConfig
+    from traceprobe.ffi.linux_arena import ReceivedMessage
+    from traceprobe.loops import Clock
+    from traceprobe.model import ProbeId
+    from traceprobe.sockets._control import Control
+    from traceprobe.sockets._timestamps import ClockReading
+
+FLOWS: Final = frozenset({FlowStrategy.CLASSIC})
+PROTOCOLS: Final = frozenset({Protocol.UDP})
+
+_PORT: Final = slice(2, 4)
+_HEADER_SIZE: Final = 8
+
+
+class LinuxUdpSocket(ErrorQueueSocket[UdpCodec]):
+    """Probes through an ordinary UDP socket; see :class:`~traceprobe.sockets.AsyncProbeSocket`."""
+
+    def _packet(self, segment: bytes, name: bytes, ttl: int) -> Packet:
+        # The kernel writes the header; where the probe goes stands in the socket address.
+        return Packet(segment[_HEADER_SIZE:], with_port(name, segment[_PORT]), ttl)
+
+    def _resolve_error(
+        self, destination: IPv4Address | IPv6Address, port: int, quote: memoryview
+    ) -> ProbeId | Refusal:
+        return self._codec.resolve_payload(destination, port, quote)
+
+    def _data_came(self, message: ReceivedMessage, control: Control, now: ClockReading) -> None:
+        name = unpack_name(message.name)
+        if name is None:
+            self._refuse(Refusal.MALFORMED)
+            return
+        sender, port = name
+        outcome = self._codec.resolve_answer(sender, port, message.data)
+        self._answered(outcome, ReplyKind.UDP_DATA, sender, control.stamp_ns, now, reply_ttl=control.ttl)
+
+
+def open_linux_udp(
+    config: TracerouteConfig, family: AddressFamily, protocol: Protocol, clock: Clock
+) -> LinuxUdpSocket:
+    """Open the socket of this mode.
+
+    Raises:
+        PrivilegeError: The process must not set an option.
+        NoUsableSocketError: This machine has no such sockets.
+        UnsupportedOption: An option can't be honoured.
+        ConfigError: An option can't be used on this machine.
+    """
+    mode = Mode.LINUX_UDP
+    flow = choose_flow(config, mode, FLOWS, protocol=protocol)
+    with ExitStack() as stack:
+        opened = stack.enter_context(options.open_socket(family, socket.SOCK_DGRAM, socket.IPPROTO_UDP))
+        options.configure(opened, family, config)
+        source_port = options.bind(opened, family, config, config.source_port or 0)
+        granted = options.size_buffer(opened, config.receive_buffer)
+        stamps = options.ask_for_stamps(opened)
+        options.ask_for_errors(opened, family)
+        options.ask_for_ttl(opened, family)
+        codec = UdpCodec(family, flow, source_port=source_port, quarantine_ns=quarantine_ns(config))
+        if config.packet_size is not None:
+            codec.check_size(config.packet_size)
+        capabilities = linux_capabilities(
+            mode, codec, flows=FLOWS, timestamps=stamps, buffer=granted, sees_quoted_ttl=False
+        )
+        udp = LinuxUdpSocket(config, codec, capabilities, clock, opened)
+        stack.pop_all()
+    return udp
