@@ -1,0 +1,64 @@
+"""Every example runs without arguments, on its own network in memory, and takes targets as arguments."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.house.package import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+EXAMPLES = sorted(path for path in (ROOT / "examples").glob("*.py") if path.name != "network.py")
+EVERY_EXAMPLE = pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
+
+EXPECTED = {
+    "simple.py": ["198.51.100.1", "no answer", "www.example.net (203.0.113.80): reached in 4 hops"],
+    "streaming.py": ["traced by simulated", "That is far enough."],
+    "events.py": [
+        "sent      TTL 1, attempt 1",
+        "late      TTL 3",
+        "revised   3",
+        "finished  far.example.org",
+    ],
+    "many_targets.py": ["www.example.net (203", "db.example.net (203", "far.example.org (203"],
+    "trio_program.py": ["www.example.net: 4  203.0.113.80", "far.example.org: 5  203.0.113.99"],
+}
+
+
+def run(example: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run an example as its head says."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(
+        [sys.executable, "-W", "error", str(example), *arguments],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+    )
+
+
+@EVERY_EXAMPLE
+def test_it_runs_on_its_own_network(example: Path) -> None:
+    outcome = run(example)
+    assert outcome.returncode == 0, outcome.stderr
+    assert not outcome.stderr
+    for text in EXPECTED[example.name]:
+        assert text in outcome.stdout
+
+
+@EVERY_EXAMPLE
+def test_it_says_how_to_run_it(example: Path) -> None:
+    assert f"``python examples/{example.name} [TARGET" in example.read_text(encoding="utf-8")
+
+
+@EVERY_EXAMPLE
+def test_it_takes_a_target(example: Path) -> None:
+    # An empty name is refused before anything is sent or looked up, by the real network only.
+    outcome = run(example, "")
+    assert "target='': must be a host name or an IP address" in outcome.stdout + outcome.stderr
