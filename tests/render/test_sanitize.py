@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from traceprobe.render.sanitize import LONGEST_NAME, LONGEST_TEXT, clean_name, clean_text, escape_del
+from traceprobe.render.sanitize import (
+    LONGEST_NAME,
+    LONGEST_TEXT,
+    clean_line,
+    clean_name,
+    clean_text,
+    escape_del,
+)
 
 HOSTILE = {
     "clears the screen": "\x1b[2Jgateway",
@@ -72,6 +79,11 @@ def test_length_is_capped() -> None:
     assert len(clean_text("word " * 10_000)) == LONGEST_TEXT
 
 
+def test_a_line_of_ours_keeps_its_length_and_its_blanks() -> None:
+    assert clean_line("  remedy:  " + "x" * 500) == "  remedy:  " + "x" * 500
+    assert clean_line("  target='\x1b[2J'") == "  target='?[2J'"
+
+
 def test_marks_can_not_be_piled_up() -> None:
     assert clean_name("e\u0301") == "é"
     assert clean_name("z" + "\u0335" * 40) == "z\u0335\u0335" + "?" * 38
@@ -79,7 +91,7 @@ def test_marks_can_not_be_piled_up() -> None:
 
 @given(st.text(st.characters()))
 def test_nothing_unprintable_comes_through(text: str) -> None:
-    for cleaned in (clean_name(text), clean_text(text)):
+    for cleaned in (clean_name(text), clean_text(text), clean_line(text)):
         assert cleaned.isprintable()
         assert not any(unicodedata.category(character)[0] == "C" for character in cleaned)
         assert len(cleaned) <= LONGEST_NAME

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from traceprobe.cli._console import OutputError, Results, complain, give_up_output
 from traceprobe.cli._exit import ExitStatus, status_of
-from traceprobe.cli._parser import COMMANDS, parse
-from traceprobe.errors import NameResolutionError, TraceprobeError
+from traceprobe.cli._parser import COMMANDS, SPELLINGS, parse
+from traceprobe.errors import ConfigError, NameResolutionError, TraceprobeError
 
 if TYPE_CHECKING:
     import argparse
@@ -71,8 +71,11 @@ def _command(namespace: argparse.Namespace) -> int:
 
 def _words(error: TraceprobeError) -> str:
     """The text of an error and of its notes, safe to show: it may quote what somebody typed or sent."""
-    from traceprobe.render.sanitize import clean_text
+    from traceprobe.render.sanitize import clean_line
 
-    lines = [*str(error).splitlines(), *getattr(error, "__notes__", ())]
-    indented = (line[: len(line) - len(line.lstrip(" "))] + clean_text(line) for line in lines)
-    return "\n".join(indented)
+    # "[Errno 101]" means nothing to people; the words that follow it do.
+    text = (isinstance(error, OSError) and error.strerror) or str(error)
+    if isinstance(error, ConfigError) and error.field in SPELLINGS:
+        text = f"{SPELLINGS[error.field]}: {text}"
+    lines = [*text.splitlines(), *getattr(error, "__notes__", ())]
+    return "\n".join(map(clean_line, lines))

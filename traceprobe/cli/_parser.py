@@ -51,6 +51,13 @@ FIELDS: Final = {
 }
 """Which option sets which field of ``TraceOptions``."""
 
+SPELLINGS: Final = {field: "--" + option.replace("_", "-") for option, field in FIELDS.items()} | {
+    "family": "-4/-6",
+    "protocol": "--icmp/--udp/--tcp",
+    "target": "TARGET",
+}
+"""What sets a field, as it is written on the command line."""
+
 _USAGE: Final = """\
 traceprobe [trace] TARGET [option ...]
        traceprobe doctor [-4 | -6] [-I | -U | -T] [--json]

@@ -14,7 +14,7 @@ from __future__ import annotations
 import unicodedata
 from typing import Final
 
-__all__ = ["clean_name", "clean_text", "escape_del"]
+__all__ = ["clean_line", "clean_name", "clean_text", "escape_del"]
 
 REPLACEMENT: Final = "?"
 
@@ -44,6 +44,11 @@ def clean_name(name: str) -> str:
 def clean_text(text: str) -> str:
     """A phrase, such as the name of a network: blanks are kept, runs of them made one."""
     return _clean(" ".join(part for part in text.split(" ") if part), LONGEST_TEXT, keep_spaces=True)
+
+
+def clean_line(text: str) -> str:
+    """A line of our own making that may quote anything: as long as it is, blanks as they are."""
+    return _clean(text, len(text) + 1, keep_spaces=True)
 
 
 def escape_del(text: str) -> str:
