@@ -101,6 +101,9 @@ def test_a_real_echo(name: str, is_request: bool) -> None:
 def test_an_icmpv6_echo_without_addresses_leaves_the_checksum_to_the_kernel() -> None:
     data = build_icmp_echo(6, identifier=1, sequence=2, payload=b"x")
     assert data == bytes.fromhex("80 00 0000 0001 0002 78")
+    source, destination = PAIRS[6]
+    assert data == build_icmp_echo(6, identifier=1, sequence=2, payload=b"x", source=source)
+    assert data == build_icmp_echo(6, identifier=1, sequence=2, payload=b"x", destination=destination)
 
 
 def test_an_icmp_echo_needs_no_addresses() -> None:
@@ -112,12 +115,13 @@ def test_an_empty_echo() -> None:
     assert message == EchoMessage(True, 1, 2, memoryview(b""))
 
 
-@pytest.mark.parametrize("field", ["identifier", "sequence"])
+@pytest.mark.parametrize(("field", "offset"), [("identifier", 4), ("sequence", 6)])
 @pytest.mark.parametrize("value", [-1, 65536])
-def test_echo_fields_that_do_not_fit(field: str, value: int) -> None:
+def test_echo_fields_that_do_not_fit(field: str, offset: int, value: int) -> None:
     fields: dict[str, Any] = {"identifier": 1, "sequence": 1} | {field: value}
-    with pytest.raises(PacketError, match=field):
+    with pytest.raises(PacketError, match=field) as caught:
         build_icmp_echo(4, **fields)
+    assert caught.value.offset == offset
 
 
 # --- errors ------------------------------------------------------------------------------------------
@@ -345,11 +349,14 @@ def test_payloads_are_views_and_not_copies() -> None:
     assert message.payload[0] == 0xEE
 
 
-@pytest.mark.parametrize(("field", "value"), [("type", 256), ("code", 256), ("code", -1), ("rest", 1 << 32)])
-def test_error_fields_that_do_not_fit(field: str, value: int) -> None:
+@pytest.mark.parametrize(
+    ("field", "value", "offset"), [("type", 256, 0), ("code", 256, 1), ("code", -1, 1), ("rest", 1 << 32, 4)]
+)
+def test_error_fields_that_do_not_fit(field: str, value: int, offset: int) -> None:
     fields: dict[str, Any] = {"type": 11, "code": 0, "rest": 0} | {field: value}
-    with pytest.raises(PacketError):
+    with pytest.raises(PacketError, match=field) as caught:
         build_icmp_error(4, quoted=golden.UDP4, **fields)
+    assert caught.value.offset == offset
 
 
 @pytest.mark.parametrize(

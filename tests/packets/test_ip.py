@@ -235,44 +235,66 @@ def test_the_largest_datagrams() -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "value"),
+    ("field", "value", "offset"),
     [
-        ("protocol", 256),
-        ("protocol", -1),
-        ("ttl", 256),
-        ("ttl", -1),
-        ("traffic_class", 256),
-        ("identification", 65536),
-        ("flags", 8),
-        ("fragment_offset", 8192),
-        ("options", bytes(41)),
-        ("source", A6),
-        ("destination", B6),
+        ("protocol", 256, 9),
+        ("protocol", -1, 9),
+        ("ttl", 256, 8),
+        ("ttl", -1, 8),
+        ("traffic_class", 256, 1),
+        ("identification", 65536, 4),
+        ("flags", 8, 6),
+        ("fragment_offset", 8192, 6),
+        ("options", bytes(41), 20),
+        ("payload", bytes(65516), 2),
+        ("source", A6, 0),
+        ("destination", B6, 0),
     ],
 )
-def test_ipv4_fields_that_do_not_fit(field: str, value: object) -> None:
+def test_ipv4_fields_that_do_not_fit(field: str, value: object, offset: int) -> None:
     fields: dict[str, Any] = {"source": A4, "destination": B4, "protocol": 1} | {field: value}
-    with pytest.raises(PacketError):
-        build_ipv4(b"", **fields)
+    with pytest.raises(PacketError) as caught:
+        build_ipv4(**fields)
+    assert caught.value.offset == offset
 
 
 @pytest.mark.parametrize(
-    ("field", "value"),
+    ("field", "value", "offset"),
     [
-        ("next_header", 256),
-        ("hop_limit", 256),
-        ("hop_limit", -1),
-        ("traffic_class", 256),
-        ("flow_label", 1 << 20),
-        ("flow_label", -1),
-        ("source", A4),
-        ("destination", B4),
+        ("next_header", 256, 6),
+        ("hop_limit", 256, 7),
+        ("hop_limit", -1, 7),
+        ("traffic_class", 256, 0),
+        ("flow_label", 1 << 20, 1),
+        ("flow_label", -1, 1),
+        ("payload", bytes(65536), 4),
+        ("source", A4, 0),
+        ("destination", B4, 0),
     ],
 )
-def test_ipv6_fields_that_do_not_fit(field: str, value: object) -> None:
+def test_ipv6_fields_that_do_not_fit(field: str, value: object, offset: int) -> None:
     fields: dict[str, Any] = {"source": A6, "destination": B6, "next_header": 58} | {field: value}
-    with pytest.raises(PacketError):
-        build_ipv6(b"", **fields)
+    with pytest.raises(PacketError) as caught:
+        build_ipv6(**fields)
+    assert caught.value.offset == offset
+
+
+def test_what_fields_are_if_nothing_is_said() -> None:
+    assert build_ipv4(source=A4, destination=B4, protocol=1) == bytes.fromhex(
+        "45000014 00000000 4001 7c92 c000024d cb007109"
+    )
+    assert build_ipv6(source=A6, destination=B6, next_header=58) == bytes.fromhex(
+        "60000000 0000 3a 40 20010db8 00000001 00000000 00000077 20010db8 00090000 00000000 00000009"
+    )
+
+
+def test_the_longest_header_of_ipv4() -> None:
+    options = bytes(range(1, 41))
+    data = build_ipv4(b"payload", source=A4, destination=B4, protocol=1, options=options)
+    datagram = parse_ip(data, verify=True)
+    assert data[0] == 0x4F
+    assert isinstance(datagram.header, IPv4Header)
+    assert (datagram.header.options, bytes(datagram.payload)) == (options, b"payload")
 
 
 def test_the_payload_is_a_view_and_not_a_copy() -> None:

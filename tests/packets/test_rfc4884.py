@@ -170,10 +170,11 @@ def test_quotes_too_long_for_the_length_field(version: int) -> None:
     build_icmp_error(
         version, type=TIME_EXCEEDED[version], code=0, quoted=padded(version, most), extension=MPLS
     )
-    with pytest.raises(PacketError, match="length of the quote"):
+    with pytest.raises(PacketError, match="length of the quote") as caught:
         build_icmp_error(
             version, type=TIME_EXCEEDED[version], code=0, quoted=padded(version, most + 1), extension=MPLS
         )
+    assert caught.value.offset == {4: 5, 6: 4}[version]
 
 
 @BOTH
@@ -253,6 +254,16 @@ def test_a_length_below_the_padding_is_believed_with_a_right_checksum_only(versi
         message = parsed(version, raw(version, TIME_EXCEEDED[version], length, quote + other))
         assert message.quoted == parse_quoted(version, quote + other)
         assert not message.extension
+
+
+@BOTH
+def test_a_length_may_leave_no_more_than_the_header(version: int) -> None:
+    header = QUOTES[version][: HEADERS[version]]
+    message = parsed(
+        version, raw(version, TIME_EXCEEDED[version], len(header) // UNITS[version], header + MPLS)
+    )
+    assert message.quoted == parse_quoted(version, header)
+    assert message.extension == MPLS
 
 
 @BOTH

@@ -152,42 +152,52 @@ def test_no_checksum_is_legal_over_ipv4_only() -> None:
 @pytest.mark.parametrize("length", [4, 40])
 def test_a_checksum_over_bytes_that_are_not_there_is_no_check(length: int) -> None:
     segment = golden.UDP4[20:24] + length.to_bytes(2, "big") + golden.UDP4[26:30]
-    with pytest.raises(PacketError, match="UDP length"):
+    with pytest.raises(PacketError, match="UDP length") as caught:
         parse_udp(segment, quoted=True, pseudo=(A4, B4))
+    assert caught.value.offset == 4
 
 
 @pytest.mark.parametrize(
-    ("source", "destination", "source_port", "destination_port", "size"),
-    [
-        ("192.0.2.1", "192.0.2.2", 65536, 1, 2),
-        ("192.0.2.1", "192.0.2.2", 1, 65536, 2),
-        ("192.0.2.1", "192.0.2.2", -1, 1, 2),
-        ("192.0.2.1", "192.0.2.2", 1, -1, 2),
-        ("192.0.2.1", "192.0.2.2", 1, 1, 65528),
-        ("192.0.2.1", "2001:db8::1", 1, 1, 2),
-        ("2001:db8::1", "192.0.2.1", 1, 1, 2),
-    ],
+    ("source_port", "destination_port", "size", "offset"),
+    [(65536, 1, 2, 0), (1, 65536, 2, 2), (-1, 1, 2, 0), (1, -1, 2, 2), (1, 1, 65528, 4)],
 )
-def test_what_does_not_fit(
-    source: str, destination: str, source_port: int, destination_port: int, size: int
-) -> None:
+def test_what_does_not_fit(source_port: int, destination_port: int, size: int, offset: int) -> None:
+    with pytest.raises(PacketError) as caught:
+        build_udp(A4, B4, source_port, destination_port, bytes(size))
+    assert caught.value.offset == offset
+    with pytest.raises(PacketError) as caught:
+        build_udp_with_checksum(A4, B4, source_port, destination_port, 7, bytes(size))
+    assert caught.value.offset == offset
+
+
+def test_the_largest_datagram() -> None:
+    segment = build_udp(A6, B6, 65535, 65535, bytes(65527))
+    assert parse_udp(segment, pseudo=(A6, B6)).length == 65535
+
+
+@pytest.mark.parametrize(
+    ("source", "destination"), [("192.0.2.1", "2001:db8::1"), ("2001:db8::1", "192.0.2.1")]
+)
+def test_addresses_of_one_family(source: str, destination: str) -> None:
     pair = ip_address(source), ip_address(destination)
-    with pytest.raises(PacketError):
-        build_udp(*pair, source_port, destination_port, bytes(size))
-    with pytest.raises(PacketError):
-        build_udp_with_checksum(*pair, source_port, destination_port, 7, bytes(size))
+    with pytest.raises(PacketError, match="is no IPv"):
+        build_udp(*pair, 1, 2, b"payload")
+    with pytest.raises(PacketError, match="is no IPv"):
+        build_udp_with_checksum(*pair, 1, 2, 3, b"payload")
 
 
 @pytest.mark.parametrize("checksum", [0, -1, 65536])
 def test_checksums_that_can_not_be_had(checksum: int) -> None:
-    with pytest.raises(PacketError, match="must be 1 to 65535"):
+    with pytest.raises(PacketError, match="must be 1 to 65535") as caught:
         build_udp_with_checksum(A4, B4, 1, 2, checksum, b"token")
+    assert caught.value.offset == 6
 
 
 @pytest.mark.parametrize("payload", [b"", b"x"])
 def test_no_room_for_what_balances_the_checksum(payload: bytes) -> None:
-    with pytest.raises(PacketError, match="no room"):
+    with pytest.raises(PacketError, match="no room") as caught:
         build_udp_with_checksum(A4, B4, 1, 2, 7, payload)
+    assert caught.value.offset == 8
 
 
 def test_building_reads_memory_of_any_layout() -> None:

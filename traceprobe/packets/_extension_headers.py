@@ -38,8 +38,6 @@ class UpperLayer(NamedTuple):
     fragment_offset: int
     """In units of eight bytes, 0 without a fragment header."""
     more_fragments: bool
-    identification: int | None
-    """Of the fragment header (32 bits); None without one."""
     truncated: bool
     """Whether the bytes end before the chain does."""
 
@@ -59,31 +57,28 @@ def find_upper_layer(view: memoryview, next_header: int, start: int, end: int) -
     """
     offset = start
     fragment = 0
-    identification: int | None = None
     for _ in range(MAX_EXTENSION_HEADERS + 1):
         if next_header not in EXTENSION_HEADERS:
-            return UpperLayer(next_header, offset, fragment >> 3, bool(fragment & 1), identification, False)
+            return UpperLayer(next_header, offset, fragment >> 3, bool(fragment & 1), False)
         if next_header == _HOP_BY_HOP and offset != start:
             raise PacketError("hop-by-hop options behind another header", offset)
         left = end - offset
         following = view[offset] if left > 0 else next_header
         if left < 2:
-            return UpperLayer(following, end, fragment >> 3, bool(fragment & 1), identification, True)
+            return UpperLayer(following, end, fragment >> 3, bool(fragment & 1), True)
         if next_header == _FRAGMENT:
             length = 8
             if left >= 4:
                 fragment = view[offset + 2] << 8 | view[offset + 3]
-            if left >= 8:
-                identification = int.from_bytes(view[offset + 4 : offset + 8], "big")
         elif next_header == _AUTHENTICATION:
             length = (view[offset + 1] + 2) * 4  # RFC 4302 section 2.2: 32-bit words, less two
         else:
             length = (view[offset + 1] + 1) * 8  # RFC 8200 section 4.3: 64-bit words, less the first
         if left < length:
-            return UpperLayer(following, end, fragment >> 3, bool(fragment & 1), identification, True)
+            return UpperLayer(following, end, fragment >> 3, bool(fragment & 1), True)
         offset += length
         if fragment >> 3:
             # Behind the first fragment comes the middle of something: no header of the chain any more.
-            return UpperLayer(following, offset, fragment >> 3, bool(fragment & 1), identification, False)
+            return UpperLayer(following, offset, fragment >> 3, bool(fragment & 1), False)
         next_header = following
     raise PacketError(f"more than {MAX_EXTENSION_HEADERS} extension headers", offset)
