@@ -11,6 +11,7 @@ package but ``traceprobe demo``.
 """
 
 from traceprobe.testing.clock import VirtualAlarm, VirtualClock
+from traceprobe.testing.conformance import check_probe_socket
 from traceprobe.testing.network import PacketRecord, SimulatedNetwork, SimulatedResolver
 from traceprobe.testing.topology import (
     Balanced,
@@ -47,4 +48,5 @@ __all__ = [
     "Unreachability",
     "VirtualAlarm",
     "VirtualClock",
+    "check_probe_socket",
 ]
