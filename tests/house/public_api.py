@@ -12,8 +12,9 @@ from __future__ import annotations
 import enum
 import importlib
 import inspect
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, get_args
 
 import attrs
 
@@ -43,6 +44,8 @@ def _value(name: str, value: object) -> Iterator[str]:
         yield from _class(name, value)
     elif inspect.isfunction(value):
         yield _function(name, value)
+    elif get_args(value):
+        yield f"{name} = {' | '.join(argument.__name__ for argument in get_args(value))}"
     else:
         yield f"{name} = {type(value).__name__}"
 
@@ -91,7 +94,7 @@ def _member(name: str, value: object) -> Iterator[str]:
         yield f"@property {_function(name, value.fget)}"
     elif inspect.isfunction(value):
         yield _function(name, value)
-    elif hasattr(value, "func"):  # functools.cached_property
+    elif isinstance(value, cached_property):
         yield f"@property {_function(name, value.func)}"
 
 
