@@ -87,7 +87,7 @@ def test_a_family_or_a_protocol_can_be_asked_for(run: Run, with_report: Report) 
     assert header.split() == ["way", "probes", "IPv4"]
     assert run("doctor", "-4", "-U").status == ExitStatus.NO_SOCKET
     assert run("doctor", "-6", "-U").status == ExitStatus.REACHED
-    assert "linux_udp" not in run("doctor", "-I").out
+    assert "UDP" not in run("doctor", "-I").out
     assert run("doctor", "-T").status == ExitStatus.NO_SOCKET
 
 
