@@ -183,12 +183,8 @@ def satellite() -> SimulatedNetwork:
 
 def moon() -> SimulatedNetwork:
     """A silent target behind a hop so far away that only the upper limit ends the wait."""
-    hops = [
-        Router("198.51.100.1", rtt=1.103),
-        Router("198.51.100.2", rtt=2.113),
-        Target(_TARGET, silent=True),
-    ]
-    return SimulatedNetwork.path(_TARGET, hops)
+    routers = Router("198.51.100.1", rtt=1.103), Router("198.51.100.2", rtt=2.113)
+    return SimulatedNetwork.path(_TARGET, (*routers, Target(_TARGET, silent=True)))
 
 
 def nameless() -> SimulatedNetwork:
