@@ -4,8 +4,10 @@
  *
  * One thread. It waits in ppoll until shortly before the next reply is due and spins for the rest, because
  * being woken takes tens of microseconds; it also spins for a while after a datagram came, so that the
- * arrival of a burst is stamped without waking up for each. Commands come on the standard input, one a
- * line, and each is answered by one line; the end of the input ends the program:
+ * arrival of a burst is stamped without waking up for each; and, if asked to, for a while when nothing is
+ * on its way, so that even the first datagram of a burst finds it awake. It never spins for long at a
+ * stretch: the kernel would take the processor away to let others run. Commands come on the standard
+ * input, one a line, and each is answered by one line; the end of the input ends the program:
  *
  *     scenario FILE SEED    follow another topology; the network begins anew
  *     reset SEED            the network begins anew: nothing on its way, empty log, full token buckets
@@ -50,10 +52,12 @@ struct internet {
     int device;
     int64_t spin_ns;
     int64_t linger_ns;
+    int64_t vigil_ns;
     struct scenario *scenario;
     uint64_t seed;
     int64_t epoch_ns;
     int64_t last_arrival_ns;
+    int64_t last_departure_ns;
     uint64_t probes;
     uint64_t answers;
     struct record_log log;
@@ -211,7 +215,7 @@ static bool take_probe(struct internet *internet)
 static void send_first(struct internet *internet)
 {
     struct pending entry = heap_pop(internet);
-    entry.record.monotonic_ns = read_clock(CLOCK_MONOTONIC);
+    entry.record.monotonic_ns = internet->last_departure_ns = read_clock(CLOCK_MONOTONIC);
     entry.record.realtime_ns = read_clock(CLOCK_REALTIME);
     if (write(internet->device, entry.datagram, entry.length) < 0)
         entry.record.error = (uint16_t)errno;
@@ -308,6 +312,16 @@ static void wait_until(struct internet *internet, int64_t now_ns, int64_t until_
         take_commands(internet);
 }
 
+static bool stays_awake(const struct internet *internet, int64_t now_ns)
+{
+    if (now_ns - internet->last_arrival_ns < internet->linger_ns)
+        return true;
+    if (internet->heap_count > 0)
+        return false;
+    return now_ns - internet->last_arrival_ns < internet->vigil_ns ||
+           now_ns - internet->last_departure_ns < internet->vigil_ns;
+}
+
 static void run(struct internet *internet)
 {
     int64_t looked_ns = 0;
@@ -319,9 +333,8 @@ static void run(struct internet *internet)
         }
         if (take_probe(internet))
             continue;
-        bool lingers = now_ns - internet->last_arrival_ns < internet->linger_ns;
         int64_t until_ns = internet->heap_count > 0 ? internet->heap[0].due_ns - internet->spin_ns : INT64_MAX;
-        if (!lingers && until_ns > now_ns) {
+        if (!stays_awake(internet, now_ns) && until_ns > now_ns) {
             record_make_room(&internet->log);
             if (internet->heap_count == 0 && internet->log_file[0] != '\0') {
                 write_log(internet);
@@ -350,14 +363,15 @@ static int open_device(const char *name)
 
 int main(int count, char **arguments)
 {
-    if (count != 5) {
-        fprintf(stderr, "usage: %s DEVICE SPIN_NS LINGER_NS CPU\n", arguments[0]);
+    if (count != 6) {
+        fprintf(stderr, "usage: %s DEVICE SPIN_NS LINGER_NS VIGIL_NS CPU\n", arguments[0]);
         return 2;
     }
     static struct internet internet;
     internet.spin_ns = atoll(arguments[2]);
     internet.linger_ns = atoll(arguments[3]);
-    int cpu = atoi(arguments[4]); /* negative: any */
+    internet.vigil_ns = atoll(arguments[4]);
+    int cpu = atoi(arguments[5]); /* negative: any */
     internet.device = open_device(arguments[1]);
     if (internet.device < 0) {
         perror("TUN device");

@@ -30,7 +30,8 @@ _SPIN_NS = 150_000
 """How long before a reply is due the program stops sleeping: several times what waking up takes."""
 _LINGER_NS = 300_000
 """How long it stays awake after a probe came, since more are to be expected."""
-_FOR_EVER_NS = 1 << 62
+_VIGIL_NS = 200_000_000
+"""How long it stays awake while nothing is on its way, if it is to be vigilant."""
 
 
 def load_scenario(name: str) -> Topology:
@@ -75,8 +76,8 @@ class SimulatedInternet:
     Args:
         topology: Which paths there are, and how their hops behave.
         seed: What happens by chance is the same for the same seed and the same order of probes.
-        busy: Never sleep, so that each probe's arrival is stamped to the microsecond; takes a whole
-            processor for itself. For measurements.
+        vigilant: Stay awake between traces that follow each other closely, so that the first probes of
+            each are stamped to the microsecond; takes most of a processor. For measurements.
         mtu: MTU of the device, bytes.
         queue_length: How many datagrams the device holds until they are read.
 
@@ -89,13 +90,13 @@ class SimulatedInternet:
         topology: Topology,
         *,
         seed: int = 1,
-        busy: bool = False,
+        vigilant: bool = False,
         mtu: int = 1500,
         queue_length: int = 32768,
     ) -> None:
         self._topology = topology
         self._seed = seed
-        self._busy = busy
+        self._vigilant = vigilant
         self._mtu = mtu
         self._queue_length = queue_length
         self._stack = ExitStack()
@@ -109,10 +110,10 @@ class SimulatedInternet:
         with ExitStack() as stack:
             (self.namespace,) = stack.enter_context(NamespaceGroup("internet"))
             self._folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="traceprobe-rig-")))
-            linger = _FOR_EVER_NS if self._busy else _LINGER_NS
+            vigil = _VIGIL_NS if self._vigilant else 0
             processors = sorted(os.sched_getaffinity(0))
             processor = processors[-1] if len(processors) > 1 else -1
-            options = [DEVICE, str(_SPIN_NS), str(linger), str(processor)]
+            options = [DEVICE, str(_SPIN_NS), str(_LINGER_NS), str(vigil), str(processor)]
             self._process = subprocess.Popen(
                 self.namespace.command([str(build_program()), *options]),
                 stdin=subprocess.PIPE,
