@@ -35,7 +35,10 @@ _BATCH = 4
 """Probes at a time; few, because kernels answer UDP only so often."""
 
 _MOST_TURNS = 16
-"""Turns of the event loop that a task may need to get hold of what is there."""
+"""Turns of the event loop until replies may have come that take no time at all."""
+
+_FEW_TURNS = 5
+"""Turns of the event loop that a receiver may need to get hold of what is there."""
 
 _FINAL = frozenset({ReplyKind.ECHO_REPLY, ReplyKind.PORT_UNREACHABLE, ReplyKind.UDP_DATA})
 """What a destination that is there answers."""
@@ -229,9 +232,9 @@ class _Conformance:
             probes = self._probes()
             await self._send(socket, probes)
             receiver = _Receiver(socket)
-            # Cancelled after ever more turns of the event loop, and again and again after fewer: one of these
+            # Cancelled after ever more turns of the event loop, and each time again after few: one of these
             # cancellations meets a socket that has replies in hand at the wrong moment.
-            for turns in [few for most in range(_MOST_TURNS) for few in range(most)]:
+            for turns in [few for most in range(_MOST_TURNS) for few in (most, *range(_FEW_TURNS))]:
                 async with anyio.create_task_group() as tasks:
                     tasks.start_soon(receiver.run)
                     await _turns(turns)
