@@ -12,6 +12,7 @@ package but ``traceprobe demo``.
 
 from traceprobe.testing.clock import VirtualAlarm, VirtualClock
 from traceprobe.testing.conformance import check_probe_socket
+from traceprobe.testing.demo import demo_network
 from traceprobe.testing.network import PacketRecord, SimulatedNetwork, SimulatedResolver
 from traceprobe.testing.topology import (
     Balanced,
@@ -49,4 +50,5 @@ __all__ = [
     "VirtualAlarm",
     "VirtualClock",
     "check_probe_socket",
+    "demo_network",
 ]

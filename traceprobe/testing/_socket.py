@@ -17,12 +17,13 @@ from traceprobe.errors import BusyError, ClosedError
 from traceprobe.model import Reply, SentProbe, TimestampSource
 from traceprobe.packets import build_ipv4, build_ipv6
 from traceprobe.sockets.codec import UdpCodec
+from traceprobe.sockets.helpers import SendAndReceive
 from traceprobe.sockets.protocol import SocketCapabilities
 from traceprobe.testing._reading import read_reply, wire_protocol
 from traceprobe.testing.clock import Participant
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from ipaddress import IPv4Address, IPv6Address
     from random import Random
 
@@ -55,7 +56,7 @@ class Wire(Protocol):
         ...
 
 
-class SimulatedSocket:
+class SimulatedSocket(SendAndReceive):
     """See :class:`~traceprobe.sockets.protocol.AsyncProbeSocket`; made by ``SimulatedNetwork.open``.
 
     Args:
@@ -114,6 +115,16 @@ class SimulatedSocket:
         """How many packets were received and refused, by reason."""
         return dict(self._discarded)
 
+    @property
+    def clock(self) -> VirtualClock:
+        """Virtual time."""
+        return self._clock
+
+    @property
+    def receiving(self) -> bool:
+        """Whether a task waits in ``receive``."""
+        return self._receiving
+
     async def send_probes(self, probes: Sequence[Probe]) -> Sequence[SentProbe]:
         """Send probes in the order given, all at one instant; see the protocol."""
         self._check_open()
@@ -162,6 +173,12 @@ class SimulatedSocket:
         for probe in probes:
             self._sent_ns.pop(probe, None)
 
+    def put_back(self, replies: Iterable[Reply]) -> None:
+        """Hand replies out again, to whoever receives next."""
+        self._inbox[:0] = replies
+        if self._inbox:
+            self._announce()
+
     async def aclose(self) -> None:
         """Close the socket. Idempotent."""
         if not self._closed:
@@ -185,9 +202,7 @@ class SimulatedSocket:
             self._discarded["overflow"] += 1
             return "overflow"
         self._inbox.append(verdict)
-        if self._arrival is not None and not self._arrival.is_set():
-            self._arrival.set()
-            self._receiver.wakes()
+        self._announce()
         return verdict
 
     # --- inside -----------------------------------------------------------------------------------------
@@ -195,6 +210,11 @@ class SimulatedSocket:
     def _check_open(self) -> None:
         if self._closed:
             raise ClosedError("the socket has been closed")
+
+    def _announce(self) -> None:
+        if self._arrival is not None and not self._arrival.is_set():
+            self._arrival.set()
+            self._receiver.wakes()
 
     def _take(self) -> Sequence[Reply]:
         replies, self._inbox = self._inbox, []

@@ -1,10 +1,11 @@
-"""Runs a function in the next turn of the event loop, on asyncio, uvloop and trio alike.
+"""What anyio does not tell of event loops: their next turn, and whether a task has ended.
 
-anyio has no such call. No time passes meanwhile, real or virtual.
+The same for asyncio, uvloop and trio. No time passes meanwhile, real or virtual.
 """
 
 from __future__ import annotations
 
+import inspect
 import sys
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,34 @@ def call_soon(callback: Callable[[], None]) -> bool:
     except RuntimeError:
         return False
     return True
+
+
+def current_task() -> object | None:
+    """The event loop's own object for the running task; None outside of event loops."""
+    asyncio = sys.modules.get("asyncio")
+    if asyncio is not None:
+        try:
+            task: object | None = asyncio.current_task()
+        except RuntimeError:
+            pass
+        else:
+            return task
+    trio = sys.modules.get("trio")
+    if trio is not None:
+        try:
+            return trio.lowlevel.current_task()  # type: ignore[no-any-return]
+        except RuntimeError:
+            pass
+    return None
+
+
+def has_ended(task: object) -> bool:
+    """Whether a task that :func:`current_task` gave has run to its end."""
+    done: Callable[[], bool] | None = getattr(task, "done", None)
+    if done is not None:
+        return done()
+    coroutine = getattr(task, "coro", None)
+    return inspect.iscoroutine(coroutine) and inspect.getcoroutinestate(coroutine) == inspect.CORO_CLOSED
 
 
 def _running_loop() -> Callable[[Callable[[], None]], object] | None:

@@ -9,7 +9,8 @@ before its task gets its turn, so the clock never runs away from it.
 * An alarm is busy from its making, waits inside ``wait``, and is gone after ``close``, or once its
   waiter was cancelled.
 * A receiver waits inside ``receive``, and is busy from being handed replies until it receives again.
-* A participant whose task waits for something else on the same clock is not busy meanwhile.
+* A participant whose task waits for something else on the same clock is not busy meanwhile, nor is one
+  whose task has ended.
 
 Before each jump the event loop makes a few turns, so that what the participants have set off in other
 tasks (a look-up to start, an answer to hand on) comes before the next event.
@@ -28,7 +29,7 @@ import anyio
 import anyio.lowlevel
 
 from traceprobe.errors import BusyError, ClosedError
-from traceprobe.testing._soon import call_soon
+from traceprobe.testing._soon import call_soon, current_task, has_ended
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,14 +45,6 @@ _TURNS_BEFORE_A_JUMP = 6
 """Turns of the event loop, none of which a participant uses to do anything, before time moves on: so many
 tasks can a look-up's answer go through, say, to reach the trace that asked for it. On trio, which runs what
 is ready in random order, half as many."""
-
-
-def _this_task() -> int | None:
-    """A number for the running task; None outside of event loops."""
-    try:
-        return anyio.get_current_task().id
-    except RuntimeError:
-        return None
 
 
 class Timer:
@@ -86,14 +79,14 @@ class Participant:
     def __init__(self, clock: VirtualClock) -> None:
         self._clock = clock
         self._key = clock._new_key()
-        self._task: int | None = None
+        self._task: object = None
 
     def __del__(self) -> None:
         self._clock._forget(self._key)
 
     def works(self) -> None:
         """It is busy, on behalf of the running task."""
-        self._clock._begin_work(self._key, _this_task())
+        self._clock._begin_work(self._key, current_task())
 
     def waits(self, cares: Callable[[], bool] | None = None) -> None:
         """The running task goes to wait.
@@ -101,7 +94,7 @@ class Participant:
         Args:
             cares: Whether it wants time to pass; None: always.
         """
-        self._task = _this_task()
+        self._task = current_task()
         self._clock._begin_wait(self._key, self._task, cares)
 
     def wakes(self) -> None:
@@ -192,10 +185,10 @@ class VirtualClock:
         self._events: list[tuple[int, int, Timer]] = []
         self._order = itertools.count()
         self._keys = itertools.count()
-        self._busy: dict[int, int | None] = {}
-        self._busy_of_task: dict[int | None, set[int]] = {}
+        self._busy: dict[int, object] = {}
+        self._busy_of_task: dict[object, set[int]] = {}
         self._waiting: dict[int, Callable[[], bool] | None] = {}
-        self._stands_in_for: dict[int, tuple[int | None, set[int]]] = {}
+        self._stands_in_for: dict[int, tuple[object, set[int]]] = {}
         self._watch = 0
 
     def __repr__(self) -> str:
@@ -234,6 +227,8 @@ class VirtualClock:
 
     def nudge(self) -> None:
         """Look in a few turns of the event loop whether the clock may move."""
+        if self._busy:
+            self._forget_ended_tasks()
         if not self._busy:
             self._watch += 1
             self._watch_loop(self._watch, _TURNS_BEFORE_A_JUMP)
@@ -246,13 +241,13 @@ class VirtualClock:
     def _is_busy(self, key: int) -> bool:
         return key in self._busy
 
-    def _begin_work(self, key: int, task: int | None) -> None:
+    def _begin_work(self, key: int, task: object) -> None:
         self._remove(key)
         self._busy[key] = task
         self._busy_of_task.setdefault(task, set()).add(key)
         self._end_substitution(key)
 
-    def _begin_wait(self, key: int, task: int | None, cares: Callable[[], bool] | None) -> None:
+    def _begin_wait(self, key: int, task: object, cares: Callable[[], bool] | None) -> None:
         self._remove(key)
         others = self._busy_of_task.pop(task, None)
         if others:
@@ -277,6 +272,16 @@ class VirtualClock:
         elif self._stands_in_for:
             for _, others in self._stands_in_for.values():
                 others.discard(key)
+
+    def _forget_ended_tasks(self) -> None:
+        """Who was busy in a task that is over will not tell that it is done."""
+        while self._busy_of_task:
+            # A live one keeps the clock from moving anyway; whatever stands behind it is looked at later.
+            task = next(iter(self._busy_of_task))
+            if task is None or not has_ended(task):
+                return
+            for key in self._busy_of_task.pop(task):
+                del self._busy[key]
 
     def _end_substitution(self, key: int) -> None:
         """The task goes on that waited through one participant: all that it was busy with is busy again."""

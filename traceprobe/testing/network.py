@@ -181,6 +181,7 @@ class SimulatedNetwork:
             config.flow,
             config.source,
             config.source_port,
+            _asks_for_port(config),
             config.interface,
             config.mark,
             config.dscp,
@@ -274,7 +275,11 @@ class SimulatedNetwork:
     # --- opening ----------------------------------------------------------------------------------------
 
     def _choose_protocol(self, config: TracerouteConfig) -> Protocol:
-        wanted = (Protocol.ICMP, Protocol.UDP) if config.protocol is None else (config.protocol,)
+        wanted: tuple[Protocol, ...] = (Protocol.ICMP, Protocol.UDP)
+        if config.protocol is not None:
+            wanted = (config.protocol,)
+        elif _asks_for_port(config):
+            wanted = (Protocol.UDP,)
         for protocol in wanted:
             if protocol is Protocol.TCP:
                 raise UnsupportedOption(
@@ -299,6 +304,11 @@ class SimulatedNetwork:
         if config.source is not None and _checks.to_address(config.source, "source") != source:
             raise ConfigError("source", config.source, f"{source}, the address of the simulated machine")
         return source
+
+
+def _asks_for_port(config: TracerouteConfig) -> bool:
+    """Whether an option rules ICMP out, which has no ports."""
+    return config.port is not None or config.source_port is not None
 
 
 def _refuse_unsupported(config: TracerouteConfig) -> None:
