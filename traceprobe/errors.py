@@ -8,6 +8,7 @@ also derives from the built-in exception that callers already catch for this kin
 from __future__ import annotations
 
 import os
+from enum import Enum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -44,7 +45,8 @@ class ConfigError(TraceprobeError, ValueError):
     """
 
     def __init__(self, field: str, value: object, bound: str) -> None:
-        super().__init__(f"{field}={value!r}: must be {bound}")
+        shown = value.value if isinstance(value, Enum) else value
+        super().__init__(f"{field}={shown!r}: must be {bound}")
         self.field = field
         self.value = value
         self.bound = bound

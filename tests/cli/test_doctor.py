@@ -48,7 +48,9 @@ RAW_ICMP = (Mode.LINUX_RAW, Protocol.ICMP)
 RAW_UDP = (Mode.LINUX_RAW, Protocol.UDP)
 UDP = (Mode.LINUX_UDP, Protocol.UDP)
 REPORTS = {
-    "everything": report(*((*way, version) for way in (RAW_ICMP, RAW_UDP, UDP) for version in (4, 6))),
+    "everything": report(
+        *((mode, protocol, version) for mode, protocol in (RAW_ICMP, RAW_UDP, UDP) for version in (4, 6))
+    ),
     "unprivileged": report((*UDP, 4), (*UDP, 6)),
     "mixed": report((*RAW_ICMP, 4), (*UDP, 6)),
     "nothing": report(),

@@ -9,16 +9,34 @@ from __future__ import annotations
 import io
 import os
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import TextIO
 
-__all__ = ["OutputError", "Results", "complain", "give_up_output"]
+__all__ = ["OutputError", "Results", "complain", "give_up_output", "writing"]
 
 
 class OutputError(Exception):
     """Standard output takes nothing more, for another reason than that nobody reads it."""
+
+
+@contextmanager
+def writing() -> Iterator[None]:
+    """Around whatever writes to standard output.
+
+    Raises:
+        BrokenPipeError: Nobody reads it any more.
+        OutputError: It can't be written to, for another reason.
+    """
+    try:
+        yield
+    except BrokenPipeError:
+        raise  # not a failure, though an OSError like those below
+    except OSError as error:
+        raise OutputError(f"cannot write the results: {error.strerror or error}") from error
 
 
 class Results:
@@ -32,20 +50,17 @@ class Results:
     """
 
     def __init__(self) -> None:
-        stream = sys.stdout
+        # There is none where whoever started the program closed it.
+        stream = sys.stdout if sys.stdout is not None else io.StringIO()
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
         self.stream: TextIO = stream
 
     def write(self, text: str) -> int:
         """Write at once: somebody may be reading along."""
-        try:
+        with writing():
             count = self.stream.write(text)
             self.stream.flush()
-        except BrokenPipeError:
-            raise  # not a failure, though an OSError like those below
-        except OSError as error:
-            raise OutputError(f"cannot write the results: {error.strerror or error}") from error
         return count
 
     def flush(self) -> None:
@@ -66,7 +81,7 @@ def give_up_output() -> None:
     """Keep the interpreter from writing at its end what can't be written."""
     try:
         descriptor = sys.stdout.fileno()
-    except (OSError, ValueError):  # not a file, as under a test
+    except (AttributeError, OSError, ValueError):  # none, or not a file
         return
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, descriptor)

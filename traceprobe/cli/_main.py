@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from traceprobe.cli._console import OutputError, Results, complain, give_up_output
+from traceprobe.cli._console import OutputError, Results, complain, give_up_output, writing
 from traceprobe.cli._exit import ExitStatus, status_of
 from traceprobe.cli._parser import COMMANDS, SPELLINGS, parse
 from traceprobe.errors import ConfigError, NameResolutionError, TraceprobeError
@@ -41,12 +41,13 @@ def run(arguments: Sequence[str] | None) -> int:
 
 
 def _run(arguments: list[str]) -> int:
-    try:
-        namespace = parse(arguments)
-        sys.stdout.flush()  # what --help printed may have no reader
-    except SystemExit as ending:
-        sys.stdout.flush()
-        return ending.code if isinstance(ending.code, int) else ExitStatus.USAGE
+    with writing():  # a help text may be all there is to write
+        try:
+            namespace = parse(arguments)
+        except SystemExit as ending:
+            if sys.stdout is not None:
+                sys.stdout.flush()
+            return ending.code if isinstance(ending.code, int) else ExitStatus.USAGE
     return _command(namespace)
 
 

@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import argparse
 import re
+import sys
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from traceprobe._version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from _typeshed import SupportsWrite
 
 COMMANDS: Final = ("trace", "doctor", "demo")
 
@@ -101,6 +104,12 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """End with status 2."""
         self.exit(2, f"traceprobe: error: {message}\ntry: traceprobe --help\n")
+
+    def _print_message(self, message: str, file: SupportsWrite[str] | None = None) -> None:
+        """Print; unlike argparse, don't hush it up if that fails."""
+        stream = sys.stderr if file is None else file
+        if message and stream is not None:
+            stream.write(message)
 
     def parse(self, arguments: Sequence[str]) -> argparse.Namespace:
         """Parse a command line.
