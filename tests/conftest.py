@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import hypothesis
 import pytest
 
 from tests.rigs.require import missing_module, missing_netns, missing_program, missing_tun, require
@@ -13,6 +14,12 @@ if TYPE_CHECKING:
 
     from tests.rigs.chain import RouterChain
     from tests.rigs.unprivileged import PortableInterpreter
+
+# How long an example takes on a busy machine says nothing about the code.
+hypothesis.settings.register_profile(
+    "unhurried", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("unhurried")
 
 
 def _missing_unprivileged() -> str | None:

@@ -70,7 +70,7 @@ def trace(
             else:
                 sender.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, ttl)
             if protocol == "icmp":
-                icmp.sendto(_echo_request(version, number, padding), (target, 0))
+                icmp.sendto(echo_request(version, number, padding), (target, 0))
             else:
                 udp.sendto(padding, (target, PORT + number))
         return _collect(version, target, protocol, icmp, udp, quiet)
@@ -79,7 +79,7 @@ def trace(
         udp.close()
 
 
-def _echo_request(version: int, number: int, padding: bytes) -> bytes:
+def echo_request(version: int, number: int, padding: bytes) -> bytes:
     header = struct.pack("!BBHHH", _ECHO_REQUEST[version], 0, 0, IDENTIFIER, number)
     if version == 6:
         return header + padding  # the kernel fills the checksum of ICMPv6 (RFC 3542 section 3.1)
@@ -169,7 +169,7 @@ def ping(targets: list[str], quiet: float) -> list[str]:
             icmp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
             for number, target in enumerate(targets):
                 if (":" in target) is (version == 6):
-                    icmp.sendto(_echo_request(version, number, b""), (target, 0))
+                    icmp.sendto(echo_request(version, number, b""), (target, 0))
             replies = _collect(version, "", "icmp", icmp, None, quiet)
         found += [str(reply[1]) for reply in replies if targets[cast("int", reply[0])] == reply[1]]
     return sorted(found)
@@ -178,7 +178,7 @@ def ping(targets: list[str], quiet: float) -> list[str]:
 def send_corrupt(target: str) -> None:
     """Send an echo request with a wrong checksum."""
     with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as icmp:
-        request = bytearray(_echo_request(4, 0, b"payload"))
+        request = bytearray(echo_request(4, 0, b"payload"))
         request[-1] ^= 1
         icmp.sendto(request, (target, 0))
 
@@ -193,4 +193,4 @@ def connect(target: str, port: int) -> None:
 def send_echo_reply(target: str) -> None:
     """Send an echo reply that nobody has asked for."""
     with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as icmp:
-        icmp.sendto(b"\x00" + _echo_request(4, 0, b"")[1:], (target, 0))
+        icmp.sendto(b"\x00" + echo_request(4, 0, b"")[1:], (target, 0))

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from tests.rigs.require import find_program
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from types import TracebackType
 
     from tests.rigs.unprivileged import PortableInterpreter
@@ -99,6 +99,7 @@ class Namespace:
         *,
         privileges: Privileges = Privileges.ROOT,
         interpreter: PortableInterpreter | None = None,
+        processors: Collection[int] = (),
         environment: Mapping[str, str] | None = None,
         standard_input: str | None = None,
         pass_fds: Sequence[int] = (),
@@ -108,7 +109,8 @@ class Namespace:
 
         ``python`` as the program's name stands for an interpreter that can import the package and the
         tests; it is ``interpreter`` if one is given, and has to be for ``Privileges.NOBODY``, who may
-        not be allowed to enter the folder of the one that runs the tests.
+        not be allowed to enter the folder of the one that runs the tests. ``processors``
+        are those that it may use; none stands for all.
 
         Raises:
             RigError: The program failed, and ``check`` is on.
@@ -116,6 +118,8 @@ class Namespace:
         variables = dict(os.environ if environment is None else environment)
         arguments, directory, more = _prepare(arguments, privileges, interpreter)
         variables.update(more)
+        if processors:
+            arguments = [program("taskset"), "-c", ",".join(map(str, processors)), *arguments]
         finished = subprocess.run(
             self.command(arguments),
             input=standard_input,
@@ -139,6 +143,7 @@ class Namespace:
         backend: str | None = None,
         privileges: Privileges = Privileges.ROOT,
         interpreter: PortableInterpreter | None = None,
+        processors: Collection[int] = (),
     ) -> Any:
         """Call a function in a new interpreter inside, and hand its result back.
 
@@ -148,6 +153,7 @@ class Namespace:
             backend: ``asyncio``, ``uvloop`` or ``trio`` to run a coroutine function on.
             privileges: What the function may do.
             interpreter: As for :meth:`run`.
+            processors: As for :meth:`run`.
 
         Raises:
             RemoteError: The function raised.
@@ -166,6 +172,7 @@ class Namespace:
                 ["python", "-m", "tests.rigs.worker", str(result)],
                 privileges=privileges,
                 interpreter=interpreter,
+                processors=processors,
                 standard_input=json.dumps(order),
                 pass_fds=[result],
                 check=False,

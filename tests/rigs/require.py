@@ -61,7 +61,7 @@ def missing_netns() -> str | None:
         return "network namespaces are a Linux thing"
     if os.geteuid() != 0:
         return "making network namespaces needs root"
-    if (reason := missing_program("ip", "nsenter")) is not None:
+    if (reason := missing_program("ip", "taskset")) is not None:
         return reason
     # Bit 21 is CAP_SYS_ADMIN and bit 12 CAP_NET_ADMIN (capabilities(7)); containers often lack them.
     status = Path("/proc/self/status").read_text(encoding="ascii")

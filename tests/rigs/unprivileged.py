@@ -30,6 +30,14 @@ if TYPE_CHECKING:
 _EXTRA_DISTRIBUTIONS = ("trio", "uvloop", "jsonschema", "pytest")
 """What the functions that tests run inside may import beyond the package's own dependencies."""
 
+_UNNEEDED = frozenset(
+    {
+        *("site-packages", "dist-packages", "test", "tests", "idlelib", "tkinter", "turtledemo"),
+        *("ensurepip", "lib2to3", "pydoc_data", "distutils"),
+    },
+)
+"""Parts of the standard library's folder that are left out of the copy."""
+
 
 def missing_unprivileged() -> str | None:
     """Why code can't be run without privileges here, or None if it can."""
@@ -113,8 +121,7 @@ def _copy_python(destination: Path) -> None:
     shutil.copy2(executable, destination / "bin" / "python")
 
     def unneeded(_: str, names: list[str]) -> set[str]:
-        ignored = {"site-packages", "dist-packages", "test", "idlelib", "tkinter", "turtledemo", "ensurepip"}
-        return {name for name in names if name in ignored or name.startswith("config-")}
+        return {name for name in names if name in _UNNEEDED or name.startswith("config-")}
 
     library = Path(sysconfig.get_path("stdlib"))
     shutil.copytree(library, destination / "lib" / version, ignore=unneeded)

@@ -99,6 +99,7 @@ class SimulatedInternet:
         self._vigilant = vigilant
         self._mtu = mtu
         self._queue_length = queue_length
+        self._processors: list[int] = []
         self._stack = ExitStack()
         self._process: subprocess.Popen[str]
         self._folder: Path
@@ -111,8 +112,10 @@ class SimulatedInternet:
             (self.namespace,) = stack.enter_context(NamespaceGroup("internet"))
             self._folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="traceprobe-rig-")))
             vigil = _VIGIL_NS if self._vigilant else 0
-            processors = sorted(os.sched_getaffinity(0))
-            processor = processors[-1] if len(processors) > 1 else -1
+            *others, processor = sorted(os.sched_getaffinity(0))
+            if not others:
+                processor = -1
+            self._processors = others
             options = [DEVICE, str(_SPIN_NS), str(_LINGER_NS), str(vigil), str(processor)]
             self._process = subprocess.Popen(
                 self.namespace.command([str(build_program()), *options]),
@@ -172,12 +175,16 @@ class SimulatedInternet:
         return log
 
     def run(self, arguments: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
-        """Run a program as the prober; see :meth:`Namespace.run`."""
-        return self.namespace.run(arguments, **options)
+        """Run a program as the prober; see :meth:`Namespace.run`.
+
+        It keeps off the processor that the simulated internet runs on, which would interrupt it for every
+        probe it sends.
+        """
+        return self.namespace.run(arguments, processors=self._processors, **options)
 
     def call(self, function: Any, *arguments: Any, **options: Any) -> Any:
-        """Call a function as the prober; see :meth:`Namespace.call`."""
-        return self.namespace.call(function, *arguments, **options)
+        """Call a function as the prober, likewise; see :meth:`Namespace.call`."""
+        return self.namespace.call(function, *arguments, processors=self._processors, **options)
 
     def _command(self, line: str) -> str:
         assert self._process.stdin is not None

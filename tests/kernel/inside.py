@@ -1,0 +1,165 @@
+"""Functions that trace inside a rig's namespace, called through ``Namespace.call``.
+
+They take and return plain values. What they return of a result is its JSON document.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import socket
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+import traceprobe
+from tests.kernel import plain
+from traceprobe import ReplyReceived, TraceprobeError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+
+async def trace(target: str, options: dict[str, Any]) -> dict[str, Any]:
+    """Trace once."""
+    return _document(await traceprobe.trace_async(target, **options))
+
+
+async def trace_twice(target: str, options: dict[str, Any]) -> list[dict[str, Any]]:
+    """Trace twice with one tracer, the second time as soon as the first is over."""
+    async with traceprobe.Tracer(**options) as tracer:
+        return [_document(await tracer.trace(target)) for _ in range(2)]
+
+
+def trace_and_block(target: str, options: dict[str, Any]) -> dict[str, Any]:
+    """Trace once, with the function for programs without an event loop."""
+    return _document(traceprobe.trace(target, **options))
+
+
+async def refusal(target: str, options: dict[str, Any]) -> str:
+    """The class of the error that a trace raises."""
+    try:
+        await traceprobe.trace_async(target, **options)
+    except TraceprobeError as error:
+        return type(error).__name__
+    return "none"
+
+
+async def rtts(target: str, options: dict[str, Any]) -> list[list[int | None]]:
+    """The round-trip times of each hop in nanoseconds, to the last digit."""
+    result = await traceprobe.trace_async(target, **options)
+    return [[probe.rtt_ns for probe in hop.probes] for hop in result.hops]
+
+
+async def trace_many(targets: list[str], options: dict[str, Any]) -> dict[str, Any]:
+    """Trace many targets at the same time with one tracer.
+
+    Returns:
+        ``documents`` by target, and how many ``descriptors`` and ``sockets`` the process had open before,
+        while all traces were under way, and after.
+    """
+    documents: dict[str, Any] = {}
+    answered: set[str] = set()
+    counts: dict[str, list[int]] = {"descriptors": [], "sockets": []}
+
+    def count() -> None:
+        counts["descriptors"].append(plain.descriptors())
+        counts["sockets"].append(_sockets())
+
+    async def trace_one(tracer: traceprobe.Tracer, target: str) -> None:
+        async with tracer.open_trace(target) as opened:
+            async for event in opened.events():
+                if isinstance(event, ReplyReceived):
+                    break
+            answered.add(target)
+            if len(answered) == len(targets):
+                count()
+            documents[target] = _document(await opened.wait())
+
+    count()
+    async with traceprobe.Tracer(**options) as tracer, anyio.create_task_group() as group:
+        for target in targets:
+            group.start_soon(trace_one, tracer, target)
+    count()
+    return {"documents": documents, **counts}
+
+
+async def leave_early(target: str, options: dict[str, Any]) -> dict[str, Any]:
+    """Leave a trace at its first hop, cancel another while it waits; what is open before and after."""
+    before = plain.descriptors()
+    async with traceprobe.open_trace(target, **options) as opened:
+        async for hop in opened:
+            first = str(hop.address)
+            break
+    async with anyio.create_task_group() as group:
+        started = anyio.Event()
+
+        async def wait() -> None:
+            async with traceprobe.open_trace(target, **options) as waiting:
+                started.set()
+                await waiting.wait()
+
+        group.start_soon(wait)
+        await started.wait()
+        group.cancel_scope.cancel()
+    return {"first": first, "before": before, "after": plain.descriptors()}
+
+
+async def trace_among_strangers(target: str, options: dict[str, Any]) -> dict[str, Any]:
+    """Trace while the answers to somebody else's probes to the same target come in."""
+    version = 6 if ":" in target else 4
+    family = socket.AF_INET6 if version == 6 else socket.AF_INET
+    protocol = socket.IPPROTO_ICMPV6 if version == 6 else socket.IPPROTO_ICMP
+    with (
+        socket.socket(family, socket.SOCK_RAW, protocol) as icmp,
+        socket.socket(family, socket.SOCK_DGRAM) as udp,
+    ):
+        udp.bind(("::" if version == 6 else "0.0.0.0", 0))
+        for ttl in range(1, 31):
+            for sender in (icmp, udp):
+                if version == 6:
+                    sender.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, ttl)
+                else:
+                    sender.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, ttl)
+            icmp.sendto(plain.echo_request(version, ttl, bytes(32)), (target, 0))
+            udp.sendto(bytes(32), (target, plain.PORT + ttl))
+        return await trace(target, options)
+
+
+async def switches_while_waiting(target: str) -> int:
+    """How often the process gives the processor away while it traces a silent hop for a second."""
+    options: dict[str, Any] = {"mode": "linux_raw", "first_ttl": 3, "max_ttl": 3, "queries": 1}
+    await traceprobe.trace_async(target, **{**options, "tail_floor": 0.001})
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw
+    await traceprobe.trace_async(target, **options)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw - before
+
+
+def backend_of(loop: str) -> tuple[str, dict[str, Any]]:
+    """What ``anyio.run`` wants to be told to use an event loop."""
+    return ("asyncio", {"use_uvloop": loop == "uvloop"}) if loop != "trio" else ("trio", {})
+
+
+def addresses(document: Mapping[str, Any]) -> list[str | None]:
+    """Who answered at each hop."""
+    return [hop["address"] for hop in document["hops"]]
+
+
+def last_probes(document: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The probes of the last hop."""
+    probes: Iterable[dict[str, Any]] = document["hops"][-1]["probes"]
+    return list(probes)
+
+
+def _document(result: traceprobe.TraceResult) -> dict[str, Any]:
+    return dict(result.to_dict())
+
+
+def _sockets() -> int:
+    count = 0
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            count += os.readlink(f"/proc/self/fd/{name}").startswith("socket:")
+        except FileNotFoundError:
+            continue  # the descriptor that the folder was listed with
+    return count
