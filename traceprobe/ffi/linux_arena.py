@@ -107,28 +107,36 @@ class TransmitArena(_Arena):
         self._next_number = room // _INT
         self._named: list[bytes | None] = [None] * slots
 
-    def put(self, slot: int, data: bytes, name: bytes, number: int, second: int = 0) -> None:
-        """Fill one slot.
+    def fill(
+        self, data: Sequence[bytes], names: Sequence[bytes], numbers: Sequence[int], first: int = 0
+    ) -> None:
+        """Fill the slots from the first one on.
 
         Args:
-            slot: Which one, from 0.
-            data: The datagram.
-            name: Socket address of the destination, packed.
-            number: Value of the first control message.
-            second: Value of the second control message, if there is one.
+            data: The datagrams.
+            names: Socket address of each destination, packed.
+            numbers: Value of the first control message of each datagram.
+            first: Value of the second control message of the first datagram, if there is one; counted up
+                in the following ones.
         """
-        length = len(data)
-        start = slot * self.data_size
-        self._data[start : start + length] = data
-        self._lengths[slot * _LONGS_PER_VECTOR + _VECTOR_LENGTH_AT] = length
-        if self._named[slot] is not name:
-            start = slot * self._name_size
-            self._names[start : start + len(name)] = name
-            self._named[slot] = name
-        place = slot * self._step + self._first_number
-        self._numbers[place] = number
-        if self._next_number < self._step:
-            self._numbers[place + self._next_number] = second
+        buffer, lengths, named, controls = self._data, self._lengths, self._named, self._numbers
+        data_size, step, place = self.data_size, self._step, self._first_number
+        second = self._next_number if self._next_number < step else None
+        start = 0
+        for slot, packet in enumerate(data):
+            length = len(packet)
+            buffer[start : start + length] = packet
+            start += data_size
+            lengths[slot * _LONGS_PER_VECTOR + _VECTOR_LENGTH_AT] = length
+            name = names[slot]
+            if named[slot] is not name:
+                at = slot * self._name_size
+                self._names[at : at + len(name)] = name
+                named[slot] = name
+            controls[place] = numbers[slot]
+            if second is not None:
+                controls[place + second] = first + slot & 0xFFFFFFFF
+            place += step
 
     def send(self, descriptor: int, first: int, count: int) -> int:
         """Send some of the slots (sendmmsg(2)).
@@ -184,29 +192,18 @@ class ReceiveArena(_Arena):
         return received
 
     def received(self) -> Iterator[ReceivedMessage]:
-        """The datagrams of the last call."""
+        """The datagrams of the last call; what did not fit was cut by the kernel."""
         ints, longs = self._ints, self._longs
         for slot in range(self._used):
             word = slot * _WORDS_PER_MESSAGE
             data, name, control = slot * self.data_size, slot * self._name_size, slot * self._control_size
             control_length = longs[slot * _LONGS_PER_MESSAGE + _CONTROL_LENGTH_AT]
             yield ReceivedMessage(
-                self._data[data : data + min(ints[word + _LENGTH_AT], self.data_size)],
-                self._names[name : name + min(ints[word + _NAME_LENGTH_AT], self._name_size)],
+                self._data[data : data + ints[word + _LENGTH_AT]],
+                self._names[name : name + ints[word + _NAME_LENGTH_AT]],
                 self._controls[control : control + control_length],
                 ints[word + _FLAGS_AT],
             )
-
-
-def control_messages(control: memoryview) -> Iterator[tuple[int, int, memoryview]]:
-    """Walk the control messages of a datagram: level, type and data of each (cmsg(3))."""
-    place, end = 0, len(control)
-    while end - place >= CONTROL_HEADER.size:
-        length, level, kind = CONTROL_HEADER.unpack_from(control, place)
-        if not CONTROL_HEADER.size <= length <= end - place:
-            return
-        yield level, kind, control[place + CONTROL_HEADER.size : place + length]
-        place += _aligned(length)
 
 
 def _negative_errno() -> int:

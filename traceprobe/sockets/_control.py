@@ -10,6 +10,8 @@ from struct import Struct
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from traceprobe.ffi.linux import (
+    CONTROL_ALIGNMENT,
+    CONTROL_HEADER,
     EXTENDED_ERROR,
     IP_RECVERR,
     IP_TTL,
@@ -19,12 +21,12 @@ from traceprobe.ffi.linux import (
     SO_TIMESTAMPNS,
     TIMESPEC,
 )
-from traceprobe.ffi.linux_arena import control_messages
 from traceprobe.sockets._sockaddr import unpack_name
 
 if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv6Address
 
+_HEADER_SIZE: Final = CONTROL_HEADER.size
 _SOL_SOCKET: Final = 1
 _SOL_IP: Final = 0
 _SOL_IPV6: Final = 41
@@ -60,17 +62,23 @@ class Control(NamedTuple):
 
 
 def read_control(control: memoryview) -> Control:
-    """Read the control messages of one datagram; unknown ones are skipped."""
+    """Read the control messages of one datagram (cmsg(3)); unknown ones are skipped."""
     stamp_ns = ttl = error = None
-    for level, kind, data in control_messages(control):
+    place, end = 0, len(control)
+    while end - place >= _HEADER_SIZE:
+        length, level, kind = CONTROL_HEADER.unpack_from(control, place)
+        if not _HEADER_SIZE <= length <= end - place:
+            break  # cut short
+        start = place + _HEADER_SIZE
         if level == _SOL_SOCKET and kind in {SO_TIMESTAMPING, SO_TIMESTAMPNS}:
-            seconds, nanoseconds = TIMESPEC.unpack_from(data)
+            seconds, nanoseconds = TIMESPEC.unpack_from(control, start)
             # Zero means that only other kinds of stamps were made.
             stamp_ns = seconds * _NS + nanoseconds or None
         elif (level == _SOL_IP and kind == IP_TTL) or (level == _SOL_IPV6 and kind == IPV6_HOPLIMIT):
-            (ttl,) = _INT.unpack_from(data)
+            (ttl,) = _INT.unpack_from(control, start)
         elif (level == _SOL_IP and kind == IP_RECVERR) or (level == _SOL_IPV6 and kind == IPV6_RECVERR):
-            _, origin, type_, code, _, info, number = EXTENDED_ERROR.unpack_from(data)
-            offender = unpack_name(data[EXTENDED_ERROR.size :])
+            _, origin, type_, code, _, info, number = EXTENDED_ERROR.unpack_from(control, start)
+            offender = unpack_name(control[start + EXTENDED_ERROR.size : place + length])
             error = ExtendedError(origin, type_, code, info, number, offender[0] if offender else None)
+        place += -(-length // CONTROL_ALIGNMENT) * CONTROL_ALIGNMENT
     return Control(stamp_ns, ttl, error)

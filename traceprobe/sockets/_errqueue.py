@@ -10,9 +10,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING
 
-from traceprobe.model import ReplyKind, TimestampSource
-from traceprobe.sockets import _linux_options as options
-from traceprobe.sockets._linux_send import LinuxSender
+from traceprobe.model import ReplyKind
 from traceprobe.sockets._linux_socket import CodecT, LinuxProbeSocket
 from traceprobe.sockets._sockaddr import unpack_name
 from traceprobe.sockets.codec import Refusal, error_kind
@@ -51,15 +49,7 @@ class ErrorQueueSocket(LinuxProbeSocket[CodecT]):
     ) -> None:
         super().__init__(config, codec, capabilities, clock, opened.fileno())
         self._opened = opened
-        self._sender = LinuxSender(
-            opened.fileno(),
-            ttl_control=options.ttl_control(codec.family),
-            clock=clock,
-            numbered=capabilities.timestamps is TimestampSource.KERNEL_TX_RX
-            and options.stamps_can_be_numbered(),
-            drain_errors=self._drain_error_queue,
-            restart_numbers=options.number_restarter(opened, capabilities.timestamps),
-        )
+        self._sender = self._make_sender(opened, self._drain_error_queue)
 
     @abstractmethod
     def _resolve_error(

@@ -23,7 +23,6 @@ from traceprobe.sockets._linux_remedies import capability_remedies, ping_group_r
 from traceprobe.sockets._sockaddr import family_number, zone_index
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from ipaddress import IPv4Address, IPv6Address
 
     from traceprobe.config import TracerouteConfig
@@ -228,13 +227,6 @@ def restart_stamp_numbers(opened: socket.socket) -> None:
     """Let the kernel count its transmit stamps from 0 again (networking/timestamping, OPT_ID)."""
     opened.setsockopt(socket.SOL_SOCKET, linux.SO_TIMESTAMPING, _STAMPING)
     opened.setsockopt(socket.SOL_SOCKET, linux.SO_TIMESTAMPING, _STAMPING | linux.SOF_TIMESTAMPING_OPT_ID)
-
-
-def number_restarter(opened: socket.socket, stamps: TimestampSource) -> Callable[[], None] | None:
-    """What makes the kernel count its transmit stamps from 0 again; None if it makes none."""
-    if stamps is not TimestampSource.KERNEL_TX_RX:
-        return None
-    return functools.partial(restart_stamp_numbers, opened)
 
 
 @functools.cache

@@ -19,7 +19,7 @@ from traceprobe.sockets._sockaddr import NAME_SIZE
 from traceprobe.sockets._timestamps import read_clocks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from traceprobe.loops import Clock
     from traceprobe.sockets._timestamps import ClockReading
@@ -39,8 +39,8 @@ _PENDING: Final = frozenset({
     errno.EPROTO,
     errno.EREMOTEIO,
 })
-_MOST_RESTARTS: Final = 64
-"""Restarts at one and the same datagram; beyond that somebody floods the socket with errors."""
+_MOST_FAILURES: Final = 64
+"""Failures of one and the same datagram; beyond that somebody floods the socket with errors."""
 
 _SOL_SOCKET: Final = 1
 _SMALLEST_SLOT: Final = 64
@@ -48,12 +48,13 @@ _SLOTS: Final = 128
 _LARGEST_ARENA: Final = 1 << 20
 
 
-class Packet(NamedTuple):
-    """One datagram to send."""
+class Batch(NamedTuple):
+    """Datagrams to send, in columns."""
 
-    data: bytes
-    name: bytes
-    ttl: int
+    data: list[bytes]
+    names: list[bytes]
+    """Socket addresses of the destinations."""
+    ttls: list[int]
 
 
 class LinuxSender:
@@ -66,7 +67,7 @@ class LinuxSender:
         numbered: Whether the kernel lets us number its transmit stamps.
         drain_errors: Empties the error queue; returns how many ICMP errors it held. None for a socket
             that no ICMP error reaches.
-        restart_numbers: Makes the kernel count its stamps from 0 again; None if it does not count.
+        restart_numbers: Makes the kernel count its stamps from 0 again; None where it need not.
     """
 
     def __init__(
@@ -98,33 +99,33 @@ class LinuxSender:
 
     async def send(
         self,
-        packets: Sequence[Packet],
-        sent: Callable[[int, ClockReading, int], None],
+        batch: Batch,
+        sent: Callable[[int, int, ClockReading, int], None],
         refused: Callable[[int, ClockReading, SendError], None],
     ) -> None:
-        """Send packets in order.
+        """Send a batch in order.
 
         Waits only where the socket's buffer is full.
 
         Args:
-            packets: What to send.
-            sent: Called for each packet that the kernel took: its place, both clocks just before the
-                call, and the number of its transmit stamp.
-            refused: Called for each packet that it refused, with the reason.
+            batch: What to send.
+            sent: Called for each range of datagrams that the kernel took: from where to where (exclusive),
+                both clocks just before the call, and the number of the first transmit stamp.
+            refused: Called for each datagram that it refused: its place, both clocks, and the reason.
 
         Raises:
             ClosedError: The socket was closed meanwhile.
         """
-        arena = self._borrow(max(len(packet.data) for packet in packets))
+        arena = self._borrow(max(map(len, batch.data)))
         try:
-            for start in range(0, len(packets), arena.slots):
-                share = packets[start : start + arena.slots]
-                first_number = self._number
-                for slot, packet in enumerate(share):
-                    arena.put(slot, packet.data, packet.name, packet.ttl, first_number + slot & 0xFFFFFFFF)
+            for start in range(0, len(batch.data), arena.slots):
+                stop = min(start + arena.slots, len(batch.data))
+                share = slice(start, stop)
+                number = self._number
                 if self._numbered:
-                    self._number += len(share)
-                await self._send_share(arena, len(share), start, first_number, sent, refused)
+                    self._number += stop - start  # another task may send while this one waits
+                arena.fill(batch.data[share], batch.names[share], batch.ttls[share], number)
+                await self._send_share(arena, stop - start, start, number, sent, refused)
         finally:
             self._idle.setdefault(arena.data_size, []).append(arena)
 
@@ -134,24 +135,22 @@ class LinuxSender:
         count: int,
         start: int,
         first_number: int,
-        sent: Callable[[int, ClockReading, int], None],
+        sent: Callable[[int, int, ClockReading, int], None],
         refused: Callable[[int, ClockReading, SendError], None],
     ) -> None:
-        slot = restarts = 0
-        told_nothing = False
+        slot = failures = 0
         while slot < count:
             now = read_clocks(self._clock)
             result = arena.send(self._descriptor, slot, count - slot)
             if result > 0:
-                for taken in range(slot, slot + result):
-                    if self._numbered:
-                        number = first_number + taken
-                    else:
-                        number = self._number
-                        self._number += 1
-                    sent(start + taken, now, number)
+                if self._numbered:
+                    number = first_number + slot
+                else:
+                    number = self._number
+                    self._number += result
+                sent(start + slot, start + slot + result, now, number)
                 slot += result
-                restarts, told_nothing = 0, False
+                failures = 0
                 continue
             code = -result
             if code == errno.EINTR:
@@ -161,21 +160,21 @@ class LinuxSender:
                 if self._closed:
                     raise ClosedError("the socket was closed while it was sending")
                 continue
-            if self._drain_errors is not None and code in _PENDING and restarts < _MOST_RESTARTS:
-                restarts += 1
-                found = self._drain_errors()
-                self._recount()
-                if found or not told_nothing:
-                    told_nothing = not found
+            if self._drain_errors is not None and code in _PENDING and failures < _MOST_FAILURES:
+                failures += 1
+                # The first failure has taken the pending error away. If there is another one, there may
+                # have been several; only with an empty error queue is it about this datagram.
+                if failures == 1 or self._drain_errors():
+                    self._recount()
                     continue
             refused(start + slot, now, SendError(code))
             self._recount()
             slot += 1
-            restarts, told_nothing = 0, False
+            failures = 0
 
     def _recount(self) -> None:
         """Agree with the kernel on the number of the next stamp: failed sends may count or not."""
-        if self._restart_numbers is not None and not self._numbered:
+        if self._restart_numbers is not None:
             self._restart_numbers()
             self._number = 0
 

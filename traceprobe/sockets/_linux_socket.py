@@ -16,8 +16,14 @@ import anyio.lowlevel
 from traceprobe.errors import BusyError, ClosedError
 from traceprobe.loops import Readiness
 from traceprobe.model import Reply, SentProbe, TimestampSource
-from traceprobe.sockets._linux_options import REPLY_COST
+from traceprobe.sockets._linux_options import (
+    REPLY_COST,
+    restart_stamp_numbers,
+    stamps_can_be_numbered,
+    ttl_control,
+)
 from traceprobe.sockets._linux_receive import LinuxReceiver
+from traceprobe.sockets._linux_send import Batch, LinuxSender
 from traceprobe.sockets._routes import Routes
 from traceprobe.sockets._timestamps import RoundTrips, read_clocks
 from traceprobe.sockets.codec import ProbeCodec, Refusal, UdpCodec
@@ -25,14 +31,14 @@ from traceprobe.sockets.helpers import SendAndReceive
 from traceprobe.sockets.protocol import SocketCapabilities
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    import socket
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from ipaddress import IPv4Address, IPv6Address
 
     from traceprobe.config import FlowStrategy, Mode, TracerouteConfig
     from traceprobe.errors import SendError
     from traceprobe.loops import Clock
     from traceprobe.model import Probe, ProbeId, ReplyKind
-    from traceprobe.sockets._linux_send import LinuxSender, Packet
     from traceprobe.sockets._timestamps import ClockReading
 
 CodecT = TypeVar("CodecT", bound=ProbeCodec)
@@ -116,9 +122,29 @@ class LinuxProbeSocket(SendAndReceive, Generic[CodecT]):
 
     _sender: LinuxSender
 
-    @abstractmethod
-    def _packet(self, segment: bytes, name: bytes, ttl: int) -> Packet:
-        """What to hand to the kernel for a transport segment."""
+    def _pack(self, batch: Batch, segments: list[bytes], name: bytes) -> None:
+        """Add to a batch what the kernel gets for transport segments to one destination."""
+        batch.data.extend(segments)
+        batch.names.extend([name] * len(segments))
+
+    def _make_sender(self, outgoing: socket.socket, drain_errors: Callable[[], int] | None) -> LinuxSender:
+        """A sender for a socket; ``drain_errors`` if ICMP errors can get in its way."""
+        stamped = self._capabilities.timestamps is TimestampSource.KERNEL_TX_RX
+        numbered = stamped and stamps_can_be_numbered()
+
+        def restart_numbers() -> None:
+            self._drain_error_queue()
+            self._round_trips.stop_awaiting()
+            restart_stamp_numbers(outgoing)
+
+        return LinuxSender(
+            outgoing.fileno(),
+            ttl_control=ttl_control(self._codec.family),
+            clock=self._clock,
+            numbered=numbered,
+            drain_errors=drain_errors,
+            restart_numbers=restart_numbers if stamped and not numbered else None,
+        )
 
     @abstractmethod
     def _drain_error_queue(self) -> int:
@@ -153,24 +179,27 @@ class LinuxProbeSocket(SendAndReceive, Generic[CodecT]):
         """Send probes in the order given; see :meth:`AsyncProbeSocket.send_probes`."""
         self._check_open()
         reports: dict[ProbeId, SentProbe] = {}
-        batch, packets, sources = self._encode(probes, reports)
-        if packets:
+        sendable, batch, sources = self._encode(probes, reports)
+        if sendable:
 
-            def sent(place: int, now: ClockReading, number: int) -> None:
-                report = SentProbe(batch[place].id, now.monotonic_ns, now.realtime_ns, sources[place])
-                reports[report.probe_id] = report
-                self._round_trips.sent(report, number)
+            def sent(start: int, stop: int, now: ClockReading, number: int) -> None:
+                fresh = [
+                    SentProbe(sendable[place].id, now.monotonic_ns, now.realtime_ns, sources[place])
+                    for place in range(start, stop)
+                ]
+                self._round_trips.sent(fresh, number)
+                reports.update((report.probe_id, report) for report in fresh)
 
             def refused(place: int, now: ClockReading, error: SendError) -> None:
-                probe = batch[place].id
+                probe = sendable[place].id
                 self._codec.withdraw((probe,))
                 reports[probe] = SentProbe(probe, now.monotonic_ns, now.realtime_ns, sources[place], error)
 
             try:
-                await self._sender.send(packets, sent, refused)
+                await self._sender.send(batch, sent, refused)
             except BaseException:
                 # Nobody will learn what became of them, so nobody would release them.
-                self.release([probe.id for probe in batch])
+                self.release([probe.id for probe in sendable])
                 raise
             if self._round_trips.awaits_stamps:
                 self._drain_error_queue()
@@ -247,32 +276,36 @@ class LinuxProbeSocket(SendAndReceive, Generic[CodecT]):
 
     def _encode(
         self, probes: Sequence[Probe], reports: dict[ProbeId, SentProbe]
-    ) -> tuple[list[Probe], list[Packet], list[IPv4Address | IPv6Address | None]]:
+    ) -> tuple[Sequence[Probe], Batch, list[IPv4Address | IPv6Address | None]]:
         """Make packets; a probe without a route is reported instead."""
-        batch: list[Probe] = []
-        packets: list[Packet] = []
+        sendable: list[Probe] = []
+        batch = Batch([], [], [])
         sources: list[IPv4Address | IPv6Address | None] = []
-        encode, find, now_ns = self._codec.encode, self._routes.find, self._clock.monotonic_ns()
+        now_ns = self._clock.monotonic_ns()
         largest = 0
         try:
-            for probe in probes:
-                route = find(probe)
+            for route, run in self._routes.runs(probes):
                 if route.error is not None and (self._source_needed or not route.name):
                     now = read_clocks(self._clock)
-                    reports[probe.id] = SentProbe(
-                        probe.id, now.monotonic_ns, now.realtime_ns, None, route.error
+                    reports.update(
+                        (
+                            probe.id,
+                            SentProbe(probe.id, now.monotonic_ns, now.realtime_ns, None, route.error),
+                        )
+                        for probe in run
                     )
                     continue
-                segment = encode(probe, route.source, now_ns)
-                batch.append(probe)
-                packets.append(self._packet(segment, route.name, probe.ttl))
-                sources.append(route.source)
-                largest = max(largest, len(segment))
+                segments = self._codec.encode_batch(run, route.source, now_ns)
+                sendable += run
+                self._pack(batch, segments, route.name)
+                batch.ttls.extend([probe.ttl for probe in run])
+                sources += [route.source] * len(run)
+                largest = max(largest, *map(len, segments))
         except BaseException:
-            self._codec.withdraw([probe.id for probe in batch])
+            self._codec.withdraw([probe.id for probe in sendable])
             raise
         self._receiver.make_room(self._codec.header_size + largest)
-        return batch, packets, sources
+        return sendable, batch, sources
 
     def _refuse(self, reason: Refusal) -> None:
         self._discarded[reason.value] += 1

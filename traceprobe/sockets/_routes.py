@@ -13,6 +13,7 @@ from traceprobe.sockets._linux_options import find_source, source_address
 from traceprobe.sockets._sockaddr import pack_name
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
     from ipaddress import IPv4Address, IPv6Address
 
     from traceprobe.config import AddressFamily, TracerouteConfig
@@ -25,7 +26,6 @@ class Route(NamedTuple):
     """The way to one destination."""
 
     destination: IPv4Address | IPv6Address
-    trace: int
     name: bytes
     """Socket address of the destination, without a port."""
     source: IPv4Address | IPv6Address | None
@@ -48,30 +48,41 @@ class Routes:
         self._source = source_address(family, config)
         self._routes: dict[int, Route] = {}
 
-    def find(self, probe: Probe) -> Route:
-        """The route of a probe; never raises, a failure is part of it."""
-        trace = trace_of(probe.id)
+    def runs(self, probes: Sequence[Probe]) -> Iterator[tuple[Route, Sequence[Probe]]]:
+        """Split probes, in their order, into runs that take one route; never raises for a route."""
+        start, total = 0, len(probes)
+        while start < total:
+            first = probes[start]
+            trace, destination = trace_of(first.id), first.destination
+            stop = start + 1
+            while stop < total and trace_of(probes[stop].id) == trace:
+                other = probes[stop].destination
+                if other is not destination and other != destination:
+                    break
+                stop += 1
+            yield self._find(trace, destination), probes[start:stop]
+            start = stop
+
+    def _find(self, trace: int, destination: IPv4Address | IPv6Address) -> Route:
         route = self._routes.get(trace)
-        if route is not None and (
-            route.destination is probe.destination or route.destination == probe.destination
-        ):
+        if route is not None and route.destination == destination:
             return route
-        route = self._look_up(trace, probe.destination)
+        route = self._look_up(destination)
         if len(self._routes) >= _ROUTES_KEPT:
             del self._routes[next(iter(self._routes))]
         self._routes[trace] = route
         return route
 
-    def _look_up(self, trace: int, destination: IPv4Address | IPv6Address) -> Route:
+    def _look_up(self, destination: IPv4Address | IPv6Address) -> Route:
         try:
             name = pack_name(destination)
         except OSError as error:
             refusal = SendError(error.errno or 0, f"no interface for {destination}")
-            return Route(destination, trace, b"", None, refusal)
+            return Route(destination, b"", None, refusal)
         if self._source is not None:
-            return Route(destination, trace, name, self._source, None)
+            return Route(destination, name, self._source, None)
         try:
             source = find_source(self._family, self._config, destination)
         except OSError as error:
-            return Route(destination, trace, name, None, SendError(error.errno or 0, str(destination)))
-        return Route(destination, trace, name, source, None)
+            return Route(destination, name, None, SendError(error.errno or 0, str(destination)))
+        return Route(destination, name, source, None)

@@ -82,12 +82,14 @@ class RoundTrips:
         """Whether the kernel owes a transmit stamp."""
         return bool(self._awaited)
 
-    def sent(self, report: SentProbe, number: int) -> None:
-        """Note that a probe was sent, and what its transmit stamp will be numbered."""
+    def sent(self, reports: Iterable[SentProbe], number: int) -> None:
+        """Note that probes were sent, and how the transmit stamp of the first is numbered."""
         number %= _NUMBERS
-        self._sent[report.probe_id] = (report, number)
-        if self._stamped:
-            self._awaited[number] = report.probe_id
+        for report in reports:
+            self._sent[report.probe_id] = (report, number)
+            if self._stamped:
+                self._awaited[number] = report.probe_id
+            number = (number + 1) % _NUMBERS
 
     def stamp_came(self, number: int, stamp_ns: int) -> None:
         """Note a transmit stamp."""

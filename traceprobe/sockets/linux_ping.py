@@ -17,7 +17,6 @@ from traceprobe.model import ReplyKind
 from traceprobe.packets import EchoMessage, parse_icmp
 from traceprobe.sockets import _linux_options as options
 from traceprobe.sockets._errqueue import ErrorQueueSocket
-from traceprobe.sockets._linux_send import Packet
 from traceprobe.sockets._linux_socket import linux_capabilities
 from traceprobe.sockets._modes import check_ports, choose_flow, quarantine_ns
 from traceprobe.sockets._sockaddr import unpack_name
@@ -41,9 +40,6 @@ _ICMP: Final = {AddressFamily.IPV4: socket.IPPROTO_ICMP, AddressFamily.IPV6: soc
 
 class LinuxPingSocket(ErrorQueueSocket[IcmpCodec]):
     """Probes through a ping socket; see :class:`~traceprobe.sockets.AsyncProbeSocket`."""
-
-    def _packet(self, segment: bytes, name: bytes, ttl: int) -> Packet:
-        return Packet(segment, name, ttl)
 
     def _resolve_error(
         self, destination: IPv4Address | IPv6Address, port: int, quote: memoryview

@@ -16,11 +16,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from traceprobe.config import AddressFamily, FlowStrategy, Mode, Protocol
 from traceprobe.errors import PacketError
 from traceprobe.ffi import linux
-from traceprobe.model import ReplyKind, TimestampSource
+from traceprobe.model import ReplyKind
 from traceprobe.packets import EchoMessage, IcmpError, ones_complement_sum, parse_icmp, parse_ip
 from traceprobe.sockets import _linux_options as options
 from traceprobe.sockets._filters import REJECT_ALL, packet_filter, type_filter
-from traceprobe.sockets._linux_send import LinuxSender, Packet
 from traceprobe.sockets._linux_socket import LinuxProbeSocket, linux_capabilities
 from traceprobe.sockets._modes import check_ports, choose_flow, quarantine_ns
 from traceprobe.sockets._sockaddr import unpack_name
@@ -81,18 +80,8 @@ class LinuxRawSocket(LinuxProbeSocket[IcmpCodec | UdpCodec]):
         self._udp = udp
         self._outgoing = icmp if udp is None else udp.raw
         self._source_needed = udp is not None
-        self._sender = LinuxSender(
-            self._outgoing.fileno(),
-            ttl_control=options.ttl_control(codec.family),
-            clock=clock,
-            numbered=capabilities.timestamps is TimestampSource.KERNEL_TX_RX
-            and options.stamps_can_be_numbered(),
-            drain_errors=None,
-            restart_numbers=options.number_restarter(self._outgoing, capabilities.timestamps),
-        )
-
-    def _packet(self, segment: bytes, name: bytes, ttl: int) -> Packet:
-        return Packet(segment, name, ttl)
+        # No ICMP error is ever pending on a raw socket, so none can get in the way.
+        self._sender = self._make_sender(self._outgoing, None)
 
     def _drain_error_queue(self) -> int:
         return self._receiver.drain_errors(self._outgoing.fileno(), self._round_trips.stamp_came, None)
@@ -185,7 +174,8 @@ def open_linux_raw(
             options.bind(icmp, family, config)
         granted = options.size_buffer(icmp, config.receive_buffer)
         stamps = options.ask_for_stamps(icmp)
-        options.ask_for_ttl(icmp, family)
+        if family is AddressFamily.IPV6:  # IPv4 datagrams come with their header
+            options.ask_for_ttl(icmp, family)
         codec: IcmpCodec | UdpCodec
         udp = None
         if protocol is Protocol.ICMP:

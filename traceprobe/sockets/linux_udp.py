@@ -14,7 +14,6 @@ from traceprobe.config import FlowStrategy, Mode, Protocol
 from traceprobe.model import ReplyKind
 from traceprobe.sockets import _linux_options as options
 from traceprobe.sockets._errqueue import ErrorQueueSocket
-from traceprobe.sockets._linux_send import Packet
 from traceprobe.sockets._linux_socket import linux_capabilities
 from traceprobe.sockets._modes import choose_flow, quarantine_ns
 from traceprobe.sockets._sockaddr import unpack_name, with_port
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from traceprobe.loops import Clock
     from traceprobe.model import ProbeId
     from traceprobe.sockets._control import Control
+    from traceprobe.sockets._linux_send import Batch
     from traceprobe.sockets._timestamps import ClockReading
 
 FLOWS: Final = frozenset({FlowStrategy.CLASSIC})
@@ -40,9 +40,10 @@ _HEADER_SIZE: Final = 8
 class LinuxUdpSocket(ErrorQueueSocket[UdpCodec]):
     """Probes through an ordinary UDP socket; see :class:`~traceprobe.sockets.AsyncProbeSocket`."""
 
-    def _packet(self, segment: bytes, name: bytes, ttl: int) -> Packet:
-        # The kernel writes the header; where the probe goes stands in the socket address.
-        return Packet(segment[_HEADER_SIZE:], with_port(name, segment[_PORT]), ttl)
+    def _pack(self, batch: Batch, segments: list[bytes], name: bytes) -> None:
+        # The kernel writes the header; where a probe goes stands in its socket address.
+        batch.data.extend([segment[_HEADER_SIZE:] for segment in segments])
+        batch.names.extend([with_port(name, segment[_PORT]) for segment in segments])
 
     def _resolve_error(
         self, destination: IPv4Address | IPv6Address, port: int, quote: memoryview

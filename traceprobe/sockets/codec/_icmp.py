@@ -137,17 +137,22 @@ class IcmpCodec(ProbeCodec):
             )
         template.base = ones_complement_sum(template.buffer, initial)
 
-    def _take(self, template: Template) -> int | None:  # noqa: ARG002 - one pool serves all
-        return self._pool.take()
+    def _take(self, template: Template, count: int) -> list[int] | None:  # noqa: ARG002 - one pool for all
+        return self._pool.take(count)
 
     def _give_back(self, identifier: int, template: Template) -> None:  # noqa: ARG002 - as above
         self._pool.give_back(identifier)
 
-    def _store(self, template: Template, identifier: int) -> None:
-        total = template.base + identifier
-        balance = 0xFFFF - ((total & 0xFFFF) + (total >> 16))
-        if self._constant:
-            _TWO_WORDS.pack_into(template.buffer, _SEQUENCE_AT, identifier, balance)
-        else:
-            _WORD.pack_into(template.buffer, _SEQUENCE_AT, identifier)
-            _WORD.pack_into(template.buffer, _CHECKSUM_AT, balance)
+    def _segments(self, template: Template, identifiers: list[int]) -> list[bytes]:
+        base, buffer = template.base, template.buffer
+        segments = []
+        for identifier in identifiers:
+            total = base + identifier
+            balance = 0xFFFF - ((total & 0xFFFF) + (total >> 16))
+            if self._constant:
+                _TWO_WORDS.pack_into(buffer, _SEQUENCE_AT, identifier, balance)
+            else:
+                _WORD.pack_into(buffer, _SEQUENCE_AT, identifier)
+                _WORD.pack_into(buffer, _CHECKSUM_AT, balance)
+            segments.append(bytes(buffer))
+        return segments

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from random import Random
 
 LAST_PORT: Final = 0xFFFF
-_WORDS_PER_DRAW: Final = 256
 
 
 class RandomPool:
@@ -27,40 +26,38 @@ class RandomPool:
     places of the imaginary array that differ from their own index, so that an unused pool costs nothing.
     """
 
-    __slots__ = ("_first", "_free", "_moved", "_random", "_word", "_words")
+    __slots__ = ("_first", "_free", "_moved", "_random")
 
     def __init__(self, first: int, last: int, random: Random) -> None:
         self._first = first
         self._free = last - first + 1
         self._moved: dict[int, int] = {}
         self._random = random
-        self._words = memoryview(b"").cast("H")
-        self._word = 0
 
     @property
     def free(self) -> int:
         """How many numbers are left."""
         return self._free
 
-    def take(self) -> int | None:
-        """Draw a number; None if all are taken."""
-        free = self._free
-        if not free:
+    def take(self, count: int) -> list[int] | None:
+        """Draw some numbers; None if there are not that many."""
+        free, first, moved = self._free, self._first, self._moved
+        if count > free:
             return None
-        if self._word == len(self._words):
-            # Drawing the entropy of many numbers at once spares a system call for each.
-            self._words = memoryview(self._random.randbytes(2 * _WORDS_PER_DRAW)).cast("H")
-            self._word = 0
-        place = (self._words[self._word] * free) >> 16
-        self._word += 1
-        self._free = last = free - 1
-        moved = self._moved
-        moved_last = moved.pop(last, last)
-        if place == last:
-            return self._first + moved_last
-        number = moved.get(place, place)
-        moved[place] = moved_last
-        return self._first + number
+        # Drawing the entropy of all of them at once spares a system call for each.
+        words = memoryview(self._random.randbytes(2 * count)).cast("H")
+        numbers = []
+        for word in words:
+            place = (word * free) >> 16
+            free -= 1
+            moved_last = moved.pop(free, free)
+            if place == free:
+                numbers.append(first + moved_last)
+            else:
+                numbers.append(first + moved.get(place, place))
+                moved[place] = moved_last
+        self._free = free
+        return numbers
 
     def give_back(self, number: int) -> None:
         """Return a number that was drawn."""
@@ -82,24 +79,31 @@ class PortPool:
         self.taken = 0
         """How many ports are out; a pool with none may be forgotten."""
 
-    def take(self, prefix: int, used: Container[int]) -> int | None:
-        """Take the lowest free port; None if there is none.
+    def take(self, count: int, prefix: int, used: Container[int]) -> list[int] | None:
+        """Take the lowest free ports; None if there are not that many.
 
         Args:
+            count: How many.
             prefix: What a port is added to in ``used``: the destination, shifted out of the port's way.
             used: The identifiers in use, those of pools with another base among them.
         """
-        port = self._next_port(prefix, used)
-        if port is not None:
-            self.taken += 1
-        return port
+        ports: list[int] = []
+        while len(ports) < count:
+            port = self._next_port(prefix, used, ports)
+            if port is None:
+                for taken in ports:
+                    heappush(self._returned, taken)
+                return None
+            ports.append(port)
+        self.taken += count
+        return ports
 
     def give_back(self, port: int) -> None:
         """Return a port that was taken."""
         self.taken -= 1
         heappush(self._returned, port)
 
-    def _next_port(self, prefix: int, used: Container[int]) -> int | None:
+    def _next_port(self, prefix: int, used: Container[int], ports: Container[int]) -> int | None:
         while self._returned:
             port = heappop(self._returned)
             if prefix + port not in used:
@@ -110,4 +114,9 @@ class PortPool:
             if prefix + port not in used:
                 return port
         # Ports that were skipped because a pool with another base held them are in neither place.
-        return next((port for port in range(self._base, LAST_PORT + 1) if prefix + port not in used), None)
+        left = (
+            port
+            for port in range(self._base, LAST_PORT + 1)
+            if prefix + port not in used and port not in ports
+        )
+        return next(left, None)

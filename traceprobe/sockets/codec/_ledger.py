@@ -22,7 +22,7 @@ from traceprobe.model import PROBE_INDEX_BITS
 from traceprobe.sockets.codec._refusal import Refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from ipaddress import IPv4Address, IPv6Address
 
     from traceprobe.model import Probe, ProbeId
@@ -157,16 +157,16 @@ class ProbeCodec(ABC):
         """Write header and base sum of a fresh template."""
 
     @abstractmethod
-    def _take(self, template: Template) -> int | None:
-        """Take an identifier; None if there is none."""
+    def _take(self, template: Template, count: int) -> list[int] | None:
+        """Take identifiers; None if there are not that many."""
 
     @abstractmethod
     def _give_back(self, identifier: int, template: Template) -> None:
         """Return an identifier that has rested."""
 
     @abstractmethod
-    def _store(self, template: Template, identifier: int) -> None:
-        """Write the identifier, and what depends on it, into the template."""
+    def _segments(self, template: Template, identifiers: list[int]) -> list[bytes]:
+        """Copies of the template, each with an identifier and what depends on it."""
 
     # --- for filters ---------------------------------------------------------------------------------
 
@@ -219,41 +219,60 @@ class ProbeCodec(ABC):
         return len(self._identifiers)
 
     def encode(self, probe: Probe, source: IPv4Address | IPv6Address | None, now_ns: int) -> bytes:
-        """Give a probe an identifier and make its transport segment, checksum filled in.
+        """Give a probe an identifier and make its transport segment; see :meth:`encode_batch`."""
+        return self.encode_batch((probe,), source, now_ns)[0]
+
+    def encode_batch(
+        self, probes: Sequence[Probe], source: IPv4Address | IPv6Address | None, now_ns: int
+    ) -> list[bytes]:
+        """Give probes identifiers and make their transport segments, checksums filled in.
+
+        All or nothing: if one can't be encoded, none is. A probe that is outstanding already gets a new
+        identifier.
 
         Args:
-            probe: The probe; one that is outstanding already gets a new identifier.
-            source: Source address of the datagram. None only where the kernel computes the checksum.
+            probes: The probes.
+            source: Source address of the datagrams. None only where the kernel computes the checksum.
             now_ns: Monotonic clock, nanoseconds.
 
         Raises:
-            ConfigError: The probe's size, port or flow is one that can't be sent.
-            NoUsableSocketError: No identifier is left.
+            ConfigError: A probe's size, port or flow is one that can't be sent.
+            NoUsableSocketError: There are not that many identifiers left.
+            UsageError: A probe stands in the batch twice.
         """
-        if self._resting and self._resting[0][0] <= now_ns:
-            self._end_rest(now_ns)
-        if probe.id in self._identifiers:
-            self.release((probe.id,), now_ns)
-        size = probe.size or self.default_size
-        trace = probe.id >> PROBE_INDEX_BITS
-        template = self._templates.get((trace, probe.flow, size, probe.port or 0))
-        if template is None or not _leads(template, probe.destination, source):
-            template = self._template(probe, trace, size, source)
-        identifier = self._take(template)
-        if identifier is None:
-            raise NoUsableSocketError(
-                f"all {self.capacity} identifiers of this socket are in use: {self.outstanding} probes "
-                f"are outstanding, {len(self._resting)} identifiers are resting",
-                remedies=("allow fewer probes in flight", "shorten identifier_quarantine"),
-            )
-        self._probes[identifier] = (probe.id, template)
-        self._identifiers[probe.id] = identifier
-        template.probes += 1
-        self._store(template, identifier)
-        return bytes(template.buffer)
+        segments: list[bytes] = []
+        total = len(probes)
+        try:
+            while len(segments) < total:
+                start = len(segments)
+                template = self._template_for(probes[start], source)
+                stop = _end_of_run(probes, start)
+                ids = [probes[place].id for place in range(start, stop)]
+                if len(set(ids)) < len(ids):
+                    raise UsageError("a batch can hold a probe only once")
+                if not self._identifiers.keys().isdisjoint(ids):
+                    self.release(ids, now_ns)
+                identifiers = self._take_some(template, stop - start, now_ns)
+                if not template.probes:
+                    self._templates[template.key] = template
+                    if len(template.token) == TOKEN_SIZE:
+                        self._tokens[template.token] = template
+                template.probes += stop - start
+                self._probes.update(zip(identifiers, ((probe, template) for probe in ids), strict=True))
+                self._identifiers.update(zip(ids, identifiers, strict=True))
+                segments += self._segments(template, identifiers)
+        except BaseException:
+            self.withdraw([probe.id for probe in probes[: len(segments)]])
+            raise
+        return segments
 
     def release(self, probes: Iterable[ProbeId], now_ns: int) -> None:
-        """Give probes up. Their identifiers rest for a while; unknown probes are ignored."""
+        """Give probes up. Their identifiers rest for a while; unknown probes are ignored.
+
+        This is also where identifiers that have rested come free: nobody waits for a release, but a trace
+        waits for its probes to be encoded.
+        """
+        self._end_rest(now_ns)
         until = now_ns + self._quarantine_ns
         for probe in probes:
             identifier = self._identifiers.pop(probe, None)
@@ -283,9 +302,27 @@ class ProbeCodec(ABC):
             if self._tokens.get(template.token) is template:
                 del self._tokens[template.token]
 
-    def _template(
-        self, probe: Probe, trace: int, size: int, source: IPv4Address | IPv6Address | None
-    ) -> Template:
+    def _take_some(self, template: Template, count: int, now_ns: int) -> list[int]:
+        identifiers = self._take(template, count)
+        if identifiers is None:
+            self._end_rest(now_ns)
+            identifiers = self._take(template, count)
+        if identifiers is None:
+            raise NoUsableSocketError(
+                f"there are no {count} of the {self.capacity} identifiers of this socket left: "
+                f"{self.outstanding} probes are outstanding, the identifiers of {len(self._resting)} "
+                "others are resting",
+                remedies=("allow fewer probes in flight", "shorten identifier_quarantine"),
+            )
+        return identifiers
+
+    def _template_for(self, probe: Probe, source: IPv4Address | IPv6Address | None) -> Template:
+        size = probe.size or self.default_size
+        trace = probe.id >> PROBE_INDEX_BITS
+        key = (trace, probe.flow, size, probe.port or 0)
+        template = self._templates.get(key)
+        if template is not None and template.destination == probe.destination and template.source == source:
+            return template
         self.check_size(size)
         if not 0 <= probe.flow < _FLOW_LIMIT:
             raise ConfigError("flow", probe.flow, f"a flow number from 0 to {_FLOW_LIMIT - 1}")
@@ -301,12 +338,8 @@ class ProbeCodec(ABC):
         room = len(buffer) - self._token_at
         token = digest[: min(TOKEN_SIZE, room)]
         buffer[self._token_at : self._token_at + len(token)] = token
-        key = (trace, probe.flow, size, probe.port or 0)
         template = Template(key, probe.destination, source, port, token, buffer)
         self._fill(template, digest)
-        self._templates[key] = template
-        if len(token) == TOKEN_SIZE:
-            self._tokens[token] = template
         return template
 
     # --- matching --------------------------------------------------------------------------------------
@@ -351,10 +384,21 @@ class ProbeCodec(ABC):
         return Refusal.REWRITTEN if rewritten else reason
 
 
-def _leads(
-    template: Template, destination: IPv4Address | IPv6Address, source: IPv4Address | IPv6Address | None
-) -> bool:
-    # The addresses of a trace are nearly always the same objects: comparing them is ten times slower.
-    return (template.destination is destination or template.destination == destination) and (
-        template.source is source or template.source == source
-    )
+def _end_of_run(probes: Sequence[Probe], start: int) -> int:
+    """Where the probes end that are made from the same template as the first."""
+    first = probes[start]
+    trace, destination = first.id >> PROBE_INDEX_BITS, first.destination
+    flow, size, port = first.flow, first.size, first.port
+    for place in range(start + 1, len(probes)):
+        probe = probes[place]
+        other = probe.destination
+        if (
+            # Probes of a trace share one address object; comparing two costs ten times as much.
+            (other is not destination and other != destination)
+            or probe.id >> PROBE_INDEX_BITS != trace
+            or probe.flow != flow
+            or probe.size != size
+            or probe.port != port
+        ):
+            return place
+    return len(probes)

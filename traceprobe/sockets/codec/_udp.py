@@ -166,15 +166,16 @@ class UdpCodec(ProbeCodec):
         elif self._constant:
             raise UsageError("the checksum of a UDP probe needs its source address")
 
-    def _take(self, template: Template) -> int | None:
+    def _take(self, template: Template, count: int) -> list[int] | None:
         if self._constant:
-            return self._pool.take()
+            return self._pool.take(count)
         place = template.address << 16
-        pool = self._ports.get((place, template.port))
-        if pool is None:
-            pool = self._ports[place, template.port] = PortPool(template.port)
-        port = pool.take(place, self._probes)
-        return None if port is None else place + port
+        pool = self._ports.get((place, template.port)) or PortPool(template.port)
+        ports = pool.take(count, place, self._probes)
+        if ports is None:
+            return None
+        self._ports[place, template.port] = pool
+        return [place + port for port in ports]
 
     def _give_back(self, identifier: int, template: Template) -> None:
         if self._constant:
@@ -186,19 +187,26 @@ class UdpCodec(ProbeCodec):
         if not pool.taken:
             del self._ports[key]
 
-    def _store(self, template: Template, identifier: int) -> None:
+    def _segments(self, template: Template, identifiers: list[int]) -> list[bytes]:
+        base, buffer = template.base, template.buffer
+        segments = []
         if self._constant:
-            total = template.base + identifier
-            balance = 0xFFFF - ((total & 0xFFFF) + (total >> 16))
-            _TWO_WORDS.pack_into(template.buffer, _CHECKSUM_AT, identifier, balance)
-            return
-        port = identifier & LAST_PORT
-        _WORD.pack_into(template.buffer, _PORT_AT, port)
-        if template.source is not None:
-            # The base sum holds the base port.
-            total = template.base + (port - template.port)
-            checksum = 0xFFFF - ((total & 0xFFFF) + (total >> 16))
-            _WORD.pack_into(template.buffer, _CHECKSUM_AT, checksum or 0xFFFF)
+            for identifier in identifiers:
+                total = base + identifier
+                balance = 0xFFFF - ((total & 0xFFFF) + (total >> 16))
+                _TWO_WORDS.pack_into(buffer, _CHECKSUM_AT, identifier, balance)
+                segments.append(bytes(buffer))
+            return segments
+        base -= template.port  # the base sum holds the base port
+        for identifier in identifiers:
+            port = identifier & LAST_PORT
+            _WORD.pack_into(buffer, _PORT_AT, port)
+            if template.source is not None:
+                total = base + port
+                checksum = 0xFFFF - ((total & 0xFFFF) + (total >> 16))
+                _WORD.pack_into(buffer, _CHECKSUM_AT, checksum or 0xFFFF)
+            segments.append(bytes(buffer))
+        return segments
 
 
 def _place(destination: IPv4Address | IPv6Address) -> int:
