@@ -320,6 +320,25 @@ def test_what_is_no_extension_belongs_to_the_quote(version: int, tail: bytes) ->
 
 
 @BOTH
+@pytest.mark.parametrize(
+    ("objects", "checksum"),
+    [
+        pytest.param(b"", "dfff", id="no objects"),
+        pytest.param(bytes.fromhex("0008 0101 03e8 db0e"), "0000", id="sums up to all ones"),
+        pytest.param(bytes.fromhex("0008 0101 03e8 fd0d"), "de00", id="low byte 0"),
+        pytest.param(bytes.fromhex("0008 0101 03e8 da0f"), "00ff", id="high byte 0"),
+    ],
+)
+def test_checksums_with_zeros_in_them(version: int, objects: bytes, checksum: str) -> None:
+    extension = extension_structure(objects)
+    assert extension[2:4] == bytes.fromhex(checksum)
+    body = padded(version, 128) + extension
+    message = parsed(version, raw(version, TIME_EXCEEDED[version], 0, body))
+    # All zeros say that there is no checksum (RFC 4884 section 7), so nothing tells it from a quote.
+    assert message.extension == (b"" if checksum == "0000" else extension)
+
+
+@BOTH
 @pytest.mark.parametrize("place", [124, 132])
 def test_the_old_form_has_no_other_place(version: int, place: int) -> None:
     body = padded(version, place) + MPLS

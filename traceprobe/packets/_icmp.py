@@ -195,11 +195,14 @@ def _end_of_quote(version: int, view: memoryview, length: int, quoted: int) -> i
 
 
 def _is_extension(view: memoryview) -> bool:
-    """Whether bytes look like an extension structure with a right checksum (RFC 4884 section 7)."""
+    """Whether bytes are an extension structure with a right checksum (RFC 4884 section 7).
+
+    A checksum of 0 is none at all, so it proves nothing.
+    """
     return (
         len(view) >= _EXTENSION_HEADER_SIZE
         and view[0] >> 4 == _EXTENSION_VERSION
-        and (view[2] or view[3]) != 0
+        and any(view[2:4])
         and ones_complement_sum(view) == 0xFFFF
     )
 
