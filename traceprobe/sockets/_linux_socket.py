@@ -235,6 +235,9 @@ class LinuxProbeSocket(SendAndReceive, Generic[CodecT]):
         if not self._closed:
             self._codec.release(probes, self._clock.monotonic_ns())
             self._round_trips.forget(probes)
+            if self._ready:
+                released = frozenset(probes)
+                self._ready = [reply for reply in self._ready if reply.probe_id not in released]
 
     async def aclose(self) -> None:
         """Close the socket and give everything back."""
