@@ -73,6 +73,19 @@ def reply_to(
     )
 
 
+def _word_for(event: Event) -> str:
+    if isinstance(event, ReplyReceived):
+        return "late" if event.late else "answered"
+    return {ProbeSent: "sent", HopSettled: "settled", HopRevised: "revised"}[type(event)]
+
+
+def _ttl_of(event: Event) -> int:
+    if isinstance(event, HopSettled | HopRevised):
+        return event.hop.ttl
+    assert isinstance(event, ProbeSent | ReplyReceived)
+    return event.probe.ttl
+
+
 class Conversation:
     """One engine, and the test in the roles of network, driver and clock."""
 
@@ -185,17 +198,7 @@ class Conversation:
     def said(self, word: str) -> list[int]:
         """The TTLs of all ``sent``, ``answered``, ``late``, ``settled`` or ``revised`` events so far."""
         self._listen()
-        found = []
-        for event in self.events:
-            if isinstance(event, ProbeSent) and word == "sent":
-                found.append(event.probe.ttl)
-            elif isinstance(event, ReplyReceived) and word == ("late" if event.late else "answered"):
-                found.append(event.probe.ttl)
-            elif (isinstance(event, HopSettled) and word == "settled") or (
-                isinstance(event, HopRevised) and word == "revised"
-            ):
-                found.append(event.hop.ttl)
-        return found
+        return [_ttl_of(event) for event in self.events if _word_for(event) == word]
 
     @property
     def settled(self) -> list[int]:

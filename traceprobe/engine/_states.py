@@ -16,12 +16,14 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Final
 
 from traceprobe.errors import UsageError
-from traceprobe.model import ProbeResult, ProbeStatus
+from traceprobe.model import Probe, ProbeResult, ProbeStatus
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from ipaddress import IPv4Address, IPv6Address
 
-    from traceprobe.model import Probe, ProbeId, Reply
+    from traceprobe.config import TracerouteConfig
+    from traceprobe.model import ProbeId, Reply
 
 
 class ProbeState(Enum):
@@ -138,6 +140,21 @@ class ProbeRecord:
                 f"probe {self.probe_id} (TTL {self.ttl}, attempt {self.attempt}) "
                 f"is {self.state.name.lower().replace('_', ' ')}: {event!r} can't happen to it"
             ) from None
+
+    def hand_out(self, destination: IPv4Address | IPv6Address, config: TracerouteConfig) -> Probe:
+        """Make the probe that a socket is to send."""
+        self.move(Trigger.HAND_OUT)
+        self.probe = Probe(
+            self.probe_id,
+            destination,
+            self.ttl,
+            self.attempt,
+            self.flow,
+            config.packet_size,
+            config.port,
+            config.timing.probe_timeout,
+        )
+        return self.probe
 
     def result(self) -> ProbeResult | None:
         """How the probe ended; None while that is open."""

@@ -22,7 +22,7 @@ from traceprobe.engine._silence import SilenceEstimator, to_ns
 from traceprobe.engine._states import COUNTED_AS, PENDING, ProbeState, Trigger
 from traceprobe.engine._tally import Tally
 from traceprobe.errors import UsageError
-from traceprobe.model import HopRevised, HopSettled, Probe, ProbeSent, ReplyReceived, StopReason
+from traceprobe.model import HopRevised, HopSettled, ProbeSent, ReplyReceived, StopReason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from traceprobe.config import TracerouteConfig
     from traceprobe.engine._hop_state import HopState
     from traceprobe.engine._states import ProbeRecord
-    from traceprobe.model import Event, Hop, Knowledge, ProbeId, Reply, SentProbe
+    from traceprobe.model import Event, Hop, Knowledge, Probe, ProbeId, Reply, SentProbe
 
 
 class TracerouteEngine(Tally):
@@ -87,21 +87,8 @@ class TracerouteEngine(Tally):
         """
         if not self._may_send(now):
             return []
-        config = self._config
-        probes = []
-        for record in self._queue.take(now, self._ending.ttl, limit):
-            record.move(Trigger.HAND_OUT)
-            record.probe = Probe(
-                record.probe_id,
-                self._destination,
-                record.ttl,
-                record.attempt,
-                record.flow,
-                config.packet_size,
-                config.port,
-                config.timing.probe_timeout,
-            )
-            probes.append(record.probe)
+        records = self._queue.take(now, self._ending.ttl, limit)
+        probes = [record.hand_out(self._destination, self._config) for record in records]
         if probes:
             self._deadline_stale = True
         return probes
@@ -151,7 +138,7 @@ class TracerouteEngine(Tally):
         Raises:
             UsageError: The probe was never handed out, or was reported before.
         """
-        self._latest_now = max(self._latest_now, now)
+        self._note_now(now)
         record = self._path.find(sent.probe_id)
         if record is None:
             raise UsageError(f"probe {sent.probe_id} is not one of this trace's")
@@ -160,21 +147,21 @@ class TracerouteEngine(Tally):
             record.move(Trigger.TAKEN if sent.error is None else Trigger.REFUSED)
         elif record.sent_ns is not None:
             raise UsageError(f"probe {sent.probe_id} was reported as sent before")
-        early = self._overtaking.pop(record.index, None)
         if sent.error is not None:
             self._count_refused(sent.error)
             self._path.tried(record)
             record.error = sent.error.code
-            if early is not None:
-                self._counts[COUNTED_AS[record.state]] += 1
             if not cancelled:
+                self._drop_overtaking(record)
                 self._ended(record, sent.sent_ns)
                 self._advance()
             return
         self._count_taken(sent)
         self._path.tried(record)
-        record.sent_ns, record.sent_at_ns = sent.sent_ns, sent.sent_at_ns
-        if self._stop_reason is None and record.probe is not None:
+        record.sent_ns = sent.sent_ns
+        if self._stop_reason is None:  # afterwards the result stays as it is
+            assert record.probe is not None
+            record.sent_at_ns = sent.sent_at_ns
             self._events.append(ProbeSent(record.probe, sent.sent_ns))
         if cancelled:
             self._release(record)
@@ -182,6 +169,7 @@ class TracerouteEngine(Tally):
         self._outstanding += 1
         self._path.hop_of(record).taken(record)
         self._deadline_stale = True
+        early = self._overtaking.pop(record.index, None)
         if early is not None:
             self._answered(record, early, Trigger.REPLY)
 
@@ -190,7 +178,7 @@ class TracerouteEngine(Tally):
 
         One that reached the machine before its probe was given up is in time, whenever it is reported.
         """
-        self._latest_now = max(self._latest_now, now)
+        self._note_now(now)
         record = self._path.find(reply.probe_id)
         if record is None:
             self._counts["unmatched"] += 1
@@ -214,7 +202,7 @@ class TracerouteEngine(Tally):
 
     def deadline_reached(self, now: int) -> None:
         """Give up exactly the probes whose deadline is not after ``now``; end at the overall time-out."""
-        self._latest_now = max(self._latest_now, now)
+        self._note_now(now)
         self._deadline_stale = True
         if self._stop_reason is not None:
             return
@@ -240,7 +228,7 @@ class TracerouteEngine(Tally):
 
     def cancel(self, now: int) -> None:
         """End the trace with what is known; what is outstanding is cancelled."""
-        self._latest_now = max(self._latest_now, now)
+        self._note_now(now)
         if self._stop_reason is None:
             self._cut_short(StopReason.CANCELLED, now)
 
@@ -269,6 +257,12 @@ class TracerouteEngine(Tally):
         if not first_ttl <= ttl <= max_ttl:
             raise UsageError(f"TTL {ttl} is not traced: {first_ttl} to {max_ttl} are")
         return self._path.hops[ttl - first_ttl].hop(knowledge)
+
+    def _note_now(self, now: int) -> None:
+        if now > self._latest_now:
+            self._latest_now = now
+            # The moment from which the pace lets a probe go is a deadline only until it has come.
+            self._deadline_stale |= self._queue.not_before_ns is not None
 
     # --- one probe -----------------------------------------------------------------------------------
 
@@ -326,7 +320,13 @@ class TracerouteEngine(Tally):
             if record.state is not ProbeState.QUEUED:
                 self._queue.landed()
             record.move(Trigger.CANCEL)
+            self._drop_overtaking(record)
         self._release(record)
+
+    def _drop_overtaking(self, record: ProbeRecord) -> None:
+        """A reply that came before its probe was reported will not be looked at any more."""
+        if self._overtaking.pop(record.index, None) is not None:
+            self._counts[COUNTED_AS[record.state]] += 1
 
     def _release(self, record: ProbeRecord) -> None:
         if record.sent_ns is not None and not record.released:

@@ -1,0 +1,165 @@
+"""The engine and its reference side by side, compared after everything that happens to them."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+
+from tests.engine.conversation import DESTINATION, START, TRACE_ID
+from tests.engine.reference import Reference
+from traceprobe.engine import TracerouteEngine
+from traceprobe.errors import SendError
+from traceprobe.model import HopRevised, HopSettled, ProbeSent, ProbeStatus, ReplyReceived, SentProbe
+
+if TYPE_CHECKING:
+    from traceprobe.config import TracerouteConfig
+    from traceprobe.engine import TraceStrategy
+    from traceprobe.model import Event, Hop, Probe, ProbeId, Reply
+
+STATUS = {
+    "answered": ProbeStatus.REPLY,
+    "given up": ProbeStatus.TIMEOUT,
+    "refused": ProbeStatus.SEND_ERROR,
+    "cancelled": ProbeStatus.CANCELLED,
+}
+
+
+class Pair:
+    """Whatever is told to the engine is told to the reference; then both must see the same trace."""
+
+    def __init__(self, config: TracerouteConfig, *, compare: bool = True) -> None:
+        destination = ip_address(DESTINATION)
+        self.config = config
+        self.engine: TraceStrategy = TracerouteEngine(config, destination, START, trace_id=TRACE_ID)
+        self.reference = Reference(config, destination, START) if compare else None
+        self.sent: dict[ProbeId, tuple[Probe, int]] = {}
+        self.handed_out: list[Probe] = []
+        self.events: list[Event] = []
+        self.settled: dict[int, Hop] = {}
+        self.contradicted = False
+        """A hop was announced that is not in the path any more: only a late or contrary reply does that."""
+        self.released: list[ProbeId] = []
+        self._farthest_taken = (0, 0)
+
+    # --- what happens ---------------------------------------------------------------------------------
+
+    def take(self, now: int, limit: int | None = None) -> list[Probe]:
+        """Hand out what is due."""
+        due = self.engine.has_probes_due(now)
+        probes = self.engine.probes_to_send(now, limit)
+        places = [(probe.ttl, probe.attempt) for probe in probes]
+        assert due == bool(probes) or limit == 0
+        assert places == sorted(places)
+        if self.reference is not None:
+            expected = self.reference.due(now)
+            assert due == bool(expected)
+            assert places == expected[:limit]
+            self.reference.handed_out(probes, now)
+        taken = {probe.id for probe in self.handed_out}
+        assert not any(probe.id in taken for probe in probes), "a probe is handed out once"
+        self.handed_out += probes
+        self.check(now)
+        return probes
+
+    def report(self, probe: Probe, now: int, error: int | None = None, sent_ns: int | None = None) -> None:
+        """Report a probe as sent or refused."""
+        sent_ns = now if sent_ns is None else sent_ns
+        sent = SentProbe(probe.id, sent_ns, sent_ns, error=None if error is None else SendError(error))
+        if error is None:
+            self.sent[probe.id] = (probe, sent_ns)
+        self.engine.probe_sent(sent, now)
+        if self.reference is not None:
+            self.reference.probe_sent(sent, now)
+        self.check(now)
+
+    def hear(self, reply: Reply, now: int) -> None:
+        """A reply is reported."""
+        self.engine.reply_received(reply, now)
+        if self.reference is not None:
+            self.reference.reply_received(reply, now)
+        self.check(now)
+
+    def look_at_the_clock(self, now: int) -> None:
+        """Time has passed."""
+        self.engine.deadline_reached(now)
+        if self.reference is not None:
+            self.reference.deadline_reached(now)
+        deadline = self.engine.next_deadline()
+        assert deadline is None or deadline > now, "a driver would spin"
+        self.check(now)
+
+    def cancel(self, now: int) -> None:
+        """The trace is cut short."""
+        self.engine.cancel(now)
+        if self.reference is not None:
+            self.reference.cancel(now)
+        self.check(now)
+
+    # --- what must hold -------------------------------------------------------------------------------
+
+    def check(self, now: int) -> None:
+        """Everything that holds at any time."""
+        self._listen()
+        engine, config = self.engine, self.config
+        assert 0 <= engine.outstanding <= engine.probes_sent
+        if config.max_in_flight is not None:
+            assert engine.outstanding <= config.max_in_flight
+        assert engine.finished == (engine.stop_reason is not None) == (engine.decided_ns is not None)
+        listed = [hop.ttl for hop in engine.hops()]
+        assert listed == list(range(config.first_ttl, listed[-1] + 1))
+        assert listed[-1] <= config.max_ttl
+        self.released += engine.released()
+        assert len(set(self.released)) == len(self.released), "released once"
+        if engine.finished:
+            self._check_the_end(listed)
+        if self.reference is not None:
+            self._compare(self.reference, now)
+
+    def _listen(self) -> None:
+        while (event := self.engine.next_event()) is not None:
+            self.events.append(event)
+            if isinstance(event, HopSettled):
+                assert event.hop.ttl not in self.settled, "a hop settles once"
+                self.settled[event.hop.ttl] = event.hop
+            elif isinstance(event, HopRevised):
+                assert event.hop.ttl in self.settled, "what is revised had settled"
+                self.settled[event.hop.ttl] = event.hop
+
+    def _check_the_end(self, listed: list[int]) -> None:
+        engine = self.engine
+        assert engine.outstanding == 0
+        assert engine.next_deadline() is None
+        assert set(listed) <= set(self.settled), "every hop of the result has settled"
+        self.contradicted = set(self.settled) != set(listed)
+        for hop in engine.hops():
+            assert self.settled[hop.ttl] == hop, "the last word on a hop is the result"
+        assert set(self.released) == set(self.sent), "everything is given back"
+
+    def _compare(self, reference: Reference, now: int) -> None:
+        engine = self.engine
+        assert engine.stop_reason == reference.stop_reason
+        assert engine.next_deadline() == reference.next_deadline()
+        assert engine.outstanding == sum(entry.state == "sent" for entry in reference.entries)
+        assert dict(engine.counts) == reference.counts
+        assert engine.has_probes_due(now) == bool(reference.due(now))
+        if engine.finished:
+            assert [hop.ttl for hop in engine.hops()][-1] == reference.last_listed
+        for ttl in reference.ttls:
+            found = {probe.attempt: probe for probe in engine.hop(ttl).probes}
+            for entry in reference.at(ttl):
+                status = STATUS.get(entry.state)
+                if status is None:
+                    assert entry.attempt not in found
+                    continue
+                probe = found[entry.attempt]
+                assert (probe.status, probe.late) == (status, entry.late)
+                assert probe.address == (None if entry.reply is None else entry.reply.address)
+                if entry.state == "given up":
+                    assert probe.waited_ns == max(0, entry.given_up_ns - entry.sent_ns)
+
+    def answered_once(self) -> None:
+        """Each answered probe was announced once, each sent one too."""
+        answered = [event.probe.id for event in self.events if isinstance(event, ReplyReceived)]
+        sent = [event.probe.id for event in self.events if isinstance(event, ProbeSent)]
+        assert len(set(answered)) == len(answered) == self.engine.replies
+        assert len(set(sent)) == len(sent)

@@ -1,0 +1,145 @@
+"""Anything may happen in any order: the engine and its reference must agree after every step."""
+
+from __future__ import annotations
+
+import errno
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from tests.engine.conversation import DESTINATION, MS, START
+from tests.engine.pair import Pair
+from traceprobe.config import TimingConfig, TracerouteConfig
+from traceprobe.model import Reply, ReplyKind, TimestampSource
+
+if TYPE_CHECKING:
+    from traceprobe.model import Probe
+
+MILLISECONDS = st.integers(0, 40).map(lambda ms: ms * MS) | st.integers(0, 2_000 * MS)
+
+CONFIGS = st.builds(
+    TracerouteConfig,
+    first_ttl=st.integers(1, 3),
+    max_ttl=st.integers(3, 9),
+    queries=st.integers(1, 3),
+    gap_limit=st.none() | st.integers(1, 4),
+    stop_on_loop=st.booleans(),
+    max_in_flight=st.none() | st.integers(1, 8),
+    timing=st.builds(
+        TimingConfig,
+        probe_timeout=st.sampled_from([0.05, 0.5, 5.0]),
+        interior_floor=st.sampled_from([0.0, 0.01]),
+        interior_jitter_factor=st.sampled_from([0.0, 1.0, 2.0]),
+        tail_floor=st.sampled_from([0.02, 1.0]),
+        send_interval=st.sampled_from([0.0, 0.0, 0.003]),
+        overall_timeout=st.none() | st.sampled_from([0.04, 0.3]),
+    ),
+)
+
+# Few addresses, so that cycles, repeated routers and the destination on its own path all turn up.
+ADDRESSES = st.sampled_from(["10.0.0.1", "10.0.0.2", "10.0.0.3", DESTINATION])
+KINDS = st.sampled_from([ReplyKind.TIME_EXCEEDED] * 6 + [k for k in ReplyKind if k != "time_exceeded"])
+
+
+class EngineMachine(RuleBasedStateMachine):
+    """The engine in the hands of a driver and a network without manners."""
+
+    pair: Pair
+
+    @initialize(config=CONFIGS)
+    def start(self, config: TracerouteConfig) -> None:
+        self.pair = Pair(config)
+        self.now = START
+        self.unreported: list[Probe] = []
+
+    @rule(limit=st.none() | st.integers(0, 6))
+    def hand_out(self, limit: int | None) -> None:
+        self.unreported += self.pair.take(self.now, limit)
+
+    @rule()
+    def send_everything(self) -> None:
+        self.unreported += self.pair.take(self.now)
+        while self.unreported:
+            self.pair.report(self.unreported.pop(0), self.now)
+
+    @precondition(lambda self: self.unreported)
+    @rule(data=st.data(), refused=st.sampled_from([False, False, False, True]), before=MILLISECONDS)
+    def report_one(self, data: st.DataObject, refused: bool, before: int) -> None:
+        position = data.draw(st.integers(0, len(self.unreported) - 1))
+        probe = self.unreported.pop(position)
+        sent_ns = max(START, self.now - before)
+        self.pair.report(probe, self.now, errno.ENOBUFS if refused else None, sent_ns)
+
+    @precondition(lambda self: self.pair.handed_out)
+    @rule(data=st.data(), address=ADDRESSES, kind=KINDS, lag=st.just(0) | MILLISECONDS)
+    def answer(self, data: st.DataObject, address: str, kind: ReplyKind, lag: int) -> None:
+        """Any probe that was handed out: outstanding, given up, cancelled, answered, not yet reported."""
+        probe = data.draw(st.sampled_from(self.pair.handed_out))
+        _, sent_ns = self.pair.sent.get(probe.id, (probe, START))
+        received_ns = max(sent_ns, self.now - lag)
+        rtt_ns = received_ns - sent_ns
+        source = TimestampSource.SIMULATED
+        self.pair.hear(Reply(probe.id, kind, ip_address(address), rtt_ns, received_ns, source), self.now)
+
+    @rule(ttls=st.lists(st.integers(1, 9), max_size=9, unique=True), step=MILLISECONDS, letters=st.randoms())
+    def answer_many(self, ttls: list[int], step: int, letters: object) -> None:
+        """The routers of some TTLs answer all their probes: what real networks mostly do."""
+        self.now += step
+        for probe, sent_ns in list(self.pair.sent.values()):
+            if probe.ttl in ttls:
+                address = ip_address(f"10.0.0.{1 + probe.ttl % 3}")
+                rtt_ns = self.now - sent_ns
+                kind, source = ReplyKind.TIME_EXCEEDED, TimestampSource.SIMULATED
+                self.pair.hear(Reply(probe.id, kind, address, rtt_ns, self.now, source), self.now)
+
+    @rule(step=MILLISECONDS)
+    def time_passes(self, step: int) -> None:
+        self.now += step
+        self.pair.look_at_the_clock(self.now)
+
+    @rule(step=MILLISECONDS)
+    def time_passes_unnoticed(self, step: int) -> None:
+        self.now += step
+
+    @rule()
+    def wait_for_the_deadline(self) -> None:
+        deadline = self.pair.engine.next_deadline()
+        if deadline is not None:
+            self.now = max(self.now, deadline)
+            self.pair.look_at_the_clock(self.now)
+
+    @rule(really=st.sampled_from([False] * 9 + [True]))
+    def cancel(self, really: bool) -> None:
+        if really:
+            self.pair.cancel(self.now)
+
+    @invariant()
+    def agreed(self) -> None:
+        if hasattr(self, "now"):
+            self.pair.check(self.now)
+
+    def teardown(self) -> None:
+        """Whatever has happened, a driver that goes on brings the trace to its end."""
+        if not hasattr(self, "now"):
+            return
+        for _ in range(400):
+            if self.pair.engine.finished:
+                break
+            self.send_everything()
+            self.wait_for_the_deadline()
+        assert self.pair.engine.finished
+        for probe in self.unreported:
+            self.pair.report(probe, self.now)
+        self.pair.answered_once()
+
+
+TestEngineMachine = EngineMachine.TestCase
+TestEngineMachine.settings = settings(
+    max_examples=120,
+    stateful_step_count=30,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
