@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -224,6 +225,7 @@ def test_without_shtab_completion_says_what_to_install() -> None:
     assert "python -m pip install shtab" in run.stderr
 
 
+@pytest.mark.skipif(shutil.which("bash") is None, reason="no bash")
 def test_the_bash_completion_is_a_valid_script(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         _parser.parse(["--print-completion", "bash"])

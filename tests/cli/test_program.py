@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import pty
 import signal
 import subprocess
 import sys
@@ -23,11 +22,12 @@ from traceprobe.cli._exit import ExitStatus
 from traceprobe.testing import Router, SimulatedNetwork
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from ipaddress import IPv4Address, IPv6Address
     from pathlib import Path
 
     from tests.cli.conftest import Outcome
+    from traceprobe import AddressFamily
 
     Run = Callable[..., Outcome]
     UseNetwork = Callable[..., None]
@@ -123,6 +123,7 @@ def test_a_full_disk_is_an_error_in_one_line(arguments: list[str]) -> None:
     assert done.stderr == "traceprobe: error: cannot write the results: No space left on device\n"
 
 
+@pytest.mark.skipif(os.name != "posix", reason="needs a shell that closes descriptors")
 def test_without_any_output_the_status_still_tells() -> None:
     done = subprocess.run(
         ["sh", "-c", 'exec "$@" >&- 2>&-', "sh", *PROGRAM, "demo"], env=environment(), check=False
@@ -145,7 +146,8 @@ def test_names_that_the_encoding_lacks_are_shown_as_well_as_can_be(
 
 def on_a_terminal(*command: str, **variables: str) -> str:
     """What a program shows on a terminal."""
-    master, slave = pty.openpty()
+    pytest.importorskip("pty", reason="pseudo-terminals are a Unix thing", exc_type=ImportError)
+    master, slave = os.openpty()
     with subprocess.Popen(
         command, stdout=slave, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, env=environment(**variables)
     ) as process:
@@ -218,6 +220,23 @@ def test_what_is_known_when_somebody_interrupts_is_printed(
         result = only_result(form, outcome.out)
         assert result.stop_reason is StopReason.CANCELLED
         assert [str(hop.address) for hop in result] == ["10.0.0.1", "None", "None"]
+
+
+@pytest.mark.parametrize("form", ["", "--json", "--ndjson"])
+def test_whoever_interrupts_before_there_is_anything_to_know_gets_nothing(
+    form: str, run: Run, use_network: UseNetwork
+) -> None:
+    class SlowNames(SimulatedNetwork):
+        async def lookup(
+            self, host: str, family: AddressFamily | None
+        ) -> Sequence[IPv4Address | IPv6Address]:
+            signal.raise_signal(signal.SIGINT)
+            return await super().lookup(host, family)
+
+    use_network(SlowNames.path("203.0.113.9", ["203.0.113.9"], names={"example.net": "203.0.113.9"}))
+    outcome = run("example.net", *filter(None, [form]))
+    assert outcome.status == ExitStatus.INTERRUPTED
+    assert (outcome.out, outcome.err) == ("", "traceprobe: interrupted\n")
 
 
 def only_result(form: str, out: str) -> TraceResult:

@@ -80,6 +80,17 @@ ALL_EVENTS: list[Event] = [
 ]
 
 
+def started() -> str:
+    return started_line(
+        TYPICAL.target,
+        TYPICAL.address,
+        protocol=TYPICAL.protocol,
+        mode=TYPICAL.mode,
+        port=TYPICAL.port,
+        config=TracerouteConfig(),
+    )
+
+
 def plain_ascii(text: str) -> bool:
     return text.isascii() and all(line.isprintable() for line in text.split("\n"))
 
@@ -105,13 +116,11 @@ def test_hostile_names_stay_data_in_json() -> None:
 
 
 def test_the_lines_of_a_trace_are_those_of_the_golden_page() -> None:
-    started = started_line(TYPICAL.target, TYPICAL.address, TYPICAL.mode, TracerouteConfig())
-    check_golden(GOLDEN / "typical.ndjson", started + "".join(map(event_line, ALL_EVENTS)))
+    check_golden(GOLDEN / "typical.ndjson", started() + "".join(map(event_line, ALL_EVENTS)))
 
 
 def test_every_line_fits_the_shipped_schema() -> None:
-    started = started_line(TYPICAL.target, TYPICAL.address, TYPICAL.mode, TracerouteConfig())
-    for line in (started, *map(event_line, ALL_EVENTS)):
+    for line in (started(), *map(event_line, ALL_EVENTS)):
         assert line.endswith("\n")
         assert plain_ascii(line)
         EVENTS.validate(json.loads(line))

@@ -124,13 +124,20 @@ class _Ndjson:
 
     def __init__(self, results: Results) -> None:
         self._results = results
-        self._started = False
 
     async def follow(self, trace: Trace) -> None:
         from traceprobe import TraceFinished
         from traceprobe.render.ndjson import event_line, started_line
 
-        self._results.write(started_line(trace.target, trace.address, trace.mode, trace.config))
+        started = started_line(
+            trace.target,
+            trace.address,
+            protocol=trace.protocol,
+            mode=trace.mode,
+            port=trace.port,
+            config=trace.config,
+        )
+        self._results.write(started)
         async for event in trace.events():
             if not isinstance(event, TraceFinished):
                 self._results.write(event_line(event))

@@ -3,7 +3,7 @@
 One event is one line; ``event-v1.schema.json`` describes them:
 
 ==================  =================================================================================
-``trace_started``   first line: target, address, mode, and what is about to be probed
+``trace_started``   first line: target, address, protocol, mode, port, TTLs and probes per hop
 ``probe_sent``      the kernel took a probe: TTL, attempt, flow
 ``reply_received``  a probe was answered: all that the reply told
 ``hop_settled``     nothing more is awaited of this hop: the hop, as it stands in the result
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from ipaddress import IPv4Address, IPv6Address
 
-    from traceprobe.config import TracerouteConfig
+    from traceprobe.config import Protocol, TracerouteConfig
     from traceprobe.model import Event
 
     Fields: TypeAlias = Mapping[str, object]
@@ -43,7 +43,15 @@ if TYPE_CHECKING:
 __all__ = ["event_line", "started_line"]
 
 
-def started_line(target: str, address: IPv4Address | IPv6Address, mode: str, config: TracerouteConfig) -> str:
+def started_line(
+    target: str,
+    address: IPv4Address | IPv6Address,
+    *,
+    protocol: Protocol,
+    mode: str,
+    port: int | None,
+    config: TracerouteConfig,
+) -> str:
     """The first line, with its line break."""
     return _line({
         "event": "trace_started",
@@ -51,7 +59,9 @@ def started_line(target: str, address: IPv4Address | IPv6Address, mode: str, con
         "traceprobe": __version__,
         "target": target,
         "address": str(address),
+        "protocol": protocol.value,
         "mode": mode,
+        "port": port,
         "first_ttl": config.first_ttl,
         "max_ttl": config.max_ttl,
         "queries": config.queries,

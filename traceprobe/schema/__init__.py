@@ -23,5 +23,7 @@ def _load(name: str) -> dict[str, object]:
     import json
     from importlib.resources import files
 
-    schema: dict[str, object] = json.loads(files("traceprobe.schema").joinpath(name).read_text(encoding="utf-8"))
+    schema: dict[str, object] = json.loads(
+        files("traceprobe.schema").joinpath(name).read_text(encoding="utf-8")
+    )
     return schema
