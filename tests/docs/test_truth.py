@@ -12,6 +12,8 @@ import pytest
 
 from tests.docs.markdown import Page, pages
 from tests.house.package import ROOT, modules
+from traceprobe.cli._exit import ExitStatus
+from traceprobe.cli._parser import _parser
 from traceprobe.config import Mode, TimingConfig
 from traceprobe.engine._states import COUNTED_AS
 from traceprobe.model import ProbeStatus, StopReason, TimestampSource, TraceResult
@@ -101,9 +103,22 @@ def test_the_example_document_is_one() -> None:
     assert TraceResult.from_dict(document).reached
 
 
+def test_every_option_is_explained_and_no_other() -> None:
+    explained = [
+        [code(name) for name in row[0].replace("`, `", "`\0`").split("\0")] for row in CLI.table("option")
+    ]
+    explained[0:1] = [[name] for name in explained[0]]  # -4 and -6 share a row
+    options = [
+        [*action.option_strings[:-1], f"{action.option_strings[-1]} {action.metavar or ''}".strip()]
+        for action in _parser("trace")._actions
+        if action.option_strings
+    ]
+    assert sorted(explained) == sorted(options)
+
+
 def test_the_exit_statuses_are_the_same_everywhere() -> None:
     rows = CLI.table("status")
-    assert [row[0] for row in rows] == ["0", "1", "2", "3", "4", "5", "130"]
+    assert [int(row[0]) for row in rows] == sorted(ExitStatus)
     assert README.table("status") == rows
 
 
