@@ -27,7 +27,9 @@ def capability_remedies(*capabilities: str) -> tuple[str, ...]:
         wanted = ", ".join(f"CAP_{capability.upper()}" for capability in capabilities)
         return (f"give the process {wanted} as an ambient capability (capabilities(7))",)
     wanted = ",".join(f"+{capability}" for capability in capabilities)
-    identity = f"--reuid={os.getuid()} --regid={os.getgid()} --init-groups"
+    groups = ",".join(str(group) for group in os.getgroups())
+    identity = f"--reuid={os.getuid()} --regid={os.getgid()} "
+    identity += f"--groups={groups}" if groups else "--clear-groups"
     return (_as_root(f"setpriv {identity} --inh-caps={wanted} --ambient-caps={wanted} {_this_program()}"),)
 
 
