@@ -42,8 +42,9 @@ def run(capfd: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
 def use_network(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Put another network in the place of the real one."""
 
+    real = traceprobe.open_trace
+
     def use(network: SocketFactory, *, enrichers: tuple[Enricher, ...] = (), names: bool = False) -> None:
-        real = traceprobe.open_trace
         resolver = getattr(network, "resolver", None) if names else None
 
         def open_trace(target: str, **options: Any) -> traceprobe.Trace:

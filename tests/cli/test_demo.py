@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import jsonschema
 import pytest
 
-from tests.golden import check_golden
+from tests.golden import check_golden, without_duration
 from tests.render.test_programs import EVENTS
 from traceprobe import Protocol, StopReason, TraceResult
 from traceprobe.cli._exit import ExitStatus
@@ -28,7 +28,7 @@ GOLDEN = Path(__file__).parent / "golden"
 @pytest.mark.parametrize("target", ["example.com", "unreachable.example", "silent.example"])
 def test_a_trace_is_that_of_the_golden_page(target: str, run: Run) -> None:
     outcome = run("demo", target)
-    check_golden(GOLDEN / f"demo_{target}.txt", outcome.out)
+    check_golden(GOLDEN / f"demo_{target}.txt", without_duration(outcome.out))
     reached = target == "example.com"
     assert outcome.status == (ExitStatus.REACHED if reached else ExitStatus.NOT_REACHED)
     assert outcome.err == ""

@@ -13,7 +13,7 @@ import jsonschema
 import pytest
 
 from tests.cli.conftest import Outcome
-from tests.golden import check_golden
+from tests.golden import check_golden, without_duration
 from tests.render.test_programs import EVENTS, REGISTRY
 from traceprobe import Protocol, TraceResult
 from traceprobe.cli._exit import ExitStatus
@@ -44,7 +44,7 @@ def network(**options: Any) -> SimulatedNetwork:
 def test_text_is_that_of_the_golden_page(run: Run, use_network: UseNetwork) -> None:
     use_network(network(), names=True)
     outcome = run("example.net")
-    check_golden(GOLDEN / "trace.txt", outcome.out)
+    check_golden(GOLDEN / "trace.txt", without_duration(outcome.out))
     assert (outcome.status, outcome.err) == (ExitStatus.REACHED, "")
 
 
@@ -124,6 +124,32 @@ def test_several_responders_have_a_line_each(run: Run, use_network: UseNetwork) 
     assert [line.split()[-1] for line in lines] == ["198.51.100.1", "198.51.100.2", "203.0.113.9"] or [
         line.split()[-1] for line in lines
     ] == ["198.51.100.2", "198.51.100.1", "203.0.113.9"]
+
+
+def test_what_comes_late_is_told_at_the_end(run: Run, use_network: UseNetwork) -> None:
+    # The first hop is given up long before it answers, since the second one is so much faster.
+    slow, fast = Router("10.0.0.1", rtt=0.2), Router("10.0.0.2", rtt=0.02)
+    use_network(SimulatedNetwork.path("203.0.113.9", [slow, fast, Target("203.0.113.9", rtt=0.9)]))
+    lines = run("203.0.113.9").out.splitlines()
+    assert lines[2:9] == [
+        "  1        *         *         *",
+        "  2   20.000    20.000    20.000  ms  10.0.0.2",
+        "  3  900.000   900.000   900.000  ms  203.0.113.9",
+        "",
+        "After a late answer or look-up:",
+        "  1  200.000~  200.000~  200.000~ ms  10.0.0.1",
+        "",
+    ]
+    assert lines[-1] == "~ answered late, after it had been given up"
+
+
+def test_a_line_waits_for_its_names_and_no_longer(run: Run, use_network: UseNetwork) -> None:
+    use_network(network(resolver_delay=0.3), names=True)
+    assert "gateway.home.example (192.168.1.1)\n" in run("example.net").out
+    use_network(network(resolver_delay=60.0), names=True)
+    outcome = run("example.net")
+    assert "  ms  192.168.1.1\n" in outcome.out
+    assert "After a late answer" not in outcome.out
 
 
 def test_not_reached_is_status_1(run: Run, use_network: UseNetwork) -> None:

@@ -15,7 +15,9 @@ import pytest
 import referencing
 from hypothesis import given
 
+from tests.docs.markdown import Page
 from tests.golden import check_golden
+from tests.house.package import ROOT
 from tests.model.samples import STARTED_AT_NS, TRANSIT, TYPICAL
 from tests.model.strategies import results
 from tests.render.samples import ALL, HOSTILE, HOSTILE_NAME
@@ -141,6 +143,13 @@ def test_the_schema_refuses_what_is_no_event() -> None:
     for document in ({"event": "probe_lost"}, {"event": "probe_sent", "ttl": 1}, {}):
         with pytest.raises(jsonschema.ValidationError):
             EVENTS.validate(document)
+
+
+def test_every_event_is_explained() -> None:
+    schema: Any = event_schema()
+    kinds = [part["$ref"].rpartition("/")[2] for part in schema["oneOf"]]
+    assert [row[0].strip("`") for row in Page(ROOT / "docs" / "json.md").table("event")] == kinds
+    assert {json.loads(line)["event"] for line in (started(), *map(event_line, ALL_EVENTS))} == set(kinds)
 
 
 # --- CSV ---------------------------------------------------------------------------------------------

@@ -169,7 +169,7 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
     """Names the value of an option once: ``-p, --port PORT``."""
 
     def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=28, width=80)
+        super().__init__(prog, max_help_position=32, width=80)
 
     def _format_action_invocation(self, action: argparse.Action) -> str:
         value = "" if action.nargs == 0 else f" {action.metavar}"
@@ -262,17 +262,21 @@ def _add_trace_options(parser: argparse.ArgumentParser) -> None:
         "--packet-size", type=whole, metavar="BYTES", help="of a probe, IP header included (60, IPv6 80)"
     )
 
-    amount = parser.add_argument_group("how much and how fast (times in seconds)")
+    amount = parser.add_argument_group("how much and how fast")
     amount.add_argument("-f", "--first-ttl", type=whole, metavar="TTL", help="nearest hop (1)")
     amount.add_argument("-m", "--max-ttl", type=whole, metavar="TTL", help="farthest hop (30)")
     amount.add_argument("-q", "--queries", type=whole, metavar="N", help="probes per hop (3)")
-    amount.add_argument("-w", "--timeout", type=decimal, metavar="TIME", help="longest wait for a reply (5)")
-    amount.add_argument("--overall-timeout", type=decimal, metavar="TIME", help="for the whole trace (none)")
+    amount.add_argument(
+        "-w", "--timeout", type=decimal, metavar="SECONDS", help="longest wait for a reply (5)"
+    )
+    amount.add_argument(
+        "--overall-timeout", type=decimal, metavar="SECONDS", help="for the whole trace (none)"
+    )
     amount.add_argument(
         "-N", "--max-in-flight", type=whole, metavar="N", help="most probes outstanding at once (all)"
     )
     amount.add_argument(
-        "-z", "--send-interval", type=decimal, metavar="TIME", help="between two probes (0: all at once)"
+        "-z", "--send-interval", type=decimal, metavar="SECONDS", help="between two probes (0: all at once)"
     )
     amount.add_argument("--fast", action="store_true", help="don't wait long for silent hops")
 
