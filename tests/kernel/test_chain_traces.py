@@ -47,6 +47,7 @@ def open_chain() -> Iterator[RouterChain]:
         yield built
 
 
+@pytest.mark.usefixtures("kernel_stamps")
 @every_loop
 @both_versions
 @every_mode

@@ -79,6 +79,7 @@ def test_thirty_hops_are_right(
     assert all(probe.checksum_right for probe in log.probes)
 
 
+@pytest.mark.usefixtures("kernel_stamps")
 @both_versions
 @every_mode
 def test_round_trips_are_never_shorter_than_they_were(

@@ -42,6 +42,7 @@ def open_chain() -> Iterator[RouterChain]:
         yield built
 
 
+@pytest.mark.usefixtures("kernel_stamps")
 @both_versions
 @without_privileges
 def test_udp_finds_every_hop_with_stock_settings(
