@@ -126,8 +126,8 @@ class NoUsableSocketError(TraceprobeError, OSError):
             lines += ["to mend it, one of:", *(f"  {remedy}" for remedy in remedies)]
         super().__init__("\n".join(lines))
         self.message = message
-        self.reasons = tuple(reasons)
-        self.remedies = tuple(remedies)
+        self.reasons: tuple[str, ...] = tuple(reasons)
+        self.remedies: tuple[str, ...] = tuple(remedies)
 
     def __reduce__(self) -> tuple[object, ...]:
         return _no_usable_socket, (type(self), self.message, self.reasons, self.remedies)

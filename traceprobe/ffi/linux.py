@@ -191,4 +191,6 @@ class FilterProgram:
     def __init__(self, program: Sequence[FilterInstruction]) -> None:
         packed = b"".join(_FILTER.pack(*instruction) for instruction in program)
         self._instructions = ffi.new("char[]", packed)
-        self.option = _FILTER_PROGRAM.pack(len(program), int(ffi.cast("uintptr_t", self._instructions)))
+        self.option: bytes = _FILTER_PROGRAM.pack(
+            len(program), int(ffi.cast("uintptr_t", self._instructions))
+        )

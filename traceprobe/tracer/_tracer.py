@@ -67,7 +67,7 @@ class Tracer:
     ) -> None:
         if config is not None and not isinstance(config, TracerouteConfig):
             raise ConfigError("config", config, "a TracerouteConfig, or None")
-        self.config = (config or TracerouteConfig()).with_options(options)
+        self.config: TracerouteConfig = (config or TracerouteConfig()).with_options(options)
         if socket_factory is None:
             from traceprobe.sockets import ProbeSocketFactory
 

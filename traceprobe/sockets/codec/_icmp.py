@@ -66,7 +66,7 @@ class IcmpCodec(ProbeCodec):
         secret: bytes | None = None,
     ) -> None:
         super().__init__(family, flow, quarantine_ns=quarantine_ns, random=random, secret=secret)
-        self.identifier = self._random.randrange(1, 0xFFFF) if identifier is None else identifier
+        self.identifier: int = self._random.randrange(1, 0xFFFF) if identifier is None else identifier
         self._pool = RandomPool(0, _LAST_SEQUENCE, self._random)
 
     @property
