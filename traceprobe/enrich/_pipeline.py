@@ -6,28 +6,20 @@ A look-up never holds up a probe, a reply or a hop. It knows nothing of probing.
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Sequence
+    from collections.abc import Callable, Sequence
     from ipaddress import IPv4Address, IPv6Address
-    from typing import Any, TypeAlias
+    from typing import TypeAlias
+
+    from anyio.abc import TaskGroup
 
     from traceprobe.enrich._protocols import Enricher
     from traceprobe.model import Knowledge
 
     IPAddress: TypeAlias = IPv4Address | IPv6Address
     Subscriber: TypeAlias = Callable[[IPAddress, Knowledge | None], None]
-    LookUp: TypeAlias = Callable[[Enricher, IPAddress], Coroutine[Any, Any, None]]
-
-
-class TaskStarter(Protocol):
-    """Starts a task; ``start_soon`` of a task group is one."""
-
-    def __call__(self, look_up: LookUp, enricher: Enricher, address: IPAddress, /) -> object:
-        """Start it."""
-        ...
-
 
 logger = logging.getLogger(__name__)
 
@@ -37,12 +29,12 @@ class EnrichmentPipeline:
 
     Args:
         enrichers: Asked in this order; the first to know something wins.
-        start_soon: Starts a task that lives no longer than the tracer.
+        tasks: Where look-ups run; they live no longer than the tracer.
     """
 
-    def __init__(self, enrichers: Sequence[Enricher], start_soon: TaskStarter) -> None:
+    def __init__(self, enrichers: Sequence[Enricher], tasks: TaskGroup) -> None:
         self._enrichers = tuple(enrichers)
-        self._start_soon = start_soon
+        self._tasks = tasks
         self._subscribers: dict[tuple[Enricher, IPAddress], list[Subscriber]] = {}
 
     def request(self, address: IPAddress, subscriber: Subscriber) -> int:
@@ -55,7 +47,7 @@ class EnrichmentPipeline:
             waiting = self._subscribers.get((enricher, address))
             if waiting is None:
                 self._subscribers[enricher, address] = [subscriber]
-                self._start_soon(self._look_up, enricher, address)
+                self._tasks.start_soon(self._look_up, enricher, address)
             else:
                 waiting.append(subscriber)
         return len(self._enrichers)

@@ -94,7 +94,7 @@ class Tracer:
         await tasks.__aenter__()
         self._tasks = tasks
         if self._enrichers:
-            self._pipeline = EnrichmentPipeline(self._enrichers, tasks.start_soon)
+            self._pipeline = EnrichmentPipeline(self._enrichers, tasks)
         return self
 
     async def __aexit__(
