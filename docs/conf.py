@@ -45,7 +45,7 @@ napoleon_use_ivar = True
 nitpicky = True
 nitpick_ignore_regex = [
     ("py:.*", r"(?!traceprobe\b).*"),
-    ("py:class", r"traceprobe\.testing\._socket\.SimulatedSocket|traceprobe\.sockets\.factory\.SocketKey"),
+    ("py:class", r"traceprobe\.(\w+\.)*_\w+\.\w+|traceprobe\.sockets\.factory\.SocketKey"),
 ]
 
 
