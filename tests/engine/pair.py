@@ -138,6 +138,7 @@ class Pair:
     def _compare(self, reference: Reference, now: int) -> None:
         engine = self.engine
         assert engine.stop_reason == reference.stop_reason
+        assert engine.decided_ns == reference.decided_ns
         assert engine.next_deadline() == reference.next_deadline()
         assert engine.outstanding == sum(entry.state == "sent" for entry in reference.entries)
         assert dict(engine.counts) == reference.counts

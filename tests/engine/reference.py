@@ -31,6 +31,7 @@ class Entry:
     state: str = "queued"
     sent_ns: int = 0
     given_up_ns: int = 0
+    ended_ns: int = 0
     reply: Reply | None = None
     late: bool = False
 
@@ -57,7 +58,9 @@ class Reference:
             if self.timing.overall_timeout is None
             else start_ns + round(self.timing.overall_timeout * 1_000_000_000)
         )
+        self.start_ns = start_ns
         self.stop_reason: StopReason | None = None
+        self.decided_ns: int | None = None
         self.last_listed = 0
         self.counts: dict[str, int] = {}
 
@@ -179,9 +182,11 @@ class Reference:
         entry.sent_ns = sent.sent_ns
         entry.state = "sent" if sent.error is None else "refused"
         early = self.overtaking.pop(sent.probe_id, None)
+        if sent.error is not None:
+            entry.ended_ns = sent.sent_ns
+            self.conclude(sent.sent_ns)
         if early is not None:
             self.reply_received(early, now)
-        self.conclude()
 
     # --- replies and time -----------------------------------------------------------------------------
 
@@ -213,7 +218,8 @@ class Reference:
             return
         entry.late = entry.state == "given up" and reply.received_ns > entry.given_up_ns
         entry.state, entry.reply = "answered", reply
-        self.conclude()
+        entry.ended_ns = max(entry.ended_ns, reply.received_ns)
+        self.conclude(reply.received_ns)
 
     def awaited(self) -> list[Entry]:
         """Probes that the trace waits for."""
@@ -225,6 +231,8 @@ class Reference:
         if self.stop_reason is not None:
             return None
         moments = [entry.sent_ns + self.wait_ns(entry.ttl) for entry in self.awaited()]
+        if self.complete():
+            moments.append(self.lingers_until())
         if self.overall_ns is not None:
             moments.append(self.overall_ns)
         if self.pace_opens_ns is not None and self.pace_opens_ns > self.latest_ns and self.waiting():
@@ -240,10 +248,16 @@ class Reference:
         overdue = [e for e in self.awaited() if e.sent_ns + self.wait_ns(e.ttl) <= horizon]
         for entry in overdue:
             due = entry.sent_ns + self.wait_ns(entry.ttl)
-            entry.state, entry.given_up_ns = "given up", min(horizon, max(due, self.latest_reply_ns))
-        self.conclude()
+            entry.state = "given up"
+            entry.given_up_ns = entry.ended_ns = min(horizon, max(due, self.latest_reply_ns))
+        self.conclude(horizon)
         if self.overall_ns is not None and now >= self.overall_ns and not self.over():
-            self.cut_short(StopReason.TIMEOUT, self.overall_ns)
+            if self.complete():
+                self.stop_reason, self.last_listed = self.end()[1], self.end()[0]
+                self.decided_ns = self.overall_ns
+                self.drop(0)
+            else:
+                self.cut_short(StopReason.TIMEOUT, self.overall_ns)
 
     def over(self) -> bool:
         """Whether the trace is over."""
@@ -255,14 +269,28 @@ class Reference:
         if self.stop_reason is None:
             self.cut_short(StopReason.CANCELLED, now)
 
-    def conclude(self) -> None:
+    def complete(self) -> bool:
+        """Whether every hop up to the end has settled."""
+        end, _ = self.end()
+        return all(self.settled(ttl) for ttl in self.ttls if ttl <= end)
+
+    def lingers_until(self) -> int:
+        """When the last silent probe has been waited for long enough by what is known now."""
+        end, _ = self.end()
+        silent = [entry for entry in self.entries if entry.state == "given up" and entry.ttl <= end]
+        return max((entry.sent_ns + self.wait_ns(entry.ttl) for entry in silent), default=self.start_ns)
+
+    def conclude(self, moment_ns: int) -> None:
         destination = self.destination_ttl()
         if destination is not None:
             self.drop(destination)
         end, reason = self.end()
-        if self.stop_reason is None and all(self.settled(ttl) for ttl in self.ttls if ttl <= end):
-            self.stop_reason, self.last_listed = reason, end
-            self.drop(0)
+        if self.complete():
+            completed_ns = max(entry.ended_ns for entry in self.entries if entry.ttl <= end)
+            if self.lingers_until() <= max(moment_ns, completed_ns):
+                self.stop_reason, self.last_listed = reason, end
+                self.decided_ns = max(completed_ns, self.lingers_until())
+                self.drop(0)
 
     def cut_short(self, reason: StopReason, now: int) -> None:
         end, why = self.end()
@@ -272,7 +300,7 @@ class Reference:
         for entry in self.entries:
             if reason is StopReason.TIMEOUT and entry.state == "sent" and entry.ttl <= end:
                 entry.state, entry.given_up_ns = "given up", now
-        self.stop_reason, self.last_listed = reason, end
+        self.stop_reason, self.last_listed, self.decided_ns = reason, end, now
         self.drop(0)
 
     def drop(self, end: int) -> None:

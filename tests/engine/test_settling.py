@@ -149,10 +149,61 @@ def test_a_late_answer_of_the_destination_shortens_the_path() -> None:
     talk.waits()
     assert talk.settled == [1, 2, 3, 4]
     talk.at(20).hears_destination(3)
-    assert talk.engine.stop_reason is StopReason.DESTINATION_REACHED
     assert talk.said("revised") == [3]
+    talk.waits()
+    assert talk.engine.stop_reason is StopReason.DESTINATION_REACHED
     assert talk.listed == [1, 2, 3]
     assert talk.path == ["10.0.0.1", None, DESTINATION]
+
+
+def test_the_trace_lingers_for_what_was_given_up_earlier_than_is_now_known_to_be_right() -> None:
+    """TTL 1 is given up by what TTL 2 has shown; then TTL 3 turns out to be far away."""
+    talk = Conversation(max_ttl=3, queries=1)
+    talk.sends()
+    talk.at(10).hears(2)
+    talk.waits()
+    assert talk.settled == [1, 2]
+    talk.at(30).hears_destination(3)
+    assert talk.settled == talk.listed == [1, 2, 3]
+    assert not talk.engine.finished
+    assert talk.engine.outstanding == 0
+    assert talk.gives_up_at == 45
+    talk.at(44).hears(1)
+    assert talk.engine.stop_reason is StopReason.DESTINATION_REACHED
+    assert talk.engine.decided_ns == START + 44 * MS
+    assert talk.said("revised") == [1]
+    assert talk.path == ["10.0.0.1", "10.0.0.2", DESTINATION]
+
+
+def test_lingering_ends_by_itself() -> None:
+    talk = Conversation(max_ttl=3, queries=1)
+    talk.sends()
+    talk.at(10).hears(2)
+    talk.waits()
+    talk.at(30).hears_destination(3)
+    talk.waits()
+    assert talk.engine.stop_reason is StopReason.DESTINATION_REACHED
+    assert talk.engine.decided_ns == START + 45 * MS
+    assert talk.probe(1).waited_ns == 15 * MS
+
+
+def test_a_trace_that_only_lingers_has_ended_for_its_own_reason_when_time_is_out() -> None:
+    talk = Conversation(max_ttl=3, queries=1, overall_timeout=0.04)
+    talk.sends()
+    talk.at(10).hears(2)
+    talk.waits()
+    talk.at(30).hears_destination(3)
+    talk.at(41).looks_at_the_clock()
+    assert talk.engine.stop_reason is StopReason.DESTINATION_REACHED
+    assert talk.engine.decided_ns == START + 40 * MS
+
+
+def test_replies_reported_out_of_the_order_of_their_arrival_end_the_trace_at_once() -> None:
+    talk = Conversation(max_ttl=2, queries=1)
+    talk.sends()
+    talk.at(25).hears_destination(2, rtt=20).hears(1, stamped=18)
+    assert talk.engine.finished
+    assert talk.engine.decided_ns == START + 25 * MS
 
 
 def test_a_late_time_exceeded_contradicts_an_end() -> None:
@@ -206,8 +257,9 @@ def test_a_late_reply_from_beyond_the_destination_changes_nothing() -> None:
     talk.at(10).hears(4)
     talk.waits()
     talk.at(16).hears_destination(2)
+    talk.waits()
     assert talk.engine.finished
-    talk.at(17).hears(3)
+    talk.hears(3)
     assert talk.engine.counts == {"after_end": 1}
     assert talk.listed == [1, 2]
 

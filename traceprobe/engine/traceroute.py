@@ -154,7 +154,7 @@ class TracerouteEngine(Tally):
             if not cancelled:
                 self._drop_overtaking(record)
                 self._ended(record, sent.sent_ns)
-                self._advance()
+                self._advance(sent.sent_ns)
             return
         self._count_taken(sent)
         self._path.tried(record)
@@ -221,10 +221,12 @@ class TracerouteEngine(Tally):
             record.given_up_ns = min(horizon, max(due, self._latest_reply_ns))
             self._outstanding -= 1
             self._ended(record, record.given_up_ns)
-        if overdue:
-            self._advance()
+        self._advance(horizon)
         if overall is not None and now >= overall and self._stop_reason is None:
-            self._cut_short(StopReason.TIMEOUT, overall)
+            if self._path.complete:
+                self._finish(self._ending.reason, overall, self._ending.ttl)
+            else:
+                self._cut_short(StopReason.TIMEOUT, overall)
 
     def cancel(self, now: int) -> None:
         """End the trace with what is known; what is outstanding is cancelled."""
@@ -289,7 +291,7 @@ class TracerouteEngine(Tally):
             self._withdraw_retry(hop)
         if was_announced:
             self._events.append(HopRevised(hop.hop(None)))
-        self._advance()
+        self._advance(reply.received_ns)
 
     def _ended(self, record: ProbeRecord, moment_ns: int) -> None:
         """A probe that was handed out is not pending any more; its hop may have settled by that."""
@@ -335,8 +337,8 @@ class TracerouteEngine(Tally):
 
     # --- the whole path ------------------------------------------------------------------------------
 
-    def _advance(self) -> None:
-        """Draw every conclusion that the last report allows."""
+    def _advance(self, moment_ns: int) -> None:
+        """Draw every conclusion that what happened at this moment allows."""
         certain = self._path.advance()
         self._deadline_stale = True
         # Only the destination's answer is final. Other ends may be contradicted by what is still on
@@ -349,7 +351,9 @@ class TracerouteEngine(Tally):
             self._kept_until = destination_ttl
         self._events.extend(HopSettled(hop.hop(None)) for hop in certain)
         if self._path.complete:
-            self._finish(self._ending.reason, self._path.completed_ns, self._ending.ttl)
+            completed_ns, lingers_until = self._path.completed_ns, self._lingers_until()
+            if lingers_until <= max(moment_ns, completed_ns):
+                self._finish(self._ending.reason, max(completed_ns, lingers_until), self._ending.ttl)
 
     def _drop(self, hop: HopState) -> None:
         for record in hop.records:
@@ -387,10 +391,22 @@ class TracerouteEngine(Tally):
         assert record.sent_ns is not None
         return record.sent_ns + self._silence.wait_ns(record.ttl)
 
+    def _lingers_until(self) -> int:
+        """When every silent probe has been waited for as long as is now known to be right.
+
+        What came after a probe was given up may have shown that it was given up early. It stays so, but
+        the trace does not end before its reply has had that time to come late.
+        """
+        hops = self._path.up_to(self._ending.ttl)
+        silent = (r for hop in hops for r in hop.records if r.state is ProbeState.GIVEN_UP)
+        return max(map(self._due_ns, silent), default=self._started_ns)
+
     def _earliest_deadline(self) -> int | None:
         if self._stop_reason is not None:
             return None
         moments = [] if self._overall_deadline_ns is None else [self._overall_deadline_ns]
+        if self._path.complete:
+            moments.append(self._lingers_until())
         for hop in self._path.awaited():
             sent_ns = hop.earliest_sent_ns
             if sent_ns is not None:
