@@ -364,18 +364,25 @@ class ProbeCodec(ABC):
         if found is None:
             return self._refuse(payload, Refusal.UNMATCHED)
         probe, template = found
-        token = template.token
-        start = self._token_at - TRANSPORT_HEADER
-        shown = bytes(payload[start : start + len(token)])
-        if shown != token and (complete or not token.startswith(shown.rstrip(b"\0"))):
+        expected = template.token
+        if self._constant:
+            expected = self._balance(template, identifier).to_bytes(BALANCE_SIZE) + expected
+        shown = bytes(payload[: len(expected)])
+        if shown != expected and (complete or not expected.startswith(shown.rstrip(b"\0"))):
             # Quotes end anywhere, and some routers fill them up with zeros to the length that RFC 4884
             # section 3 asks for: zeros at the end are nothing shown.
             return self._refuse(payload, Refusal.BAD_TOKEN)
         if destination is not None and int(destination) != template.address:
-            return Refusal.REWRITTEN if shown and shown == token else Refusal.UNMATCHED
+            return Refusal.REWRITTEN if shown and shown == expected else Refusal.UNMATCHED
         if probe not in self._identifiers:
             return Refusal.RELEASED
         return probe
+
+    @staticmethod
+    def _balance(template: Template, identifier: int) -> int:
+        """The word that, with the identifier, brings a template's sum to 0xffff."""
+        total = template.base + identifier
+        return 0xFFFF - ((total & 0xFFFF) + (total >> 16))
 
     def _refuse(self, payload: memoryview, reason: Refusal) -> Refusal:
         """Refuse a message whose identifiers aren't ours, unless its token shows that they were once."""

@@ -1,0 +1,1 @@
+"""Probe sockets: the codec without a kernel, and the real sockets over loopback."""
