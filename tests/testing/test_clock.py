@@ -337,3 +337,21 @@ def test_one_clock_serves_one_event_loop_after_the_other(backend: str) -> None:
     anyio.run(some_time, backend=backend)
     anyio.run(some_time, backend=backend)
     assert clock.monotonic_ns() == 2_000 * MS
+
+
+async def test_a_task_that_ends_without_closing_its_alarm_holds_nobody_up() -> None:
+    clock = VirtualClock()
+    kept, alarm = clock.alarm(), clock.alarm()
+
+    async def careless() -> None:
+        await kept.wait(10)
+
+    async def careful() -> None:
+        await alarm.wait(5)
+        await alarm.wait(20)
+        alarm.close()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(careless)
+        tasks.start_soon(careful)
+    assert clock.monotonic_ns() == 20

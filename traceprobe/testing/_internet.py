@@ -219,7 +219,8 @@ class Internet:
                 segment = _forge.damage(segment, random)
             elif fault.kind is FaultKind.TRUNCATED:
                 segment = _forge.truncate(segment, protocol, source, parsed.source)
-        return [Answer(copy, _wrap(segment, protocol, source, parsed.source, ttl, random)) for copy in copies]
+        datagram = _wrap(segment, protocol, source, parsed.source, ttl, random)
+        return [Answer(copy, datagram) for copy in copies]
 
     def _has_token(self, responder: Router | Target, prober: Address, now_ns: int) -> bool:
         limit = responder.rate_limit

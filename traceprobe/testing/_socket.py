@@ -20,7 +20,6 @@ from traceprobe.sockets.codec import UdpCodec
 from traceprobe.sockets.helpers import SendAndReceive
 from traceprobe.sockets.protocol import SocketCapabilities
 from traceprobe.testing._reading import read_reply, wire_protocol
-from traceprobe.testing.clock import Participant
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -87,7 +86,7 @@ class SimulatedSocket(SendAndReceive):
         self._sent_ns: dict[ProbeId, int] = {}
         self._inbox: list[Reply] = []
         self._discarded: Counter[str] = Counter()
-        self._receiver = Participant(wire.clock)
+        self._receiver = wire.clock.participant()
         self._arrival: anyio.Event | None = None
         self._receiving = False
         self._closed = False

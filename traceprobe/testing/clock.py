@@ -29,22 +29,17 @@ import anyio
 import anyio.lowlevel
 
 from traceprobe.errors import BusyError, ClosedError
-from traceprobe.testing._soon import call_soon, current_task, has_ended
+from traceprobe.testing._roster import Participant, Roster
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Participant", "Timer", "VirtualAlarm", "VirtualClock"]
+__all__ = ["Timer", "VirtualAlarm", "VirtualClock"]
 
 _NS = 1_000_000_000
 
 STARTS_AT_NS = 1_767_225_600 * _NS
 """Wall clock of a simulation at its beginning: 2026-01-01T00:00:00Z."""
-
-_TURNS_BEFORE_A_JUMP = 6
-"""Turns of the event loop, none of which a participant uses to do anything, before time moves on: so many
-tasks can a look-up's answer go through, say, to reach the trace that asked for it. On trio, which runs what
-is ready in random order, half as many."""
 
 
 class Timer:
@@ -52,8 +47,8 @@ class Timer:
 
     __slots__ = ("_callback",)
 
-    def __init__(self, callback: Callable[[], None]) -> None:
-        self._callback: Callable[[], None] | None = callback
+    def __init__(self, callback: Callable[[], object]) -> None:
+        self._callback: Callable[[], object] | None = callback
 
     @property
     def active(self) -> bool:
@@ -71,42 +66,6 @@ class Timer:
             callback()
 
 
-class Participant:
-    """Somebody that the clock waits for. Gone when it is collected as garbage."""
-
-    __slots__ = ("__weakref__", "_clock", "_key", "_task")
-
-    def __init__(self, clock: VirtualClock) -> None:
-        self._clock = clock
-        self._key = clock._new_key()
-        self._task: object = None
-
-    def __del__(self) -> None:
-        self._clock._forget(self._key)
-
-    def works(self) -> None:
-        """It is busy, on behalf of the running task."""
-        self._clock._begin_work(self._key, current_task())
-
-    def waits(self, cares: Callable[[], bool] | None = None) -> None:
-        """The running task goes to wait.
-
-        Args:
-            cares: Whether it wants time to pass; None: always.
-        """
-        self._task = current_task()
-        self._clock._begin_wait(self._key, self._task, cares)
-
-    def wakes(self) -> None:
-        """What it waited for has come: busy from now on, though its task still has to get its turn."""
-        self._clock._begin_work(self._key, self._task)
-
-    def leaves(self) -> None:
-        """It will not wait again, as far as it knows now."""
-        self._clock._forget(self._key)
-        self._clock.nudge()
-
-
 class VirtualAlarm:
     """An alarm of the virtual clock; see :class:`~traceprobe.loops.Alarm`."""
 
@@ -114,7 +73,7 @@ class VirtualAlarm:
 
     def __init__(self, clock: VirtualClock) -> None:
         self._clock = clock
-        self._participant = Participant(clock)
+        self._participant = clock.participant()
         self._participant.works()
         self._event: anyio.Event | None = None
         self._rung = False
@@ -184,18 +143,10 @@ class VirtualClock:
         self._now = 0
         self._events: list[tuple[int, int, Timer]] = []
         self._order = itertools.count()
-        self._keys = itertools.count()
-        self._busy: dict[int, object] = {}
-        self._busy_of_task: dict[object, set[int]] = {}
-        self._waiting: dict[int, Callable[[], bool] | None] = {}
-        self._stands_in_for: dict[int, tuple[object, set[int]]] = {}
-        self._watch = 0
+        self._roster = Roster(self._advance)
 
     def __repr__(self) -> str:
-        return (
-            f"<VirtualClock at {self._now / _NS:.6f} s: {len(self._busy)} busy, {len(self._waiting)} waiting,"
-            f" {len(self._events)} to come>"
-        )
+        return f"<VirtualClock at {self._now / _NS:.6f} s: {self._roster!r}, {len(self._events)} to come>"
 
     def monotonic_ns(self) -> int:
         """Virtual nanoseconds since the beginning."""
@@ -219,88 +170,22 @@ class VirtualClock:
 
     # --- for the network --------------------------------------------------------------------------------
 
-    def call_at(self, at_ns: int, callback: Callable[[], None]) -> Timer:
+    def call_at(self, at_ns: int, callback: Callable[[], object]) -> Timer:
         """Call a function when virtual time reaches ``at_ns``; calls for one instant in the order made."""
         timer = Timer(callback)
         heapq.heappush(self._events, (at_ns, next(self._order), timer))
         return timer
 
+    def participant(self) -> Participant:
+        """Somebody new to wait for, who is neither busy nor waits yet."""
+        return Participant(self._roster)
+
     def nudge(self) -> None:
         """Look in a few turns of the event loop whether the clock may move."""
-        if self._busy:
-            self._forget_ended_tasks()
-        if not self._busy:
-            self._watch += 1
-            self._watch_loop(self._watch, _TURNS_BEFORE_A_JUMP)
-
-    # --- for participants -------------------------------------------------------------------------------
-
-    def _new_key(self) -> int:
-        return next(self._keys)
-
-    def _is_busy(self, key: int) -> bool:
-        return key in self._busy
-
-    def _begin_work(self, key: int, task: object) -> None:
-        self._remove(key)
-        self._busy[key] = task
-        self._busy_of_task.setdefault(task, set()).add(key)
-        self._end_substitution(key)
-
-    def _begin_wait(self, key: int, task: object, cares: Callable[[], bool] | None) -> None:
-        self._remove(key)
-        others = self._busy_of_task.pop(task, None)
-        if others:
-            for other in others:
-                del self._busy[other]
-            self._stands_in_for[key] = (task, others)
-        self._waiting[key] = cares
-        self.nudge()
-
-    def _forget(self, key: int) -> None:
-        self._remove(key)
-        self._end_substitution(key)
-
-    def _remove(self, key: int) -> None:
-        self._waiting.pop(key, None)
-        if key in self._busy:
-            task = self._busy.pop(key)
-            keys = self._busy_of_task[task]
-            keys.discard(key)
-            if not keys:
-                del self._busy_of_task[task]
-        elif self._stands_in_for:
-            for _, others in self._stands_in_for.values():
-                others.discard(key)
-
-    def _forget_ended_tasks(self) -> None:
-        """Who was busy in a task that is over will not tell that it is done."""
-        while self._busy_of_task:
-            # A live one keeps the clock from moving anyway; whatever stands behind it is looked at later.
-            task = next(iter(self._busy_of_task))
-            if task is None or not has_ended(task):
-                return
-            for key in self._busy_of_task.pop(task):
-                del self._busy[key]
-
-    def _end_substitution(self, key: int) -> None:
-        """The task goes on that waited through one participant: all that it was busy with is busy again."""
-        task, others = self._stands_in_for.pop(key, (None, ()))
-        for other in others:
-            self._busy[other] = task
-            self._busy_of_task.setdefault(task, set()).add(other)
-
-    def _watch_loop(self, watch: int, turns: int) -> None:
-        # A participant that did anything meanwhile has begun a new watch, or will when it goes to wait.
-        if watch != self._watch or self._busy:
-            return
-        if turns:
-            call_soon(lambda: self._watch_loop(watch, turns - 1))
-        else:
-            self._advance()
+        self._roster.nudge()
 
     def _advance(self) -> None:
-        while not self._busy and self._someone_cares():
+        while not self._roster.busy and self._roster.cares:
             at_ns = self._next_event_ns()
             if at_ns is None:
                 return
@@ -308,9 +193,6 @@ class VirtualClock:
             # All that happens at one instant happens before anybody reacts to it.
             while self._events and self._events[0][0] <= self._now:
                 heapq.heappop(self._events)[2].fire()
-
-    def _someone_cares(self) -> bool:
-        return any(cares is None or cares() for cares in self._waiting.values())
 
     def _next_event_ns(self) -> int | None:
         while self._events and not self._events[0][2].active:
