@@ -41,7 +41,7 @@ async def test_the_path_shows_something_of_everything(family: int) -> None:
     assert len(result) == 12
     assert [hop.ttl for hop in result if hop.address is None] == [5]
     assert [hop.ttl for hop in result if len(hop.addresses) == 2] == [6]
-    assert [hop.ttl for hop in result if hop.received == 2] == [9]
+    assert [hop.ttl for hop in result if 0 < hop.received < 3] == [9]
     assert all(hop.hostname for hop in result if hop.address is not None)
     assert result.hops[-1].hostname == "example.com"
     rtts = [hop.rtt for hop in result if hop.rtt is not None]

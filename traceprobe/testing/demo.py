@@ -111,7 +111,7 @@ def demo_topology() -> Topology:
     )
 
 
-def demo_network(*, seed: int = 4) -> SimulatedNetwork:
+def demo_network(*, seed: int = 2) -> SimulatedNetwork:
     """A network of :func:`demo_topology`; its name service takes its time, but knows everybody.
 
     Args:
