@@ -38,10 +38,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"can't measure here: {reason}", file=sys.stderr)
         return 2
     loops = [loop for loop in options.loops if loop == "asyncio" or missing_module(loop) is None]
-    # The simulated internet takes the last processor for itself.
-    processors = sorted(os.sched_getaffinity(0))
-    processors = processors[:-1] or processors
-
     document: dict[str, Any] = {
         "machine": {
             "kernel": platform.release(),
@@ -52,8 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     }
     with SimulatedInternet(load_scenario("thirty_hops"), vigilant=True) as internet:
         internet.namespace.write_sysctl("net/ipv4/ping_group_range", "0 2147483647")
-        document["thirty_hops"], document["lateness_us"] = _thirty_hops(internet, options, loops, processors)
-        document["completion"] = _completion(internet, options, loops, processors)
+        document["thirty_hops"], document["lateness_us"] = _thirty_hops(internet, options, loops)
+        document["completion"] = _completion(internet, options, loops)
     print(to_markdown(document))
     if options.json is not None:
         options.json.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
@@ -84,7 +80,7 @@ def _words(text: str) -> list[str]:
 
 
 def _thirty_hops(
-    internet: SimulatedInternet, options: argparse.Namespace, loops: list[str], processors: list[int]
+    internet: SimulatedInternet, options: argparse.Namespace, loops: list[str]
 ) -> tuple[list[dict[str, Any]], tuple[float, float, float]]:
     """Thirty hops, three probes each, round trips of up to 120 ms."""
     rows: list[Figures] = []
@@ -93,15 +89,13 @@ def _thirty_hops(
     for loop in loops:
         for mode in options.modes:
             internet.reset()
-            measured = internet.call(
-                inside.repeat, target, MODES[mode], options.repetitions, processors, backend=loop
-            )
+            measured = internet.call(inside.repeat, target, MODES[mode], options.repetitions, backend=loop)
             log = internet.log()
             late.append(lateness(log))
             rows.append(figures_of(f"{loop}, {mode}", measured, log))
     for protocol in ("icmp", "udp"):
         internet.reset()
-        rival = rivals.traceroute(internet, target, protocol, options.repetitions, processors)
+        rival = rivals.traceroute(internet, target, protocol, options.repetitions)
         if rival is not None:
             rows.append(figures_of(f"traceroute -N 90, {protocol}", rival, internet.log()))
     worst = (median(one[0] for one in late), max(one[1] for one in late), max(one[2] for one in late))
@@ -109,7 +103,7 @@ def _thirty_hops(
 
 
 def _completion(
-    internet: SimulatedInternet, options: argparse.Namespace, loops: list[str], processors: list[int]
+    internet: SimulatedInternet, options: argparse.Namespace, loops: list[str]
 ) -> list[dict[str, Any]]:
     """How long traces take that have to decide when to stop waiting."""
     rows = []
@@ -119,7 +113,7 @@ def _completion(
         slowest = max(station.rtt for station in topology.paths[0].stations(0.0, lambda *_: 0))
         for loop in loops:
             measured = internet.call(
-                inside.repeat, TARGETS[options.version], {}, options.repetitions, processors, backend=loop
+                inside.repeat, TARGETS[options.version], {}, options.repetitions, backend=loop
             )
             durations = [(run["end_ns"] - run["start_ns"]) / 1e9 for run in measured["runs"]]
             rows.append({

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import time
 from typing import TYPE_CHECKING, Any
@@ -14,9 +13,7 @@ if TYPE_CHECKING:
     from traceprobe import TraceResult
 
 
-async def repeat(
-    target: str, options: dict[str, Any], repetitions: int, processors: list[int]
-) -> dict[str, Any]:
+async def repeat(target: str, options: dict[str, Any], repetitions: int) -> dict[str, Any]:
     """Trace a target some times in one process.
 
     First come traces from nothing, sockets opened and closed, then as many that are left as soon as their
@@ -26,14 +23,12 @@ async def repeat(
         target: An address.
         options: Options of the trace.
         repetitions: How many of each kind count.
-        processors: Where this process may run.
 
     Returns:
         ``runs``: of each trace its start and end (realtime, nanoseconds), the processor time it took, how
         often the process waited, and its result; ``firsts``: start of the others, and when the first
         reply was there.
     """
-    os.sched_setaffinity(0, processors)
     runs = [await _trace(target, options) for _ in range(repetitions + 1)]
     firsts = [await _first_reply(target, options) for _ in range(repetitions + 1)]
     return {"runs": runs[1:], "firsts": firsts[1:]}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from resource import RUSAGE_CHILDREN, getrusage
@@ -17,7 +16,7 @@ _HOP = re.compile(r"^ *(\d+) +(.*)$")
 
 
 def traceroute(
-    internet: SimulatedInternet, target: str, protocol: str, repetitions: int, processors: list[int]
+    internet: SimulatedInternet, target: str, protocol: str, repetitions: int
 ) -> dict[str, Any] | None:
     """Run ``traceroute -N 90 -q 3``; None if it isn't installed.
 
@@ -26,13 +25,7 @@ def traceroute(
     """
     if find_program("traceroute") is None:
         return None
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, processors)
-    try:
-        runs = [_run(internet, target, protocol) for _ in range(repetitions)]
-    finally:
-        os.sched_setaffinity(0, before)
-    return {"runs": runs}
+    return {"runs": [_run(internet, target, protocol) for _ in range(repetitions)]}
 
 
 def _run(internet: SimulatedInternet, target: str, protocol: str) -> dict[str, Any]:

@@ -14,11 +14,11 @@ from tests.rigs.chain import RouterChain
 from tests.rigs.namespaces import (
     Namespace,
     NamespaceGroup,
-    RemoteError,
     RigError,
     existing_namespaces,
     ip_batch,
 )
+from tests.rigs.remote import RemoteError
 from tests.rigs.require import missing_module, missing_program, require
 
 if TYPE_CHECKING:
@@ -210,9 +210,27 @@ def _fail(text: str) -> None:
     raise LookupError(text)
 
 
+def _die() -> None:
+    print("a last word", flush=True)
+    os.kill(os.getpid(), 9)
+
+
 def test_a_failure_inside_is_shown_outside(chain: RouterChain) -> None:
     with pytest.raises(RemoteError, match="LookupError: seen"):
         chain.call(_fail, "seen")
+    with pytest.raises(RemoteError, match=r"status 9\na last word$"):
+        chain.call(_die)
+    assert chain.call(plain.descriptors) > 0
+
+
+def _remember(what: str, memory: list[str] = []) -> list[str]:  # noqa: B006 - the point of it
+    memory.append(what)
+    return memory
+
+
+def test_every_call_finds_a_fresh_process(chain: RouterChain) -> None:
+    assert chain.call(_remember, "one") == ["one"]
+    assert chain.call(_remember, "two") == ["two"]
 
 
 async def _library() -> str:

@@ -7,18 +7,20 @@ whoever made them, so that the remains of a process that was killed can be told 
 
 from __future__ import annotations
 
+import atexit
 import functools
 import itertools
-import json
 import os
 import re
+import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+import tempfile
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tests.rigs.remote import Worker
 from tests.rigs.require import find_program
 
 if TYPE_CHECKING:
@@ -39,10 +41,6 @@ _numbers = itertools.count()
 
 class RigError(Exception):
     """A rig could not be built, or a program in it failed."""
-
-
-class RemoteError(RigError):
-    """A function that was called in a namespace raised; the message is its traceback."""
 
 
 class Privileges(Enum):
@@ -78,11 +76,12 @@ def ip_batch(lines: Sequence[str]) -> None:
         raise RigError(f"ip failed: {finished.stderr.strip()}")
 
 
-@dataclass(frozen=True)
 class Namespace:
     """One network namespace, by name."""
 
-    name: str
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._workers: dict[object, Worker] = {}
 
     @property
     def path(self) -> str:
@@ -102,7 +101,6 @@ class Namespace:
         processors: Collection[int] = (),
         environment: Mapping[str, str] | None = None,
         standard_input: str | None = None,
-        pass_fds: Sequence[int] = (),
         check: bool = True,
     ) -> subprocess.CompletedProcess[str]:
         """Run a program inside and wait for it.
@@ -116,10 +114,8 @@ class Namespace:
             RigError: The program failed, and ``check`` is on.
         """
         variables = dict(os.environ if environment is None else environment)
-        arguments, directory, more = _prepare(arguments, privileges, interpreter)
+        arguments, directory, more = _prepare(arguments, privileges, interpreter, processors)
         variables.update(more)
-        if processors:
-            arguments = [program("taskset"), "-c", ",".join(map(str, processors)), *arguments]
         finished = subprocess.run(
             self.command(arguments),
             input=standard_input,
@@ -129,7 +125,6 @@ class Namespace:
             timeout=PATIENCE,
             env=variables,
             cwd=directory,
-            pass_fds=pass_fds,
             check=False,
         )
         if check and finished.returncode != 0:
@@ -145,7 +140,7 @@ class Namespace:
         interpreter: PortableInterpreter | None = None,
         processors: Collection[int] = (),
     ) -> Any:
-        """Call a function in a new interpreter inside, and hand its result back.
+        """Call a function in a fresh process inside, and hand its result back.
 
         Args:
             function: A function at the top of an importable module.
@@ -156,36 +151,22 @@ class Namespace:
             processors: As for :meth:`run`.
 
         Raises:
-            RemoteError: The function raised.
-            RigError: The interpreter ended without a result.
+            RemoteError: The function raised, or its process died.
         """
-        order = {
-            "module": function.__module__,
-            "function": function.__qualname__,
-            "arguments": arguments,
-            "backend": backend,
-        }
-        # The result comes back in a file of its own, so that the function may print what it likes.
-        result = os.memfd_create("result", 0)
-        try:
-            finished = self.run(
-                ["python", "-m", "tests.rigs.worker", str(result)],
-                privileges=privileges,
-                interpreter=interpreter,
-                processors=processors,
-                standard_input=json.dumps(order),
-                pass_fds=[result],
-                check=False,
+        key = (privileges, interpreter, tuple(processors))
+        worker = self._workers.get(key)
+        if worker is None:
+            command, directory, more = _prepare(
+                ["python", "-m", "tests.rigs.worker"], privileges, interpreter, processors
             )
-            text = os.pread(result, os.fstat(result).st_size, 0)
-        finally:
-            os.close(result)
-        if not text:
-            raise RigError(_failure([function.__qualname__], finished))
-        answer = json.loads(text)
-        if "error" in answer:
-            raise RemoteError(f"{answer['error']}\n{finished.stdout}\n{finished.stderr}")
-        return answer["result"]
+            variables = {**os.environ, **more}
+            worker = self._workers[key] = Worker(self.command(command), variables, directory, PATIENCE)
+        return worker.call(function, arguments, backend)
+
+    def close(self) -> None:
+        """End the processes that wait inside for functions to call."""
+        while self._workers:
+            self._workers.popitem()[1].close()
 
     def write_sysctl(self, name: str, value: str) -> None:
         """Set a kernel parameter inside, by its path under /proc/sys."""
@@ -193,7 +174,10 @@ class Namespace:
 
 
 def _prepare(
-    arguments: Sequence[str], privileges: Privileges, interpreter: PortableInterpreter | None
+    arguments: Sequence[str],
+    privileges: Privileges,
+    interpreter: PortableInterpreter | None,
+    processors: Collection[int],
 ) -> tuple[list[str], Path, dict[str, str]]:
     """The program with its privileges dropped, the folder it runs in, and its extra environment."""
     from tests.rigs.unprivileged import drop_privileges
@@ -202,14 +186,24 @@ def _prepare(
     if prepared[0] == "python":
         prepared[0] = sys.executable if interpreter is None else interpreter.executable
     prepared = [*drop_privileges(privileges), *prepared]
+    if processors:
+        prepared = [program("taskset"), "-c", ",".join(map(str, processors)), *prepared]
     if interpreter is None:
-        return prepared, PROJECT, {}
+        return prepared, PROJECT, {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(_bytecode())}
     return prepared, interpreter.directory, interpreter.environment
 
 
 def _failure(arguments: Sequence[str], finished: subprocess.CompletedProcess[str]) -> str:
     status = f"{' '.join(arguments)}: exit status {finished.returncode}"
     return f"{status}\n{finished.stdout}\n{finished.stderr}"
+
+
+@functools.cache
+def _bytecode() -> Path:
+    """Where interpreters inside keep what they compiled, so that they start fast; gone with this process."""
+    folder = Path(tempfile.mkdtemp(prefix="traceprobe-rig-"))
+    atexit.register(shutil.rmtree, folder)
+    return folder
 
 
 class NamespaceGroup:
@@ -237,6 +231,8 @@ class NamespaceGroup:
         self._remove()
 
     def _remove(self) -> None:
+        for namespace in self.namespaces:
+            namespace.close()
         existing = set(existing_namespaces())
         names = [namespace.name for namespace in self.namespaces if namespace.name in existing]
         if names:

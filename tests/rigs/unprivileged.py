@@ -80,6 +80,7 @@ class PortableInterpreter:
         return {
             "HOME": "/nonexistent",
             "LD_LIBRARY_PATH": str(self.directory / "python" / "lib"),
+            "PYTHONDONTWRITEBYTECODE": "",
             "PYTHONPATH": os.pathsep.join([str(self.directory), str(self.directory / "packages")]),
             "PYTHONSAFEPATH": "1",
         }
@@ -97,6 +98,7 @@ class InterpreterCopy:
             _copy_distributions(self._directory / "packages")
             for folder in ("traceprobe", "tests"):
                 shutil.copytree(PROJECT / folder, self._directory / folder, ignore=_tool_caches)
+            _compile(interpreter)
             _make_readable(self._directory)
         except BaseException:
             shutil.rmtree(self._directory)
@@ -178,6 +180,20 @@ def _distribution_name(requirement: str) -> str:
     if match is None:
         raise RigError(f"not a requirement: {requirement!r}")
     return match[0]
+
+
+def _compile(interpreter: PortableInterpreter) -> None:
+    """Import what will be needed, so that the compiled modules are there for those who can't write them."""
+    subprocess.run(
+        [
+            interpreter.executable,
+            "-c",
+            "import anyio, tests.kernel.inside, tests.rigs.worker, traceprobe.cli",
+        ],
+        cwd=interpreter.directory,
+        env={**os.environ, **interpreter.environment},
+        check=True,
+    )
 
 
 def _make_readable(directory: Path) -> None:

@@ -1,7 +1,8 @@
-"""Runs one function in a namespace: ``python -m tests.rigs.worker DESCRIPTOR``.
+"""Runs functions in a namespace: ``python -m tests.rigs.worker DESCRIPTOR``; the other half is ``remote``.
 
-The other half is ``Namespace.call``. The order comes as JSON on the standard input; the answer, JSON too,
-is written to the inherited descriptor.
+Orders come as lines of JSON on the standard input, answers go as lines of JSON to the inherited
+descriptor. Each order is carried out by a fork, so that it finds a fresh process; but what it imports has
+been imported already, which is most of what starting a process takes.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import json
+import os
 import sys
 import traceback
 from typing import Any
@@ -26,24 +28,38 @@ def run_order(order: dict[str, Any]) -> Any:
 
     backend = order["backend"] or "asyncio"
     if backend == "uvloop":
-        return anyio.run(
-            function, *order["arguments"], backend="asyncio", backend_options={"use_uvloop": True}
-        )
+        options = {"use_uvloop": True}
+        return anyio.run(function, *order["arguments"], backend="asyncio", backend_options=options)
     return anyio.run(function, *order["arguments"], backend=backend)
 
 
-def main() -> int:
-    """Read an order, carry it out, and write the answer."""
-    descriptor = int(sys.argv[1])
-    answer: dict[str, Any]
+def answer_to(order: dict[str, Any]) -> str:
+    """Carry an order out, and write down what came of it."""
     try:
-        answer = {"result": run_order(json.load(sys.stdin))}
-        text = json.dumps(answer)
+        return json.dumps({"result": run_order(order)})
     except BaseException:
-        text = json.dumps({"error": traceback.format_exc()})
-    with open(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-    return int("error" in json.loads(text))
+        return json.dumps({"error": traceback.format_exc()})
+
+
+def main() -> int:
+    """Carry out orders until there are no more."""
+    answers = open(int(sys.argv[1]), "w", encoding="utf-8")  # noqa: SIM115 - for the rest of the process
+    for line in sys.stdin:
+        order = json.loads(line)
+        try:
+            importlib.import_module(order["module"])
+        except ImportError:
+            print(json.dumps({"error": traceback.format_exc()}), file=answers, flush=True)
+            continue
+        child = os.fork()
+        if child == 0:
+            print(answer_to(order), file=answers, flush=True)
+            return 0
+        _, status = os.waitpid(child, 0)
+        if status != 0:
+            text = f"the process ended with wait status {status}"
+            print(json.dumps({"error": text}), file=answers, flush=True)
+    return 0
 
 
 if __name__ == "__main__":
