@@ -7,7 +7,7 @@ answers; unlike one it sees no other program's packets. Knows nothing of the top
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import anyio
 import anyio.lowlevel
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from random import Random
 
     from traceprobe.config import TracerouteConfig
-    from traceprobe.errors import SendError
     from traceprobe.model import Probe, ProbeId
     from traceprobe.sockets.codec import ProbeCodec, Refusal
+    from traceprobe.testing._wire import Wire
     from traceprobe.testing.clock import VirtualClock
 
 MODE = "simulated"
@@ -38,28 +38,11 @@ _BYTES_PER_REPLY = 1024
 """What an unread reply occupies of the receive buffer, roughly as in a kernel."""
 
 
-class Wire(Protocol):
-    """The network, as a socket sees it."""
-
-    @property
-    def clock(self) -> VirtualClock:
-        """Virtual time."""
-        ...
-
-    def transmit(self, socket: SimulatedSocket, probe: Probe, datagram: bytes) -> SendError | None:
-        """Take a datagram; returns an error if it can't be sent."""
-        ...
-
-    def socket_closed(self, socket: SimulatedSocket) -> None:
-        """Deliver nothing more to it."""
-        ...
-
-
 class SimulatedSocket(SendAndReceive):
     """See :class:`~traceprobe.sockets.protocol.AsyncProbeSocket`; made by ``SimulatedNetwork.open``.
 
     Args:
-        wire: The network.
+        wire: Where it is plugged in.
         codec: Numbers the probes and matches the replies.
         source: Source address of the probes.
         config: Options that are the socket's state.
@@ -182,7 +165,7 @@ class SimulatedSocket(SendAndReceive):
         """Close the socket. Idempotent."""
         if not self._closed:
             self._closed = True
-            self._wire.socket_closed(self)
+            self._wire.sockets.discard(self)
             self._inbox.clear()
             if self._arrival is not None:
                 self._arrival.set()

@@ -10,8 +10,6 @@ and calls give equal packets.
 
 from __future__ import annotations
 
-import errno
-from functools import partial
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -23,15 +21,14 @@ from traceprobe.errors import (
     NameResolutionError,
     NoUsableSocketError,
     PrivilegeError,
-    SendError,
     UnsupportedOption,
 )
-from traceprobe.model import Reply
-from traceprobe.sockets.codec import IcmpCodec, ProbeCodec, Refusal, UdpCodec
+from traceprobe.sockets.codec import IcmpCodec, ProbeCodec, UdpCodec
 from traceprobe.testing import _checks
 from traceprobe.testing._internet import Internet
 from traceprobe.testing._socket import MODE, SimulatedSocket
-from traceprobe.testing._transcript import PacketRecord, refused
+from traceprobe.testing._transcript import PacketRecord
+from traceprobe.testing._wire import Wire
 from traceprobe.testing.clock import VirtualClock
 from traceprobe.testing.topology import Path, Topology
 
@@ -39,9 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Mapping, Sequence
     from ipaddress import IPv4Address, IPv6Address
 
-    from traceprobe.model import Probe
     from traceprobe.testing._checks import Address, AddressLike
-    from traceprobe.testing._internet import Journey
     from traceprobe.testing.topology import HopLike, Target
 
 __all__ = ["PacketRecord", "SimulatedNetwork", "SimulatedResolver"]
@@ -86,11 +81,9 @@ class SimulatedNetwork:
         self._topology = topology
         self._seed = seed
         self._clock = VirtualClock()
-        self._internet = Internet(topology, seed)
+        self._wire = Wire(Internet(topology, seed), self._clock)
         self._resolver = SimulatedResolver(topology.hostnames, self._clock, resolver_delay)
-        self._packets: list[PacketRecord] = []
         self._opened = 0
-        self._open: set[SimulatedSocket] = set()
 
     @classmethod
     def path(
@@ -201,8 +194,8 @@ class SimulatedNetwork:
         if config.packet_size is not None:
             codec.check_size(config.packet_size)
         self._opened += 1
-        socket = SimulatedSocket(self, codec, source, config, random)
-        self._open.add(socket)
+        socket = SimulatedSocket(self._wire, codec, source, config, random)
+        self._wire.sockets.add(socket)
         return socket
 
     # --- what tests ask for -----------------------------------------------------------------------------
@@ -215,62 +208,26 @@ class SimulatedNetwork:
     @property
     def open_sockets(self) -> int:
         """How many sockets are open."""
-        return len(self._open)
+        return len(self._wire.sockets)
 
     @property
     def packets(self) -> Sequence[PacketRecord]:
         """Every packet that was sent, received or lost on its way, in order."""
-        return tuple(self._packets)
+        return tuple(self._wire.packets)
 
     @property
     def sent(self) -> Sequence[PacketRecord]:
         """Every probe that was sent, in order."""
-        return tuple(packet for packet in self._packets if packet.direction == "sent")
+        return tuple(packet for packet in self._wire.packets if packet.direction == "sent")
 
     @property
     def received(self) -> Sequence[PacketRecord]:
         """Every packet that came in, refused ones included, in order."""
-        return tuple(packet for packet in self._packets if packet.direction == "received")
+        return tuple(packet for packet in self._wire.packets if packet.direction == "received")
 
     def transcript(self) -> str:
         """One line for each packet: when, where to (``->`` out, ``<-`` in, ``--`` lost), and what it says."""
-        return "".join(f"{packet}\n" for packet in self._packets)
-
-    # --- what sockets ask for ---------------------------------------------------------------------------
-
-    def transmit(self, socket: SimulatedSocket, probe: Probe, datagram: bytes) -> SendError | None:
-        """Take a datagram from a socket of this network."""
-        if probe.destination not in self._topology.routes:
-            return SendError(errno.ENETUNREACH, f"no path to {probe.destination} on this simulated network")
-        now_ns = self._clock.monotonic_ns()
-        self._packets.append(PacketRecord(now_ns, "sent", datagram, probe=probe))
-        journey = self._internet.carry(datagram, now_ns)
-        self._clock.call_at(now_ns + journey.delay_ns, partial(self._ends, socket, journey))
-        return None
-
-    def socket_closed(self, socket: SimulatedSocket) -> None:
-        """Deliver nothing more to a socket."""
-        self._open.discard(socket)
-
-    def _ends(self, socket: SimulatedSocket, journey: Journey) -> None:
-        now_ns = self._clock.monotonic_ns()
-        answers = journey.lost if journey.responder is None else self._internet.answer(journey, now_ns)
-        if isinstance(answers, str):
-            self._packets.append(PacketRecord(now_ns, "lost", journey.datagram, remark=answers))
-            return
-        for answer in answers:
-            self._clock.call_at(now_ns + answer.delay_ns, partial(self._arrives, socket, answer.datagram))
-
-    def _arrives(self, socket: SimulatedSocket, datagram: bytes) -> None:
-        if socket not in self._open:
-            return
-        verdict = socket.arrived(datagram)
-        if isinstance(verdict, Reply):
-            record = PacketRecord(self._clock.monotonic_ns(), "received", datagram, reply=verdict)
-        else:
-            remark = refused(verdict) if isinstance(verdict, Refusal) else verdict
-            record = PacketRecord(self._clock.monotonic_ns(), "received", datagram, remark=remark)
-        self._packets.append(record)
+        return "".join(f"{packet}\n" for packet in self._wire.packets)
 
     # --- opening ----------------------------------------------------------------------------------------
 
