@@ -355,3 +355,17 @@ async def test_a_task_that_ends_without_closing_its_alarm_holds_nobody_up() -> N
         tasks.start_soon(careless)
         tasks.start_soon(careful)
     assert clock.monotonic_ns() == 20
+
+
+async def test_a_wait_that_is_cancelled_before_it_began_keeps_the_wake_up_and_holds_nobody_up() -> None:
+    clock = VirtualClock()
+    alarm, other = clock.alarm(), clock.alarm()
+    alarm.wake()
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        await alarm.wait(99)
+    assert scope.cancelled_caught
+    await other.wait(10)
+    assert clock.monotonic_ns() == 10
+    await alarm.wait(99)
+    assert clock.monotonic_ns() == 10

@@ -1,4 +1,4 @@
-"""An internet in memory, to be given to traceprobe in place of the real one.
+"""An internet in memory, to be given to traceprobe in place of the real one::
 
     network = SimulatedNetwork.path("192.0.2.9", ["198.51.100.1", None, "192.0.2.9"])
     result = traceprobe.trace("192.0.2.9", socket_factory=network)
@@ -66,6 +66,9 @@ class SimulatedResolver:
 
 class SimulatedNetwork:
     """A topology in operation; see :class:`~traceprobe.sockets.protocol.SocketFactory`.
+
+    Its time is virtual: whatever waits for real time beside it, such as a resolver that asks the Internet,
+    comes too late. Pass ``network.resolver``.
 
     Args:
         topology: All that there is.
