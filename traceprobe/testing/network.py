@@ -1,4 +1,6 @@
-"""An internet in memory, to be given to traceprobe in place of the real one::
+"""An internet in memory, to be given to traceprobe in place of the real one.
+
+::
 
     network = SimulatedNetwork.path("192.0.2.9", ["198.51.100.1", None, "192.0.2.9"])
     result = traceprobe.trace("192.0.2.9", socket_factory=network)
