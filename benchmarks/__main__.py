@@ -12,7 +12,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from benchmarks import inside, rivals
-from benchmarks.figures import Figures, figures_of, lateness
+from benchmarks.figures import Figures, beyond_slowest, figures_of, lateness
 from benchmarks.report import missed_goals, to_markdown
 from tests.rigs.require import missing_module
 from tests.rigs.tun import SimulatedInternet
@@ -115,6 +115,8 @@ def _completion(
             measured = internet.call(
                 inside.repeat, TARGETS[options.version], {}, options.repetitions, backend=loop
             )
+            log = internet.log()
+            internet.reset()
             durations = [(run["end_ns"] - run["start_ns"]) / 1e9 for run in measured["runs"]]
             rows.append({
                 "scenario": scenario,
@@ -122,6 +124,7 @@ def _completion(
                 "slowest_rtt_ms": slowest * 1e3,
                 "median_ms": median(durations) * 1e3,
                 "worst_ms": max(durations) * 1e3,
+                "beyond_ms": median(beyond_slowest(run, log) for run in measured["runs"]),
                 "reached": sum(run["reached"] for run in measured["runs"]),
                 "runs": len(durations),
             })

@@ -92,6 +92,13 @@ def figures_of(label: str, measured: dict[str, Any], log: Log) -> Figures:
     )
 
 
+def beyond_slowest(run: dict[str, Any], log: Log) -> float:
+    """How long after the last reply had left a trace was over, milliseconds."""
+    seen = probes_of(log, run["start_ns"], run["end_ns"])
+    last_ns = max(reply.realtime_ns for probe in seen for reply in probe.replies)
+    return float(run["end_ns"] - last_ns) / 1e6
+
+
 def rtt_errors(rtts: Sequence[Sequence[int]], seen: Sequence[ProbeRecord]) -> list[int]:
     """How much longer than the simulated internet held it each round trip is said to be, nanoseconds.
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tests.rigs.chain import RouterChain
+    from tests.rigs.tun import SimulatedInternet
     from tests.rigs.unprivileged import PortableInterpreter
 
 # How long an example takes on a busy machine says nothing about the code.
@@ -68,6 +69,18 @@ def chain() -> Iterator[RouterChain]:
 
     with RouterChain(10) as built:
         yield built
+
+
+@pytest.fixture(scope="module")
+def internet() -> Iterator[SimulatedInternet]:
+    """The simulated internet, following an empty topology until another is loaded."""
+    from tests.rigs.tun import SimulatedInternet
+    from tests.rigs.tun.simulated import missing_internet
+    from traceprobe.testing.topology import Topology
+
+    require("tun", missing_internet())
+    with SimulatedInternet(Topology()) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

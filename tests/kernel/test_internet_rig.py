@@ -14,7 +14,7 @@ from tests.kernel import plain
 from tests.rigs.namespaces import RigError, existing_namespaces
 from tests.rigs.tun import Log, Outcome, ProbeRecord, SimulatedInternet
 from tests.rigs.tun.scenario import compile_topology
-from tests.rigs.tun.simulated import SCENARIOS, build_program, load_scenario
+from tests.rigs.tun.simulated import FLAGS, SCENARIOS, build_program, compiler, load_scenario, sources
 from traceprobe.testing.topology import (
     Balanced,
     Fault,
@@ -33,8 +33,6 @@ from traceprobe.testing.topology import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from traceprobe.testing.topology import HopLike
 
 pytestmark = pytest.mark.tun
@@ -48,12 +46,6 @@ QUIET = 0.1
 
 both_versions = pytest.mark.parametrize("version", [4, 6])
 both_protocols = pytest.mark.parametrize("protocol", ["icmp", "udp"])
-
-
-@pytest.fixture(scope="module")
-def internet() -> Iterator[SimulatedInternet]:
-    with SimulatedInternet(Topology()) as running:
-        yield running
 
 
 def router(number: int, **behaviour: Any) -> Router:
@@ -626,6 +618,12 @@ def test_the_compiled_topology_names_each_router_once() -> None:
     shared = router(1)
     text = compile_topology(Topology(paths=[Path("203.0.113.1", [shared]), Path("203.0.113.2", [shared])]))
     assert text.count("responder") == 3
+
+
+def test_the_program_compiles_without_a_warning() -> None:
+    command = [str(compiler()), *FLAGS, "-Werror", "-fsyntax-only", *map(str, sources())]
+    finished = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (finished.returncode, finished.stderr) == (0, "")
 
 
 def test_the_program_ends_and_the_namespace_goes_with_the_context() -> None:

@@ -9,12 +9,11 @@ import pytest
 
 from tests.kernel import inside
 from tests.kernel.inside import addresses
-from tests.rigs.tun import SimulatedInternet
 from tests.rigs.tun.simulated import load_scenario
 from traceprobe.testing.topology import Fault, Path, Router, Target, Topology, UdpAnswer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from tests.rigs.tun import SimulatedInternet
 
 pytestmark = pytest.mark.tun
 
@@ -28,11 +27,9 @@ every_mode = pytest.mark.parametrize(
 every_loop = pytest.mark.parametrize("loop", ["asyncio", "uvloop", "trio"])
 
 
-@pytest.fixture(scope="module")
-def internet() -> Iterator[SimulatedInternet]:
-    with SimulatedInternet(Topology()) as running:
-        running.namespace.write_sysctl("net/ipv4/ping_group_range", "0 2147483647")
-        yield running
+@pytest.fixture(scope="module", autouse=True)
+def _open_ping_sockets(internet: SimulatedInternet) -> None:
+    internet.namespace.write_sysctl("net/ipv4/ping_group_range", "0 2147483647")
 
 
 def target(version: int) -> str:

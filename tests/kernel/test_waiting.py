@@ -11,12 +11,12 @@ import pytest
 
 from tests.kernel import inside
 from tests.rigs.require import missing_program, require
-from tests.rigs.tun import SimulatedInternet
 from tests.rigs.tun.simulated import load_scenario
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
+
+    from tests.rigs.tun import SimulatedInternet
 
 pytestmark = pytest.mark.tun
 
@@ -37,15 +37,14 @@ class SystemCall:
     text: str
 
 
-@pytest.fixture(scope="module")
-def internet() -> Iterator[SimulatedInternet]:
-    require("strace", missing_program("strace"))
-    with SimulatedInternet(load_scenario("silent_target")) as running:
-        yield running
+@pytest.fixture(autouse=True)
+def _silent_target(internet: SimulatedInternet) -> None:
+    internet.load(load_scenario("silent_target"))
 
 
 def system_calls(internet: SimulatedInternet, loop: str, folder: Path) -> list[SystemCall]:
     """Trace the silent target on an event loop, and list every system call of every thread."""
+    require("strace", missing_program("strace"))
     output = folder / "calls"
     program = f"""
 import anyio
@@ -66,7 +65,6 @@ assert document["hops"][0]["address"] is None
 
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop", "trio"])
 def test_one_wait_and_nothing_else(internet: SimulatedInternet, loop: str, tmp_path: Path) -> None:
-    internet.reset()
     calls = while_outstanding(system_calls(internet, loop, tmp_path))
     assert len(internet.log().probes) == 1
     blocking = [call for call in calls if call.name in _WAITS and _blocks(call.text)]

@@ -131,8 +131,8 @@ def _copy_python(destination: Path) -> None:
     if not (destination / "lib" / version / "lib-dynload").exists() and dynamic.exists():
         shutil.copytree(dynamic, destination / "lib" / version / "lib-dynload")
     shared = sysconfig.get_config_var("INSTSONAME")
-    if shared and sysconfig.get_config_var("Py_ENABLE_SHARED"):
-        shutil.copy2(Path(sysconfig.get_config_var("LIBDIR")) / shared, destination / "lib" / shared)
+    if shared and (path := Path(sysconfig.get_config_var("LIBDIR")) / shared).exists():
+        shutil.copy2(path, destination / "lib" / shared)
 
 
 def _copy_distributions(destination: Path) -> None:

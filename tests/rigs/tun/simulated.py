@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 HERE = Path(__file__).resolve().parent
 SCENARIOS = HERE.parent / "scenarios"
 DEVICE = "tun0"
+FLAGS = ("-std=gnu11", "-O2", "-Wall", "-Wextra")
 
 _SPIN_NS = 150_000
 """How long before a reply is due the program stops sleeping: several times what waking up takes."""
@@ -49,6 +50,11 @@ def missing_internet() -> str | None:
     return missing_tun() or (None if compiler() else missing_program("cc"))
 
 
+def sources() -> list[Path]:
+    """What the program is made of."""
+    return sorted(HERE.glob("*.c"))
+
+
 @functools.cache
 def build_program() -> Path:
     """Compile the program, once for each process that asks; it is gone when the process is."""
@@ -58,13 +64,14 @@ def build_program() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="traceprobe-rig-"))
     atexit.register(shutil.rmtree, folder)
     program = folder / "internet"
-    sources = sorted(str(path) for path in HERE.glob("*.c"))
-    flags = ["-std=gnu11", "-O2", "-Wall", "-Wextra"]
     finished = subprocess.run(
-        [command, *flags, "-o", str(program), *sources], capture_output=True, text=True, check=False
+        [command, *FLAGS, "-o", str(program), *map(str, sources())],
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    if finished.returncode != 0 or finished.stderr:
-        raise RigError(f"the simulated internet does not compile cleanly:\n{finished.stderr}")
+    if finished.returncode != 0:
+        raise RigError(f"the simulated internet does not compile:\n{finished.stderr}")
     return program
 
 
@@ -111,12 +118,13 @@ class SimulatedInternet:
         with ExitStack() as stack:
             (self.namespace,) = stack.enter_context(NamespaceGroup("internet"))
             self._folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="traceprobe-rig-")))
-            vigil = _VIGIL_NS if self._vigilant else 0
             *others, processor = sorted(os.sched_getaffinity(0))
+            linger, vigil = _LINGER_NS, _VIGIL_NS if self._vigilant else 0
             if not others:
-                processor = -1
+                # Where there is no other processor, who stays awake keeps the prober from running.
+                processor, linger, vigil = -1, 0, 0
             self._processors = others
-            options = [DEVICE, str(_SPIN_NS), str(_LINGER_NS), str(vigil), str(processor)]
+            options = [DEVICE, str(_SPIN_NS), str(linger), str(vigil), str(processor)]
             self._process = subprocess.Popen(
                 self.namespace.command([str(build_program()), *options]),
                 stdin=subprocess.PIPE,
