@@ -21,6 +21,7 @@ from traceprobe import (
     Knowledge,
     NameResolutionError,
     Probe,
+    ProbeId,
     ProbeSent,
     ReplyKind,
     SendError,
@@ -106,14 +107,16 @@ async def test_the_window_holds_over_all_traces_of_a_socket() -> None:
     async with Tracer(socket_factory=network, max_ttl=4) as tracer, anyio.create_task_group() as tasks:
         for last in range(1, 11):
             tasks.start_soon(one, last)
-        answered = 0
+        answered: set[ProbeId] = set()
         while done < 10:
             await anyio.lowlevel.checkpoint()
             if network.sockets:
-                waiting = network.socket.sent[answered:]
-                assert len(waiting) <= 7
+                # What lies beyond a destination that has answered is released, and waits no more.
+                outstanding = network.socket.unreleased - answered
+                assert len(outstanding) <= 7
+                waiting = [probe for probe in network.socket.sent if probe.id in outstanding]
                 for probe in waiting[:2]:
-                    answered += 1
+                    answered.add(probe.id)
                     network.socket.put(
                         network.socket.reply(probe, str(probe.destination), ReplyKind.ECHO_REPLY)
                     )
