@@ -53,7 +53,8 @@ def _imported_from() -> dict[str, str]:
     import traceprobe
 
     modules = (os, _socket, attrs, cffi, trio, uvloop, traceprobe)
-    return {module.__name__: str(module.__file__) for module in modules}
+    # Some interpreters have _socket built in.
+    return {module.__name__: str(module.__file__) for module in modules if hasattr(module, "__file__")}
 
 
 def test_empty_capability_set_keeps_the_user(
