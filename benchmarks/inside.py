@@ -10,10 +10,10 @@ import traceprobe
 from traceprobe import ReplyReceived
 
 if TYPE_CHECKING:
-    from traceprobe import TraceResult
+    from traceprobe import TraceOptions, TraceResult
 
 
-async def repeat(target: str, options: dict[str, Any], repetitions: int) -> dict[str, Any]:
+async def repeat(target: str, options: TraceOptions, repetitions: int) -> dict[str, Any]:
     """Trace a target some times in one process.
 
     First come traces from nothing, sockets opened and closed, then as many that are left as soon as their
@@ -34,7 +34,7 @@ async def repeat(target: str, options: dict[str, Any], repetitions: int) -> dict
     return {"runs": runs[1:], "firsts": firsts[1:]}
 
 
-async def _trace(target: str, options: dict[str, Any]) -> dict[str, Any]:
+async def _trace(target: str, options: TraceOptions) -> dict[str, Any]:
     waits = resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw
     processor = time.process_time_ns()
     start = time.time_ns()
@@ -72,7 +72,7 @@ def _nanoseconds(seconds: float | None) -> int | None:
     return None if seconds is None else round(seconds * 1e9)
 
 
-async def _first_reply(target: str, options: dict[str, Any]) -> dict[str, int]:
+async def _first_reply(target: str, options: TraceOptions) -> dict[str, int]:
     start = time.time_ns()
     async with traceprobe.open_trace(target, **options) as trace:
         async for event in trace.events():

@@ -19,24 +19,26 @@ from traceprobe import ReplyReceived, TraceprobeError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from traceprobe import TraceOptions
 
-async def trace(target: str, options: dict[str, Any]) -> dict[str, Any]:
+
+async def trace(target: str, options: TraceOptions) -> dict[str, Any]:
     """Trace once."""
     return _document(await traceprobe.trace_async(target, **options))
 
 
-async def trace_twice(target: str, options: dict[str, Any]) -> list[dict[str, Any]]:
+async def trace_twice(target: str, options: TraceOptions) -> list[dict[str, Any]]:
     """Trace twice with one tracer, the second time as soon as the first is over."""
     async with traceprobe.Tracer(**options) as tracer:
         return [_document(await tracer.trace(target)) for _ in range(2)]
 
 
-def trace_and_block(target: str, options: dict[str, Any]) -> dict[str, Any]:
+def trace_and_block(target: str, options: TraceOptions) -> dict[str, Any]:
     """Trace once, with the function for programs without an event loop."""
     return _document(traceprobe.trace(target, **options))
 
 
-async def refusal(target: str, options: dict[str, Any]) -> str:
+async def refusal(target: str, options: TraceOptions) -> str:
     """The class of the error that a trace raises."""
     try:
         await traceprobe.trace_async(target, **options)
@@ -45,13 +47,13 @@ async def refusal(target: str, options: dict[str, Any]) -> str:
     return "none"
 
 
-async def rtts(target: str, options: dict[str, Any]) -> list[list[int | None]]:
+async def rtts(target: str, options: TraceOptions) -> list[list[int | None]]:
     """The round-trip times of each hop in nanoseconds, to the last digit."""
     result = await traceprobe.trace_async(target, **options)
     return [[probe.rtt_ns for probe in hop.probes] for hop in result.hops]
 
 
-async def trace_many(targets: list[str], options: dict[str, Any]) -> dict[str, Any]:
+async def trace_many(targets: list[str], options: TraceOptions) -> dict[str, Any]:
     """Trace many targets at the same time with one tracer.
 
     Returns:
@@ -84,9 +86,10 @@ async def trace_many(targets: list[str], options: dict[str, Any]) -> dict[str, A
     return {"documents": documents, **counts}
 
 
-async def leave_early(target: str, options: dict[str, Any]) -> dict[str, Any]:
+async def leave_early(target: str, options: TraceOptions) -> dict[str, Any]:
     """Leave a trace at its first hop, cancel another while it waits; what is open before and after."""
     before = plain.descriptors()
+    first = ""
     async with traceprobe.open_trace(target, **options) as opened:
         async for hop in opened:
             first = str(hop.address)
@@ -105,7 +108,7 @@ async def leave_early(target: str, options: dict[str, Any]) -> dict[str, Any]:
     return {"first": first, "before": before, "after": plain.descriptors()}
 
 
-async def trace_among_strangers(target: str, options: dict[str, Any]) -> dict[str, Any]:
+async def trace_among_strangers(target: str, options: TraceOptions) -> dict[str, Any]:
     """Trace while the answers to somebody else's probes to the same target come in."""
     version = 6 if ":" in target else 4
     family = socket.AF_INET6 if version == 6 else socket.AF_INET
@@ -128,8 +131,9 @@ async def trace_among_strangers(target: str, options: dict[str, Any]) -> dict[st
 
 async def switches_while_waiting(target: str) -> int:
     """How often the process gives the processor away while it traces a silent hop for a second."""
-    options: dict[str, Any] = {"mode": "linux_raw", "first_ttl": 3, "max_ttl": 3, "queries": 1}
-    await traceprobe.trace_async(target, **{**options, "tail_floor": 0.001})
+    options: TraceOptions = {"mode": "linux_raw", "first_ttl": 3, "max_ttl": 3, "queries": 1}
+    quick: TraceOptions = {**options, "tail_floor": 0.001}
+    await traceprobe.trace_async(target, **quick)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw
     await traceprobe.trace_async(target, **options)
     return resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw - before
