@@ -2,7 +2,7 @@
 
 The interpreter that runs the tests often lives in a home folder that nobody else may enter. No folder is
 opened up for these tests: the interpreter, its standard library, what the package needs at run time, the
-package and the tests are copied into a fresh folder of mode 755, once for each test session.
+package and the tests are copied into a fresh folder of mode 755, once for each run of pytest.
 """
 
 from __future__ import annotations
