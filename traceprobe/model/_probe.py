@@ -61,3 +61,5 @@ class SentProbe:
     """Source address of the datagram, where the socket knows it."""
     error: SendError | None = None
     """Why the kernel refused it; None if it took it."""
+    accepted_ns: int | None = None
+    """Monotonic clock when the system call that handed it over returned, where the socket knows it."""

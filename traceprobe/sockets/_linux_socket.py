@@ -183,8 +183,16 @@ class LinuxProbeSocket(SendAndReceive, Generic[CodecT]):
         if sendable:
 
             def sent(start: int, stop: int, now: ClockReading, number: int) -> None:
+                accepted_ns = self._clock.monotonic_ns()
                 fresh = [
-                    SentProbe(sendable[place].id, now.monotonic_ns, now.realtime_ns, sources[place])
+                    SentProbe(
+                        sendable[place].id,
+                        now.monotonic_ns,
+                        now.realtime_ns,
+                        sources[place],
+                        None,
+                        accepted_ns,
+                    )
                     for place in range(start, stop)
                 ]
                 self._round_trips.sent(fresh, number)

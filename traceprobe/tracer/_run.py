@@ -88,8 +88,7 @@ class TraceRun:
         self._started_ns = self._clock.monotonic_ns()
         self._started_at_ns = self._clock.realtime_ns()
         self._ended_ns: int | None = None
-        self._submit_began_ns: int | None = None
-        self._submit_ended_ns: int | None = None
+        self._accepted_ns: int | None = None
         self._first_reply_ns: int | None = None
 
     @property
@@ -190,19 +189,17 @@ class TraceRun:
             if not room:
                 return
             probes = engine.probes_to_send(now, room)
-            began_ns = self._clock.monotonic_ns()
             self._sending = True
             try:
                 sent = await self._hub.socket.send_probes(probes)
             finally:
                 self._sending = False
             now = self._clock.monotonic_ns()
-            if self._submit_began_ns is None:
-                self._submit_began_ns = began_ns
-            self._submit_ended_ns = now
             for report in sent:
                 self._sent.append(report.probe_id)
                 engine.probe_sent(report, now)
+            if sent and sent[-1].error is None:
+                self._accepted_ns = sent[-1].accepted_ns or sent[-1].sent_ns
             window.update(self, engine.outstanding)
             window.sent(self, len(probes), now, wants_more=engine.has_probes_due(now))
             self._publish()
@@ -327,7 +324,7 @@ class TraceRun:
             duration_ns=self._ended_ns - self._started_ns,
             stop_reason=engine.stop_reason or StopReason.CANCELLED,
             timings=TraceTimings(
-                submit=_seconds_between(self._submit_began_ns, self._submit_ended_ns),
+                submit=_seconds_between(engine.first_sent_ns, self._accepted_ns),
                 first_reply=None if self._first_reply_ns is None else max(0, self._first_reply_ns) / _NS,
                 overhead=None if overhead_ns is None else overhead_ns / _NS,
                 probes_sent=engine.probes_sent,
