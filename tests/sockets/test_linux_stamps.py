@@ -29,6 +29,7 @@ from traceprobe.ffi import linux
 from traceprobe.sockets import _linux_options, _linux_socket, linux_ping, linux_raw, linux_udp
 
 if TYPE_CHECKING:
+    from tests.sockets.network import OwnNetwork
     from traceprobe.sockets import ProbeSocketFactory
     from traceprobe.sockets._platform import OpenMode
 
