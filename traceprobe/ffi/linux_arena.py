@@ -193,17 +193,33 @@ class ReceiveArena(_Arena):
 
     def received(self) -> Iterator[ReceivedMessage]:
         """The datagrams of the last call; what did not fit was cut by the kernel."""
-        ints, longs = self._ints, self._longs
-        for slot in range(self._used):
-            word = slot * _WORDS_PER_MESSAGE
-            data, name, control = slot * self.data_size, slot * self._name_size, slot * self._control_size
-            control_length = longs[slot * _LONGS_PER_MESSAGE + _CONTROL_LENGTH_AT]
-            yield ReceivedMessage(
-                self._data[data : data + ints[word + _LENGTH_AT]],
-                self._names[name : name + ints[word + _NAME_LENGTH_AT]],
-                self._controls[control : control + control_length],
-                ints[word + _FLAGS_AT],
-            )
+        return map(self.message, range(self._used))
+
+    def message(self, slot: int) -> ReceivedMessage:
+        """One datagram of the last call."""
+        ints, word = self._ints, slot * _WORDS_PER_MESSAGE
+        data, name, control = slot * self.data_size, slot * self._name_size, slot * self._control_size
+        control_length = self._longs[slot * _LONGS_PER_MESSAGE + _CONTROL_LENGTH_AT]
+        return ReceivedMessage(
+            self._data[data : data + ints[word + _LENGTH_AT]],
+            self._names[name : name + ints[word + _NAME_LENGTH_AT]],
+            self._controls[control : control + control_length],
+            ints[word + _FLAGS_AT],
+        )
+
+    @property
+    def controls(self) -> memoryview:
+        """The control messages of all slots, ``control_size`` bytes each; old ones behind the new."""
+        return self._controls
+
+    @property
+    def control_size(self) -> int:
+        """Bytes from one slot's control messages to the next one's."""
+        return self._control_size
+
+    def control_length(self, slot: int) -> int:
+        """Bytes of control messages that came with one datagram of the last call."""
+        return self._longs[slot * _LONGS_PER_MESSAGE + _CONTROL_LENGTH_AT]
 
 
 def _negative_errno() -> int:

@@ -17,6 +17,7 @@ from traceprobe.ffi.linux import (
     IP_TTL,
     IPV6_HOPLIMIT,
     IPV6_RECVERR,
+    SO_EE_ORIGIN_TIMESTAMPING,
     SO_TIMESTAMPING,
     SO_TIMESTAMPNS,
     TIMESPEC,
@@ -32,6 +33,12 @@ _SOL_IP: Final = 0
 _SOL_IPV6: Final = 41
 _INT: Final = Struct("=i")
 _NS: Final = 1_000_000_000
+
+_TIMESPECS: Final = 3
+_STAMP_HEADER: Final = (_HEADER_SIZE + _TIMESPECS * TIMESPEC.size, _SOL_SOCKET, SO_TIMESTAMPING)
+_STAMP: Final = Struct("=Qiiqq32xQii4xB7xI")
+"""Three ``timespec`` of which the first is filled (``SCM_TIMESTAMPING``), then ``sock_extended_err``."""
+_ERROR_KINDS: Final = frozenset({(_SOL_IP, IP_RECVERR), (_SOL_IPV6, IPV6_RECVERR)})
 
 CONTROL_SIZE: Final = 256
 """Bytes that all control messages asked for fit into: stamps, TTL, and an error with its offender."""
@@ -59,6 +66,35 @@ class Control(NamedTuple):
     ttl: int | None
     """TTL or hop limit on arrival."""
     error: ExtendedError | None
+
+
+def read_stamp(controls: memoryview, place: int, length: int) -> tuple[int, int] | None:
+    """Read a transmit stamp, and nothing else, where one stands alone in an entry of the error queue.
+
+    There are as many of these as probes, all between the sending and the first reply, so they get a
+    path of their own; whatever looks different is for :func:`read_control`.
+
+    Args:
+        controls: Control messages of many entries.
+        place: Where those of this entry begin.
+        length: How many bytes they have.
+
+    Returns:
+        The stamp's number and time (wall clock, nanoseconds); None if it is something else.
+    """
+    if length < _STAMP.size:
+        return None
+    stamp_size, level, kind, seconds, nanoseconds, _, error_level, error_kind, origin, number = (
+        _STAMP.unpack_from(controls, place)
+    )
+    if (
+        (stamp_size, level, kind) != _STAMP_HEADER
+        or (error_level, error_kind) not in _ERROR_KINDS
+        or origin != SO_EE_ORIGIN_TIMESTAMPING
+        or not (seconds or nanoseconds)
+    ):
+        return None
+    return number, seconds * _NS + nanoseconds
 
 
 def read_control(control: memoryview) -> Control:

@@ -16,12 +16,12 @@ from traceprobe.ffi.linux import (
     SO_EE_ORIGIN_TIMESTAMPING,
 )
 from traceprobe.ffi.linux_arena import ReceiveArena
-from traceprobe.sockets._control import CONTROL_SIZE, read_control
+from traceprobe.sockets._control import CONTROL_SIZE, read_control, read_stamp
 from traceprobe.sockets._sockaddr import NAME_SIZE
 from traceprobe.sockets._timestamps import read_clocks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from traceprobe.ffi.linux_arena import ReceivedMessage
     from traceprobe.loops import Clock
@@ -66,7 +66,10 @@ class LinuxReceiver:
         Raises:
             OSError: The socket is of no use any more.
         """
-        self._drain(descriptor, 0, handle)
+        for _ in self._batches(descriptor, 0):
+            now = read_clocks(self._clock)
+            for message in self._arena.received():
+                handle(message, read_control(message.control), now)
 
     def drain_errors(
         self,
@@ -88,28 +91,30 @@ class LinuxReceiver:
             OSError: The socket is of no use any more.
         """
         errors = 0
-
-        def handle(message: ReceivedMessage, control: Control, now: ClockReading) -> None:
-            nonlocal errors
-            error = control.error
-            if error is None:
-                return
-            if error.origin == SO_EE_ORIGIN_TIMESTAMPING:
-                if control.stamp_ns is not None:
-                    stamp_came(error.data, control.stamp_ns)
-            elif error.origin in {SO_EE_ORIGIN_ICMP, SO_EE_ORIGIN_ICMP6} and error_came is not None:
-                errors += 1
-                error_came(message, control, error, now)
-
-        self._drain(descriptor, MSG_ERRQUEUE, handle)
+        for count in self._batches(descriptor, MSG_ERRQUEUE):
+            arena, now = self._arena, None
+            controls, control_size = arena.controls, arena.control_size
+            for slot in range(count):
+                stamp = read_stamp(controls, slot * control_size, arena.control_length(slot))
+                if stamp is not None:
+                    stamp_came(*stamp)
+                    continue
+                message = arena.message(slot)
+                control = read_control(message.control)
+                error = control.error
+                if error is None:
+                    continue
+                if error.origin == SO_EE_ORIGIN_TIMESTAMPING:
+                    if control.stamp_ns is not None:
+                        stamp_came(error.data, control.stamp_ns)
+                elif error.origin in {SO_EE_ORIGIN_ICMP, SO_EE_ORIGIN_ICMP6} and error_came is not None:
+                    errors += 1
+                    now = now or read_clocks(self._clock)
+                    error_came(message, control, error, now)
         return errors
 
-    def _drain(
-        self,
-        descriptor: int,
-        flags: int,
-        handle: Callable[[ReceivedMessage, Control, ClockReading], None],
-    ) -> None:
+    def _batches(self, descriptor: int, flags: int) -> Iterator[int]:
+        """Receive until there is no more; how many datagrams stand in the arena, each time."""
         arena = self._arena
         failures = 0
         for _ in range(_MOST_ROUNDS):
@@ -121,8 +126,6 @@ class LinuxReceiver:
                 if failures > _MOST_ERRORS:
                     raise OSError(-count, "receiving from a probe socket")
                 continue
-            now = read_clocks(self._clock)
-            for message in arena.received():
-                handle(message, read_control(message.control), now)
+            yield count
             if count < arena.slots:
                 return

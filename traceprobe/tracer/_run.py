@@ -202,10 +202,13 @@ class TraceRun:
                 self._accepted_ns = sent[-1].accepted_ns or sent[-1].sent_ns
             window.update(self, engine.outstanding)
             window.sent(self, len(probes), now, wants_more=engine.has_probes_due(now))
-            self._publish()
             if self._backlog:
                 backlog, self._backlog = self._backlog, []
                 self.replies_came(backlog)
+            # The nearest routers may have answered meanwhile: their replies go first, then the news of
+            # what was sent.
+            self._hub.drain()
+            self._publish()
 
     # --- events -----------------------------------------------------------------------------------------
 
