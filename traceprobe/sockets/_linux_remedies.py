@@ -13,6 +13,9 @@ from pathlib import Path
 from typing import Final
 
 _PING_GROUP_RANGE: Final = Path("/proc/sys/net/ipv4/ping_group_range")
+_OWN_STATUS: Final = Path("/proc/self/status")
+_CAP_NET_ADMIN: Final = 12
+"""Number of the capability (capabilities(7), linux/capability.h)."""
 _LAST_GROUP: Final = 2**32 - 2
 _LONGEST_COMMAND: Final = 300
 
@@ -41,7 +44,8 @@ def ping_remedies() -> tuple[str, ...]:
         first = last = group
     else:
         first, last = min(first, group), max(last, group)
-    return (_as_root(f'sysctl -w net.ipv4.ping_group_range="{first} {last}"'),)
+    command = f'sysctl -w net.ipv4.ping_group_range="{first} {last}"'
+    return (command if _may_write_network_settings() else _as_root(command),)
 
 
 def ping_group_range() -> tuple[int, int] | None:
@@ -51,6 +55,18 @@ def ping_group_range() -> tuple[int, int] | None:
     except (OSError, ValueError):
         return None
     return int(first), min(int(last), _LAST_GROUP)
+
+
+def _may_write_network_settings() -> bool:
+    """Whether this very process could set a parameter of its network namespace (sysctl(8))."""
+    if not os.access(_PING_GROUP_RANGE, os.W_OK):
+        return False
+    try:
+        status = _OWN_STATUS.read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return False
+    effective = next((line.split()[1] for line in status.splitlines() if line.startswith("CapEff:")), "0")
+    return bool(int(effective, 16) >> _CAP_NET_ADMIN & 1)
 
 
 def _as_root(command: str) -> str:
