@@ -149,8 +149,9 @@ def bind(opened: socket.socket, family: AddressFamily, config: TracerouteConfig,
         FamilyMismatchError: The source address is of the other family.
         PrivilegeError: The port is reserved to programs with privileges.
     """
+    name = _bind_address(family, source_address(family, config), port)
     try:
-        opened.bind(_bind_address(family, config.source, port))
+        opened.bind(name)
     except PermissionError:
         raise PrivilegeError(
             f"source_port={port}: ports this low need CAP_NET_BIND_SERVICE",
@@ -160,8 +161,7 @@ def bind(opened: socket.socket, family: AddressFamily, config: TracerouteConfig,
         if error.errno == errno.EADDRINUSE:
             raise ConfigError("source_port", port, "a UDP port that no other socket has taken") from None
         raise ConfigError("source", config.source, f"an address of this machine ({error.strerror})") from None
-    name = opened.getsockname()
-    return int(name[1])
+    return int(opened.getsockname()[1])
 
 
 def source_address(family: AddressFamily, config: TracerouteConfig) -> IPv4Address | IPv6Address | None:
@@ -179,14 +179,21 @@ def source_address(family: AddressFamily, config: TracerouteConfig) -> IPv4Addre
 
 
 def _bind_address(
-    family: AddressFamily, source: str | None, port: int
+    family: AddressFamily, source: IPv4Address | IPv6Address | None, port: int
 ) -> tuple[str, int] | tuple[str, int, int, int]:
     if family is AddressFamily.IPV4:
-        return (source or "0.0.0.0", port)  # noqa: S104 - a client's socket: no address preferred
-    if source is None:
-        return ("::", port, 0, 0)
-    address = ipaddress.IPv6Address(source)
-    return (str(address).partition("%")[0], port, 0, zone_index(address))
+        return ("" if source is None else str(source), port)
+    if not isinstance(source, ipaddress.IPv6Address):
+        return ("", port, 0, 0)
+    return (str(source).partition("%")[0], port, 0, _zone_of_source(source))
+
+
+def _zone_of_source(source: ipaddress.IPv6Address) -> int:
+    try:
+        return zone_index(source)
+    except OSError:
+        names = ", ".join(name for _, name in socket.if_nameindex())
+        raise ConfigError("source", str(source), f"an address on one of the interfaces {names}") from None
 
 
 def size_buffer(opened: socket.socket, wanted: int) -> int:

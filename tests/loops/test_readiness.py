@@ -1,0 +1,183 @@
+"""Waiting for a descriptor, on every event loop: data, error queues, a knock, closing."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import sys
+from typing import TYPE_CHECKING
+
+import anyio
+import pytest
+
+from traceprobe.loops import Readiness, wait_writable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    here, there = socket.socketpair()
+    with here, there:
+        here.setblocking(False)
+        there.setblocking(False)
+        yield here, there
+
+
+def fill(opened: socket.socket) -> None:
+    """Write until there is no room."""
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            opened.send(bytes(65536))
+
+
+class Waiter:
+    """A task that waits once, and whether it has gone on."""
+
+    def __init__(self, readiness: Readiness) -> None:
+        self.gone_on = False
+        self._readiness = readiness
+
+    async def run(self) -> None:
+        await self._readiness.wait_readable()
+        self.gone_on = True
+
+
+async def test_data_ends_the_wait(pair: tuple[socket.socket, socket.socket]) -> None:
+    here, there = pair
+    readiness = Readiness(here.fileno())
+    for _ in range(3):
+        waiter = Waiter(readiness)
+        with anyio.fail_after(60):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(waiter.run)
+                await anyio.wait_all_tasks_blocked()
+                assert not waiter.gone_on
+                there.send(b"x")
+        assert waiter.gone_on
+        here.recv(1)
+
+
+async def test_what_is_there_already_ends_the_wait_at_once(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    here, there = pair
+    there.send(b"x")
+    with anyio.fail_after(60):
+        await Readiness(here.fileno()).wait_readable()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="error queues are a Linux thing")
+async def test_an_error_queue_ends_the_wait() -> None:
+    ip_recverr = 11
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as opened,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as closed,
+    ):
+        opened.setblocking(False)
+        opened.setsockopt(socket.IPPROTO_IP, ip_recverr, 1)
+        closed.bind(("127.0.0.1", 0))
+        target = closed.getsockname()
+        closed.close()
+        readiness = Readiness(opened.fileno())
+        for _ in range(3):
+            opened.sendto(b"x", target)
+            with anyio.fail_after(60):
+                await readiness.wait_readable()
+            opened.recvmsg(100, 200, socket.MSG_ERRQUEUE)
+
+
+async def test_a_knock_ends_the_wait(pair: tuple[socket.socket, socket.socket]) -> None:
+    readiness = Readiness(pair[0].fileno())
+    waiter = Waiter(readiness)
+    with anyio.fail_after(60):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(waiter.run)
+            await anyio.wait_all_tasks_blocked()
+            readiness.wake()
+    assert waiter.gone_on
+    # It is used up: the next one waits.
+    waiter = Waiter(readiness)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(waiter.run)
+        await anyio.wait_all_tasks_blocked()
+        assert not waiter.gone_on
+        tasks.cancel_scope.cancel()
+
+
+async def test_a_knock_before_the_wait_is_kept(pair: tuple[socket.socket, socket.socket]) -> None:
+    readiness = Readiness(pair[0].fileno())
+    readiness.wake()
+    readiness.wake()
+    with anyio.fail_after(60):
+        await readiness.wait_readable()
+    waiter = Waiter(readiness)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(waiter.run)
+        await anyio.wait_all_tasks_blocked()
+        assert not waiter.gone_on
+        tasks.cancel_scope.cancel()
+
+
+async def test_closing_ends_the_wait(pair: tuple[socket.socket, socket.socket]) -> None:
+    readiness = Readiness(pair[0].fileno())
+    waiter = Waiter(readiness)
+    with anyio.fail_after(60):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(waiter.run)
+            await anyio.wait_all_tasks_blocked()
+            readiness.close()
+    assert waiter.gone_on
+
+
+async def test_a_cancelled_wait_can_be_repeated(pair: tuple[socket.socket, socket.socket]) -> None:
+    here, there = pair
+    readiness = Readiness(here.fileno())
+    for _ in range(3):
+        waiter = Waiter(readiness)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(waiter.run)
+            await anyio.wait_all_tasks_blocked()
+            tasks.cancel_scope.cancel()
+        assert not waiter.gone_on
+    there.send(b"x")
+    with anyio.fail_after(60):
+        await readiness.wait_readable()
+
+
+async def test_waiting_for_room_ends_when_there_is_some(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    here, there = pair
+    fill(here)
+    wrote = False
+
+    async def write() -> None:
+        nonlocal wrote
+        await wait_writable(here.fileno())
+        wrote = True
+
+    with anyio.fail_after(60):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(write)
+            await anyio.wait_all_tasks_blocked()
+            assert not wrote
+            while not wrote:
+                try:
+                    there.recv(1 << 20)
+                except BlockingIOError:
+                    await anyio.wait_all_tasks_blocked()
+    assert wrote
+
+
+async def test_waiting_for_room_ends_when_it_is_closed(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    here, _ = pair
+    fill(here)
+    with anyio.fail_after(60):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(wait_writable, here.fileno())
+            await anyio.wait_all_tasks_blocked()
+            anyio.notify_closing(here)
