@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
+import sys
 from ast import literal_eval
 
 import attrs
@@ -14,10 +16,11 @@ from tests.docs.markdown import Page, pages
 from tests.house.package import ROOT, modules
 from traceprobe.cli._exit import ExitStatus
 from traceprobe.cli._parser import _parser
-from traceprobe.config import Mode, TimingConfig
+from traceprobe.config import FlowStrategy, Mode, TimingConfig
 from traceprobe.engine._states import COUNTED_AS
 from traceprobe.model import ProbeStatus, StopReason, TimestampSource, TraceResult
 from traceprobe.schema import trace_schema
+from traceprobe.sockets._platform import platform_modes
 from traceprobe.sockets.codec import Refusal
 
 README = Page(ROOT / "README.md")
@@ -127,3 +130,16 @@ def test_the_privileges_are_the_same_everywhere() -> None:
     long = Page(ROOT / "docs" / "howto" / "without-root.md").table("way of probing")
     assert short == long
     assert {code(row[0]) for row in short} <= {mode.value for mode in Mode}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the table is of Linux")
+def test_the_privileges_are_those_of_the_sockets() -> None:
+    protocols: dict[str, list[str]] = {}
+    for entry in platform_modes():
+        protocols.setdefault(entry.mode.value, []).append(entry.protocol.value.upper())
+    expected = []
+    for mode, names in protocols.items():
+        flows = importlib.import_module(f"traceprobe.sockets.{mode}").FLOWS
+        expected.append([mode, ", ".join(names), "Paris" if FlowStrategy.PARIS in flows else "classic"])
+    rows = README.table("way (`--mode`)")
+    assert [[code(row[0]), row[2], row[3]] for row in rows] == expected
