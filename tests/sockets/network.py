@@ -78,6 +78,8 @@ class OwnNetwork:
             request = struct.pack("16sH22x", DEVICE.encode(), _IFF_TUN | _IFF_NO_PI)
             fcntl.ioctl(self.device, _TUNSETIFF, request)
             self.ip(*_SETUP.splitlines())
+            # Without a queue a datagram is at the device when the system call that sent it returns.
+            subprocess.run([program("tc"), "qdisc", "replace", "dev", DEVICE, "root", "noqueue"], check=True)
             for name, value in _SYSCTLS.items():
                 self.write_sysctl(name, value)
             self._stack = stack.pop_all()
