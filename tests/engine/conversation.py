@@ -113,6 +113,11 @@ class Conversation:
         deadline = self.engine.next_deadline()
         return None if deadline is None else (deadline - START) / MS
 
+    @property
+    def only_a_reply_counts(self) -> bool:
+        """Whether time alone changes nothing."""
+        return self.engine.next_deadline() is None
+
     def looks_at_the_clock(self) -> Self:
         """Tell the engine the time, as a driver does that was woken by its timer."""
         self.engine.deadline_reached(self.now)

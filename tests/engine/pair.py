@@ -105,13 +105,10 @@ class Pair:
         if config.max_in_flight is not None:
             assert engine.outstanding <= config.max_in_flight
         assert engine.finished == (engine.stop_reason is not None) == (engine.decided_ns is not None)
-        listed = [hop.ttl for hop in engine.hops()]
-        assert listed == list(range(config.first_ttl, listed[-1] + 1))
-        assert listed[-1] <= config.max_ttl
         self.released += engine.released()
         assert len(set(self.released)) == len(self.released), "released once"
         if engine.finished:
-            self._check_the_end(listed)
+            self._check_the_end()
         if self.reference is not None:
             self._compare(self.reference, now)
 
@@ -125,8 +122,11 @@ class Pair:
                 assert event.hop.ttl in self.settled, "what is revised had settled"
                 self.settled[event.hop.ttl] = event.hop
 
-    def _check_the_end(self, listed: list[int]) -> None:
+    def _check_the_end(self) -> None:
         engine = self.engine
+        listed = [hop.ttl for hop in engine.hops()]
+        assert listed == list(range(self.config.first_ttl, listed[-1] + 1))
+        assert listed[-1] <= self.config.max_ttl
         assert engine.outstanding == 0
         assert engine.next_deadline() is None
         assert set(listed) <= set(self.settled), "every hop of the result has settled"

@@ -329,6 +329,13 @@ def test_the_same_cycle_twice_in_full_is_a_loop() -> None:
     assert talk.settled == [1, 2, 3, 4, 5]
 
 
+def test_the_shortest_loop_of_all() -> None:
+    talk = Conversation(max_ttl=4, queries=1)
+    talk.sends()
+    routers(talk.at(10), "abab")
+    assert talk.engine.stop_reason is StopReason.LOOP
+
+
 def test_a_loop_ends_the_path_as_soon_as_it_is_seen() -> None:
     talk = Conversation(max_ttl=30, queries=1, max_in_flight=7)
     talk.sends()

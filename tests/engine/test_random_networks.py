@@ -81,8 +81,7 @@ def examples(count: int) -> settings:
 def longest_ns(config: TracerouteConfig) -> int:
     """How long a trace can take at most: every probe lost, windows and retries one after the other."""
     count = (config.max_ttl - config.first_ttl + 1) * (config.queries + config.retries)
-    rounds = count if config.max_in_flight is None else -(-count // config.max_in_flight) * 1.0
-    rounds = 1 if config.max_in_flight is None else rounds
+    rounds = 1 if config.max_in_flight is None else -(-count // config.max_in_flight)
     waits = (rounds + config.retries) * config.timing.probe_timeout
     pacing = count * config.timing.send_interval
     longest = waits + pacing
@@ -163,7 +162,7 @@ def test_a_hop_beyond_the_end_was_announced_only_if_a_late_or_contrary_reply_cam
 
 def test_ten_hops_to_30_ms_three_of_them_silent_end_within_20_ms_of_the_slowest() -> None:
     network = steady(*(3.0 * ttl for ttl in range(1, 11)), silent=(3, 6, 9), jitter=0.1)
-    trace = run(TracerouteConfig(), network)
+    trace = run(TracerouteConfig(), network, compare=False)
     engine = trace.pair.engine
     assert engine.stop_reason is StopReason.DESTINATION_REACHED
     assert trace.ended_ms <= 50
@@ -171,7 +170,7 @@ def test_ten_hops_to_30_ms_three_of_them_silent_end_within_20_ms_of_the_slowest(
 
 
 def test_a_target_at_800_ms_behind_hops_of_20_ms_is_found() -> None:
-    trace = run(TracerouteConfig(), steady(20, 20.1, 20.2, 20.3, 20.4, 800))
+    trace = run(TracerouteConfig(), steady(20, 20.1, 20.2, 20.3, 20.4, 800), compare=False)
     assert trace.pair.engine.stop_reason is StopReason.DESTINATION_REACHED
     assert len(trace.pair.engine.hops()) == 6
 
@@ -179,7 +178,7 @@ def test_a_target_at_800_ms_behind_hops_of_20_ms_is_found() -> None:
 @pytest.mark.parametrize("preset", [TimingConfig(), TimingConfig.fast(), TimingConfig.patient()])
 def test_a_silent_target_costs_the_tail_s_floor(preset: TimingConfig) -> None:
     network = Network((*steady(1, 2, 3).stations[:-1], Station((DESTINATION,), 1.0, loss=1.0)))
-    trace = run(TracerouteConfig(timing=preset), network)
+    trace = run(TracerouteConfig(timing=preset), network, compare=False)
     assert trace.pair.engine.stop_reason is StopReason.MAX_TTL
     assert trace.ended_ms == pytest.approx(preset.tail_floor * 1000, abs=0.5)
 
@@ -233,12 +232,12 @@ def test_default_timing_finds_it_as_far_as_the_bound_on_ending_early_allows(
 
 def test_the_slow_hop_of_the_text_book() -> None:
     """The successor answers after 5 ms, the hop itself after 17.5: the floor is there for that."""
-    trace = run(TracerouteConfig(), steady(1, 2, 17.5, 5, 6))
+    trace = run(TracerouteConfig(), steady(1, 2, 17.5, 5, 6), compare=False)
     assert trace.pair.engine.hop(3).loss == 0.0
     assert trace.ended_ms == pytest.approx(17.5, abs=0.1)
 
 
 def test_moments_are_integers() -> None:
-    trace = run(TracerouteConfig(), steady(1.1, 2.2, 3.3, silent=(2,)))
+    trace = run(TracerouteConfig(), steady(1.1, 2.2, 3.3, silent=(2,)), compare=False)
     assert type(trace.pair.engine.decided_ns) is int
     assert trace.pair.engine.decided_ns == pytest.approx(START + 17.5 * MS, abs=10_000)

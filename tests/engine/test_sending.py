@@ -148,6 +148,17 @@ def test_an_interval_that_has_passed_is_no_deadline_any_more() -> None:
     assert talk.gives_up_at == 1000
 
 
+def test_an_interval_that_is_known_to_have_passed_is_none_either() -> None:
+    talk = Conversation(max_ttl=2, queries=1, send_interval=0.05)
+    talk.sends()
+    talk.at(10).hears(1)
+    assert talk.gives_up_at == 50
+    talk.at(60).hears(1)
+    assert talk.engine.counts == {"duplicate": 1}
+    assert talk.only_a_reply_counts
+    assert talk.sends() == [2]
+
+
 def test_the_interval_ends_with_the_last_probe() -> None:
     talk = Conversation(max_ttl=1, queries=1, send_interval=0.05)
     talk.sends()

@@ -74,6 +74,18 @@ def test_a_hop_beyond_a_refusal_is_not_certain() -> None:
     assert talk.settled == talk.listed == [1, 2]
 
 
+def test_a_refusal_is_no_proof_that_the_path_goes_on() -> None:
+    talk = Conversation(max_ttl=4, queries=2)
+    talk.sends()
+    talk.at(10)
+    for attempt in (1, 2):
+        talk.hears(1, attempt=attempt).hears(3, attempt=attempt)
+    talk.hears(2, kind=ReplyKind.UNREACHABLE)
+    assert talk.settled == [1], "the other attempt at TTL 2 may still reach the destination there"
+    talk.hears(2, attempt=2)
+    assert talk.settled == [1, 2, 3]
+
+
 def test_every_hop_has_been_announced_when_the_trace_is_over() -> None:
     talk = Conversation(max_ttl=4, queries=1, overall_timeout=0.1)
     talk.sends()
@@ -196,6 +208,18 @@ def test_a_trace_that_only_lingers_has_ended_for_its_own_reason_when_time_is_out
     talk.at(41).looks_at_the_clock()
     assert talk.engine.stop_reason is StopReason.DESTINATION_REACHED
     assert talk.engine.decided_ns == START + 40 * MS
+
+
+def test_nothing_lingers_for_what_has_been_waited_for_already() -> None:
+    talk = Conversation(max_ttl=2, queries=2, send_interval=0.005)
+    for ms in (0, 5, 10):
+        assert talk.at(ms).sends()
+    talk.at(15).hears(2, DESTINATION, ReplyKind.ECHO_REPLY, rtt=5).sends()
+    talk.at(20).looks_at_the_clock()
+    assert [probe.status for probe in talk.hop(1).probes] == [ProbeStatus.TIMEOUT] * 2
+    talk.at(20.2).hears(2, DESTINATION, ReplyKind.ECHO_REPLY, attempt=2, stamped=19.8, rtt=4.8)
+    assert talk.engine.finished
+    assert talk.engine.decided_ns == START + 20 * MS
 
 
 def test_replies_reported_out_of_the_order_of_their_arrival_end_the_trace_at_once() -> None:

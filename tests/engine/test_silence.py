@@ -217,3 +217,12 @@ def test_observing_says_whether_a_wait_may_have_changed() -> None:
     assert estimator.observe(3, 9 * MS), "jitter"
     assert not estimator.observe(2, 9 * MS)
     assert estimator.observe(4, 1 * MS), "TTL 4 has become an interior one"
+
+
+def test_a_wait_behind_a_slower_hop_may_change_without_more_jitter() -> None:
+    estimator = SilenceEstimator(TimingConfig(), 1, 5)
+    estimator.observe(1, 50 * MS)
+    estimator.observe(2, 10 * MS)
+    before = estimator.wait_ns(2)
+    assert estimator.observe(5, 20 * MS)
+    assert estimator.wait_ns(2) > before

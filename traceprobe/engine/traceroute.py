@@ -203,7 +203,6 @@ class TracerouteEngine(Tally):
     def deadline_reached(self, now: int) -> None:
         """Give up exactly the probes whose deadline is not after ``now``; end at the overall time-out."""
         self._note_now(now)
-        self._deadline_stale = True
         if self._stop_reason is not None:
             return
         overall = self._overall_deadline_ns
@@ -274,7 +273,7 @@ class TracerouteEngine(Tally):
 
     def _answered(self, record: ProbeRecord, reply: Reply, trigger: Trigger) -> None:
         hop = self._path.hop_of(record)
-        was_outstanding, was_announced = record.state is ProbeState.SENT, hop.announced
+        was_outstanding = record.state is ProbeState.SENT
         record.move(trigger)
         record.reply = reply
         self._replies += 1
@@ -289,14 +288,13 @@ class TracerouteEngine(Tally):
             self._ended(record, reply.received_ns)
         else:
             self._withdraw_retry(hop)
-        if was_announced:
+        if hop.announced:
             self._events.append(HopRevised(hop.hop(None)))
         self._advance(reply.received_ns)
 
     def _ended(self, record: ProbeRecord, moment_ns: int) -> None:
         """A probe that was handed out is not pending any more; its hop may have settled by that."""
         self._queue.landed()
-        self._deadline_stale = True
         hop = self._path.hop_of(record)
         hop.ended(record, moment_ns)
         if hop.pending:
