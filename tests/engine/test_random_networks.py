@@ -146,7 +146,7 @@ def test_the_same_seed_is_the_same_trace(config: TracerouteConfig, network: Netw
 
 @examples(60)
 @given(network=networks(), queries=st.integers(1, 3), window=st.sampled_from([None, 1, 4]))
-def test_a_hop_beyond_the_end_was_announced_only_if_a_late_or_contrary_reply_came(
+def test_without_balancing_a_hop_beyond_the_end_was_announced_only_if_a_late_reply_came(
     network: Network, queries: int, window: int | None
 ) -> None:
     """On a path without balancing, with nothing late, every announced hop is in the result."""
@@ -155,9 +155,7 @@ def test_a_hop_beyond_the_end_was_announced_only_if_a_late_or_contrary_reply_cam
     trace = run(config, attrs.evolve(network, stations=single, lag=0.0), compare=False)
     if not trace.pair.contradicted:
         return
-    late = any(probe.late for ttl in range(1, 13) for probe in trace.pair.engine.hop(ttl).probes)
-    kinds = {s.kind for s in single}
-    assert late or len(kinds) > 2
+    assert any(probe.late for ttl in range(1, 13) for probe in trace.pair.engine.hop(ttl).probes)
 
 
 def test_ten_hops_to_30_ms_three_of_them_silent_end_within_20_ms_of_the_slowest() -> None:

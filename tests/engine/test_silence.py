@@ -202,7 +202,7 @@ def test_ten_hops_to_30_ms_three_of_them_silent_end_within_20_ms_of_the_slowest(
 @pytest.mark.parametrize("order", [(1, 2, 3), (3, 2, 1), (2, 3, 1)])
 def test_the_order_of_evidence_does_not_matter(order: tuple[int, ...]) -> None:
     rtts = {1: 50 * MS, 2: 10 * MS, 3: 30 * MS}
-    estimator = SilenceEstimator(TimingConfig(interior_jitter_factor=1.0), 1, 5)
+    estimator = SilenceEstimator(TimingConfig(interior_factor=1.5, interior_jitter_factor=1.0), 1, 5)
     for ttl in order:
         estimator.observe(ttl, rtts[ttl])
     # J = 50 - 10 = 40; R is 50, 30, 30; the tail waits.
