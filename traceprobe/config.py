@@ -122,7 +122,7 @@ class TimingConfig:
     interior_floor: float = attrs.field(default=0.0175, validator=seconds(zero=True))
     """Shortest wait for a silent hop behind which something has answered."""
 
-    interior_factor: float = attrs.field(default=1.5, validator=factor(1.0))
+    interior_factor: float = attrs.field(default=1.4, validator=factor(1.0))
     """Factor on the slowest round trip seen farther on."""
 
     interior_jitter_factor: float = attrs.field(default=2.0, validator=factor(0.0))
