@@ -17,6 +17,7 @@ from traceprobe.ffi.linux import (
 )
 from traceprobe.ffi.linux_arena import ReceiveArena
 from traceprobe.sockets._control import CONTROL_SIZE, read_control, read_stamp
+from traceprobe.sockets._linux_send import PENDING_ERRORS
 from traceprobe.sockets._sockaddr import NAME_SIZE
 from traceprobe.sockets._timestamps import read_clocks
 
@@ -36,7 +37,8 @@ _LARGEST_ARENA: Final = 4 << 20
 _MOST_ROUNDS: Final = 64
 """Calls for one queue before others get their turn; what is left makes the socket ready again."""
 _MOST_ERRORS: Final = 16
-"""Errors in a row that a queue may tell: each pending one is told once and gone."""
+"""Errors in a row that a queue may tell: each pending one is told once and gone. While replies pour in, new
+ones can be pending as fast as they are told; what is left makes the socket ready again."""
 
 
 class LinuxReceiver:
@@ -123,9 +125,11 @@ class LinuxReceiver:
                 return
             if count < 0:
                 failures += 1
-                if failures > _MOST_ERRORS:
-                    raise OSError(-count, "receiving from a probe socket")
-                continue
+                if failures <= _MOST_ERRORS:
+                    continue
+                if -count in PENDING_ERRORS:
+                    return
+                raise OSError(-count, "receiving from a probe socket")
             yield count
             if count < arena.slots:
                 return

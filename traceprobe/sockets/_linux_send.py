@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 # What an ICMP error turns into (icmp_err_convert in the kernel, and its IPv6 twin). Each of them can also
 # be the honest answer of the local routing table.
-_PENDING: Final = frozenset({
+PENDING_ERRORS: Final = frozenset({
     errno.EACCES,
     errno.ECONNREFUSED,
     errno.EHOSTDOWN,
@@ -160,7 +160,7 @@ class LinuxSender:
                 if self._closed:
                     raise ClosedError("the socket was closed while it was sending")
                 continue
-            if self._drain_errors is not None and code in _PENDING and failures < _MOST_FAILURES:
+            if self._drain_errors is not None and code in PENDING_ERRORS and failures < _MOST_FAILURES:
                 failures += 1
                 # The first failure has taken the pending error away. If there is another one, there may
                 # have been several; only with an empty error queue is it about this datagram.
