@@ -9,6 +9,7 @@ import pytest
 
 from tests.engine.conversation import EPOCH, MS, START, TRACE_ID, Conversation
 from traceprobe.config import FlowStrategy
+from traceprobe.errors import UsageError
 from traceprobe.model import ProbeStatus, SentProbe, StopReason, make_probe_id, trace_of
 
 
@@ -284,6 +285,16 @@ def test_a_probe_cancelled_while_it_was_being_sent_is_given_back_once() -> None:
     assert talk.engine.released() == []
     assert talk.engine.probes_sent == 3
     assert talk.said("sent") == [1], "nothing is announced once the trace is over"
+
+
+def test_a_cancelled_probe_is_reported_once_too() -> None:
+    talk = Conversation(max_ttl=1, queries=1)
+    probes = talk.takes()
+    talk.engine.cancel(talk.now)
+    talk.reports(probes)
+    with pytest.raises(UsageError, match="before"):
+        talk.reports(probes)
+    assert talk.probe(1).sent_at_ns is None, "the result stays as it was at the end"
 
 
 def test_a_probe_cancelled_and_refused_is_not_given_back() -> None:
