@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
@@ -24,7 +25,7 @@ def process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     status = tmp_path / "status"
     monkeypatch.setattr(remedies, "_OWN_STATUS", status)
     monkeypatch.setattr(os, "getegid", lambda: 1000)
-    monkeypatch.setattr(remedies.shutil, "which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
     return status
 
 
