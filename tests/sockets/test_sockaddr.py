@@ -15,7 +15,7 @@ if sys.platform != "linux":
     pytest.skip("structures of Linux", allow_module_level=True)
 
 from traceprobe.ffi import linux
-from traceprobe.sockets._control import Control, ExtendedError, read_control
+from traceprobe.sockets._control import Control, ExtendedError, read_control, read_stamp
 from traceprobe.sockets._sockaddr import NAME_SIZE, pack_name, unpack_name, with_port, zone_index
 
 ADDRESSES = [
@@ -120,3 +120,36 @@ def test_what_is_not_there_is_none() -> None:
 def test_an_impossible_length_ends_the_walk(length: int) -> None:
     broken = linux.CONTROL_HEADER.pack(length, 1, 4711) + bytes(8)
     assert read_control(memoryview(TTL + broken)) == Control(None, 63, None)
+
+
+def stamp_entry(version: int, number: int, stamp: bytes = STAMP) -> bytes:
+    """An entry of the error queue that holds a transmit stamp."""
+    level, kind = (0, linux.IP_RECVERR) if version == 4 else (41, linux.IPV6_RECVERR)
+    fields = linux.EXTENDED_ERROR.pack(42, linux.SO_EE_ORIGIN_TIMESTAMPING, 0, 0, 0, 0, number)
+    return stamp + message(level, kind, fields + bytes(16))
+
+
+@pytest.mark.parametrize("version", [4, 6])
+@pytest.mark.parametrize("number", [0, 1000, 2**32 - 1])
+def test_both_ways_read_a_transmit_stamp_alike(version: int, number: int) -> None:
+    entry = stamp_entry(version, number)
+    at = memoryview(bytes(256) + entry)
+    assert read_stamp(at, 256, len(entry)) == (number, 1_700_000_000_000_000_123)
+    control = read_control(memoryview(entry))
+    assert control.error is not None
+    assert (control.error.data, control.stamp_ns) == (number, 1_700_000_000_000_000_123)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        STAMP + TTL + icmp_error(IPv4Address("192.0.2.1")),
+        STAMP + icmp_error(IPv4Address("192.0.2.1")),
+        TTL + stamp_entry(4, 7),
+        stamp_entry(4, 7, NO_STAMP),
+        stamp_entry(4, 7)[:40],
+        UNKNOWN * 5,
+    ],
+)
+def test_what_is_no_plain_stamp_is_left_to_the_other_way(entry: bytes) -> None:
+    assert read_stamp(memoryview(entry + bytes(256)), 0, len(entry)) is None
