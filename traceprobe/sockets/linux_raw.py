@@ -17,7 +17,7 @@ from traceprobe.config import AddressFamily, FlowStrategy, Mode, Protocol
 from traceprobe.errors import PacketError
 from traceprobe.ffi import linux
 from traceprobe.model import ReplyKind
-from traceprobe.packets import EchoMessage, IcmpError, ones_complement_sum, parse_icmp, parse_ip
+from traceprobe.packets import EchoMessage, IcmpError, ones_complement_sum, parse_icmp
 from traceprobe.sockets import _linux_options as options
 from traceprobe.sockets._filters import REJECT_ALL, packet_filter, type_filter
 from traceprobe.sockets._linux_socket import LinuxProbeSocket, linux_capabilities
@@ -26,8 +26,6 @@ from traceprobe.sockets._sockaddr import unpack_name
 from traceprobe.sockets.codec import IcmpCodec, Refusal, UdpCodec, error_kind
 
 if TYPE_CHECKING:
-    from ipaddress import IPv4Address, IPv6Address
-
     from traceprobe.config import TracerouteConfig
     from traceprobe.ffi.linux_arena import ReceivedMessage
     from traceprobe.loops import Clock
@@ -40,6 +38,9 @@ PROTOCOLS: Final = frozenset({Protocol.ICMP, Protocol.UDP})
 
 _ICMP: Final = {AddressFamily.IPV4: socket.IPPROTO_ICMP, AddressFamily.IPV6: socket.IPPROTO_ICMPV6}
 _GOOD_SUM: Final = 0xFFFF
+_IPV4_TTL_AT: Final = 8  # RFC 791 section 3.1
+_IPV4_LENGTH_MASK: Final = 0xF
+_IPV4_LENGTH_UNIT: Final = 4
 
 
 class UdpDescriptors(NamedTuple):
@@ -96,23 +97,20 @@ class LinuxRawSocket(LinuxProbeSocket[IcmpCodec | UdpCodec]):
             opened.close()
 
     def _icmp_came(self, message: ReceivedMessage, control: Control, now: ClockReading) -> None:
+        name = unpack_name(message.name)
+        if name is None:
+            self._refuse(Refusal.MALFORMED)
+            return
+        sender, data, reply_ttl = name[0], message.data, control.ttl
+        if self._family is AddressFamily.IPV4:
+            # The kernel has checked the IP header, which only IPv4 hands out, but not yet the ICMP checksum.
+            reply_ttl = data[_IPV4_TTL_AT]
+            data = data[(data[0] & _IPV4_LENGTH_MASK) * _IPV4_LENGTH_UNIT :]
+            if ones_complement_sum(data) != _GOOD_SUM:
+                self._refuse(Refusal.BAD_CHECKSUM)
+                return
         try:
-            if self._family is AddressFamily.IPV4:
-                datagram = parse_ip(message.data)
-                sender: IPv4Address | IPv6Address = datagram.source
-                reply_ttl: int | None = datagram.ttl
-                # A raw socket gets ICMP before the kernel has looked at its checksum, but ICMPv6 after.
-                if ones_complement_sum(datagram.payload) != _GOOD_SUM:
-                    self._refuse(Refusal.BAD_CHECKSUM)
-                    return
-                parsed = parse_icmp(4, datagram.payload)
-            else:
-                name = unpack_name(message.name)
-                if name is None:
-                    self._refuse(Refusal.MALFORMED)
-                    return
-                sender, reply_ttl = name[0], control.ttl
-                parsed = parse_icmp(6, message.data)
+            parsed = parse_icmp(self._family, data)
         except PacketError:
             self._refuse(Refusal.MALFORMED)
             return
