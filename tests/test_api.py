@@ -13,7 +13,7 @@ import pytest
 import trio
 
 import traceprobe
-from tests.tracer.fakes import HeldNetwork, path_of
+from tests.tracer.fakes import HeldNetwork, HeldSocket, path_of
 from traceprobe import TimingConfig, TracerouteConfig
 
 if TYPE_CHECKING:
@@ -199,3 +199,22 @@ def test_results_travel(network: HeldNetwork) -> None:
     assert str(result).startswith("example.com (192.0.2.9): reached in 3 hops")
     assert next(str(hop) for hop in result).startswith("1  10.0.0.1  1.000 ms")
     assert hash(result.hops[0]) == hash(pickle.loads(pickle.dumps(result.hops[0])))
+
+
+def test_reached_means_that_the_destination_answered_whatever_ended_the_trace() -> None:
+    """One attempt at the destination stays unanswered until the time for the whole trace is over."""
+    network = HeldNetwork()
+    answer_all = path_of(2)
+
+    def prepare(socket: HeldSocket) -> None:
+        answer_all(socket)
+        answer = socket.answers
+        socket.answers = lambda probe: None if probe.attempt == 3 and probe.ttl == 2 else answer(probe)
+
+    network.prepare = prepare
+    result = traceprobe.trace("192.0.2.9", socket_factory=network, overall_timeout=0.02, interior_floor=60)
+    assert result.stop_reason is traceprobe.StopReason.TIMEOUT
+    assert result.reached
+    assert result.destination_hop is result.hops[-1]
+    assert traceprobe.TraceResult.from_json(result.to_json()) == result
+    assert str(result).startswith("192.0.2.9 (192.0.2.9): reached in 2 hops")

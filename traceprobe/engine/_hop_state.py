@@ -9,7 +9,7 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING
 
 from traceprobe.engine._states import ProbeState
-from traceprobe.model import Hop, ReplyKind
+from traceprobe.model import Hop, ReplyKind, answers_for
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,28 +31,12 @@ class Meaning(Enum):
 
 
 def meaning_of(reply: Reply, destination: IPv4Address | IPv6Address) -> Meaning:
-    """Tell what a reply means.
-
-    A socket has matched an echo reply, a TCP segment or UDP data to its probe, so that it answers for
-    the destination whatever address it bears (one machine can have many). An ICMP error speaks for the
-    destination only from the destination's own address, and never if it is a time-exceeded: the
-    destination's machine may well be a router on the way to itself.
-    """
-    kind = reply.kind
-    if kind is ReplyKind.TIME_EXCEEDED:
+    """Tell what a reply means."""
+    if reply.kind is ReplyKind.TIME_EXCEEDED:
         return Meaning.ON_THE_WAY
-    if kind in {ReplyKind.ECHO_REPLY, ReplyKind.SYN_ACK, ReplyKind.RST, ReplyKind.UDP_DATA}:
-        return Meaning.DESTINATION
-    if kind in {ReplyKind.PORT_UNREACHABLE, ReplyKind.PROTOCOL_UNREACHABLE} and _same_host(
-        reply.address, destination
-    ):
+    if answers_for(destination, reply.kind, reply.address):
         return Meaning.DESTINATION
     return Meaning.UNREACHABLE
-
-
-def _same_host(one: IPv4Address | IPv6Address, other: IPv4Address | IPv6Address) -> bool:
-    # fe80::1%eth0 and fe80::1 are unequal to ipaddress, but they are one host to this trace.
-    return one.version == other.version and int(one) == int(other)
 
 
 class HopState:

@@ -36,6 +36,7 @@ from traceprobe.model._reply import (
     Reply,
     ReplyKind,
     TimestampSource,
+    answers_for,
 )
 from traceprobe.model._result import (
     StopReason,
@@ -71,6 +72,7 @@ __all__ = [
     "TraceFinished",
     "TraceResult",
     "TraceTimings",
+    "answers_for",
     "make_probe_id",
     "trace_of",
 ]

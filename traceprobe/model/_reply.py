@@ -28,6 +28,27 @@ class ReplyKind(StrEnum):
     UDP_DATA = "udp_data"
 
 
+_ANSWERS = frozenset({ReplyKind.ECHO_REPLY, ReplyKind.SYN_ACK, ReplyKind.RST, ReplyKind.UDP_DATA})
+_REFUSALS = frozenset({ReplyKind.PORT_UNREACHABLE, ReplyKind.PROTOCOL_UNREACHABLE})
+
+
+def answers_for(
+    destination: IPv4Address | IPv6Address, kind: ReplyKind, address: IPv4Address | IPv6Address
+) -> bool:
+    """Whether a reply is the destination's own answer, the end of every path.
+
+    A socket has matched an echo reply, a TCP segment or UDP data to its probe, so that it answers for
+    the destination whatever address it bears (one machine can have many). An ICMP error speaks for the
+    destination only from the destination's own address, and never if it is a time-exceeded: the
+    destination's machine may well be a router on the way to itself.
+    """
+    if kind in _ANSWERS:
+        return True
+    # fe80::1%eth0 and fe80::1 are unequal to ipaddress, but they are one host to a trace.
+    same_host = address.version == destination.version and int(address) == int(destination)
+    return kind in _REFUSALS and same_host
+
+
 class TimestampSource(StrEnum):
     """Where both ends of a round-trip time come from, best first.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from traceprobe.model._hop import wall_time
+from traceprobe.model._reply import answers_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -73,8 +74,15 @@ class TraceResult:
 
     @property
     def reached(self) -> bool:
-        """Whether the destination answered."""
-        return self.stop_reason is StopReason.DESTINATION_REACHED
+        """Whether the destination answered, also if the time was over or the trace was cut short then."""
+        if self.stop_reason not in {StopReason.TIMEOUT, StopReason.CANCELLED}:
+            return self.stop_reason is StopReason.DESTINATION_REACHED
+        return any(
+            probe.reply is not None
+            and probe.address is not None
+            and answers_for(self.address, probe.reply, probe.address)
+            for probe in (self.hops[-1].probes if self.hops else ())
+        )
 
     @property
     def started_at(self) -> datetime:
