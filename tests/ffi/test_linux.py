@@ -52,8 +52,7 @@ def test_a_filter_decides_what_a_socket_gets() -> None:
     ):
         receiver.bind(("127.0.0.1", 0))
         receiver.setblocking(False)
-        program = linux.FilterProgram(only_x)
-        receiver.setsockopt(socket.SOL_SOCKET, linux.SO_ATTACH_FILTER, program.option)
+        linux.attach_filter(receiver, only_x)
         for payload in (b"a", b"x1", b"b", b"x2"):
             sender.sendto(payload, receiver.getsockname())
         assert [receiver.recv(16), receiver.recv(16)] == [b"x1", b"x2"]

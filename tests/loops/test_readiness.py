@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 
-from traceprobe.loops import Readiness, wait_writable
+from traceprobe.loops import Readiness
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -151,24 +151,26 @@ async def test_waiting_for_room_ends_when_there_is_some(
 ) -> None:
     here, there = pair
     fill(here)
-    wrote = False
+    readiness = Readiness(here.fileno())
+    writers = 0
 
     async def write() -> None:
-        nonlocal wrote
-        await wait_writable(here.fileno())
-        wrote = True
+        nonlocal writers
+        await readiness.wait_writable()
+        writers += 1
 
     with anyio.fail_after(60):
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(write)
+            for _ in range(3):
+                tasks.start_soon(write)
             await anyio.wait_all_tasks_blocked()
-            assert not wrote
-            while not wrote:
+            assert not writers
+            while writers < 3:
                 try:
                     there.recv(1 << 20)
                 except BlockingIOError:
                     await anyio.wait_all_tasks_blocked()
-    assert wrote
+    assert writers == 3
 
 
 async def test_waiting_for_room_ends_when_it_is_closed(
@@ -176,8 +178,11 @@ async def test_waiting_for_room_ends_when_it_is_closed(
 ) -> None:
     here, _ = pair
     fill(here)
+    readiness = Readiness(here.fileno())
     with anyio.fail_after(60):
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(wait_writable, here.fileno())
+            for _ in range(3):
+                tasks.start_soon(readiness.wait_writable)
             await anyio.wait_all_tasks_blocked()
-            anyio.notify_closing(here)
+            readiness.close()
+            here.close()

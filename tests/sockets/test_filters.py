@@ -40,7 +40,7 @@ IDENTIFIERS = {Protocol.ICMP: 0x1234, Protocol.UDP: 40001}
 def passes(program: Sequence[FilterInstruction], packet: bytes) -> bool:
     """Ask the kernel: the program runs on a socket of a kind whose packets are all payload."""
     with closing_pair() as (sender, taker):
-        taker.setsockopt(socket.SOL_SOCKET, linux.SO_ATTACH_FILTER, linux.FilterProgram(program).option)
+        linux.attach_filter(taker, program)
         sender.send(packet)
         try:
             received = taker.recv(65536)

@@ -17,11 +17,10 @@ if sys.platform != "linux":
 
 from traceprobe.errors import ClosedError, SendError
 from traceprobe.loops import SystemClock
-from traceprobe.sockets import _linux_send
 from traceprobe.sockets._linux_send import Batch, LinuxSender
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from traceprobe.sockets._timestamps import ClockReading
 
@@ -93,13 +92,27 @@ class Outcome:
         self.refused[place] = error.code
 
 
+class Room:
+    """Stands where the wait for room in the buffer stands."""
+
+    def __init__(self, writable: Callable[[], Awaitable[None]] | None) -> None:
+        self._writable = writable
+
+    async def wait_writable(self) -> None:
+        assert self._writable is not None, "nothing to wait for"
+        await self._writable()
+
+    def close(self) -> None:
+        pass
+
+
 def make_sender(
     kernel: Kernel,
     monkeypatch: pytest.MonkeyPatch,
     *,
     reports_errors: bool = True,
     numbered: bool = True,
-    writable: Callable[[int], object] | None = None,
+    writable: Callable[[], Awaitable[None]] | None = None,
 ) -> LinuxSender:
     sender = LinuxSender(
         0,
@@ -110,7 +123,7 @@ def make_sender(
         restart_numbers=None if numbered else kernel.restart_numbers,
     )
     monkeypatch.setattr(sender, "_borrow", lambda _: ScriptedArena(kernel))
-    monkeypatch.setattr(_linux_send, "wait_writable", writable)
+    monkeypatch.setattr(sender, "_readiness", Room(writable))
     return sender
 
 
@@ -195,15 +208,16 @@ async def test_an_interrupted_call_is_repeated(monkeypatch: pytest.MonkeyPatch) 
 
 
 async def test_a_full_buffer_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    waits: list[int] = []
+    waits = 0
 
-    async def wait_writable(descriptor: int) -> None:
-        waits.append(descriptor)
+    async def wait_writable() -> None:
+        nonlocal waits
+        waits += 1
 
     kernel = Kernel([2, -errno.EAGAIN, 1, -errno.EAGAIN])
     outcome = await send(make_sender(kernel, monkeypatch, writable=wait_writable), 5)
     assert outcome.sent == [0, 1, 2, 3, 4]
-    assert waits == [0, 0]
+    assert waits == 2
 
 
 async def test_a_full_queue_of_the_device_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -223,7 +237,7 @@ async def test_a_full_queue_of_the_device_is_told(monkeypatch: pytest.MonkeyPatc
 
 
 async def test_closing_ends_the_wait_for_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def wait_writable(descriptor: int) -> None:
+    async def wait_writable() -> None:
         sender.close()
 
     sender = make_sender(Kernel([-errno.EAGAIN]), monkeypatch, writable=wait_writable)
@@ -236,7 +250,7 @@ async def test_numbers_are_unique_even_while_another_task_waits(
 ) -> None:
     room = anyio.Event()
 
-    async def wait_writable(descriptor: int) -> None:
+    async def wait_writable() -> None:
         await room.wait()
 
     kernel = Kernel([2, -errno.EAGAIN])
@@ -277,7 +291,7 @@ async def test_the_count_starts_again_after_every_error(monkeypatch: pytest.Monk
 )
 @settings(deadline=None)
 def test_every_datagram_has_one_fate(count: int, script: list[int], errors: list[int]) -> None:
-    async def wait_writable(descriptor: int) -> None:
+    async def wait_writable() -> None:
         await anyio.lowlevel.checkpoint()
 
     async def run() -> tuple[Kernel, Outcome]:

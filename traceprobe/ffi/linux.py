@@ -15,10 +15,12 @@ from traceprobe.errors import AbiError
 from traceprobe.ffi._generated_linux import ffi
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Sequence
 
 # --- numbers: <asm-generic/socket.h>, <linux/in.h>, <linux/in6.h>, <linux/icmp.h>, <linux/icmpv6.h> ------
 
+_SOL_SOCKET: Final = 1
 SO_ATTACH_FILTER: Final = 26
 SO_RCVBUFFORCE: Final = 33
 SO_TIMESTAMPNS: Final = 35
@@ -179,18 +181,10 @@ class FilterInstruction(NamedTuple):
     value: int
 
 
-class FilterProgram:
-    """A socket filter as ``SO_ATTACH_FILTER`` wants it; the kernel copies it during the call.
-
-    Attributes:
-        option: The value to pass to ``setsockopt`` while this object lives.
-    """
-
-    __slots__ = ("_instructions", "option")
-
-    def __init__(self, program: Sequence[FilterInstruction]) -> None:
-        packed = b"".join(_FILTER.pack(*instruction) for instruction in program)
-        self._instructions = ffi.new("char[]", packed)
-        self.option: bytes = _FILTER_PROGRAM.pack(
-            len(program), int(ffi.cast("uintptr_t", self._instructions))
-        )
+def attach_filter(opened: socket.socket, program: Sequence[FilterInstruction]) -> None:
+    """Let a socket receive only what a program passes (``SO_ATTACH_FILTER``, socket(7))."""
+    # The option holds a pointer to the instructions, which must live until the kernel has copied them.
+    instructions = ffi.new("char[]", b"".join(_FILTER.pack(*instruction) for instruction in program))
+    option = _FILTER_PROGRAM.pack(len(program), int(ffi.cast("uintptr_t", instructions)))
+    opened.setsockopt(_SOL_SOCKET, SO_ATTACH_FILTER, option)
+    ffi.release(instructions)

@@ -4,7 +4,7 @@ Knows nothing of packets and traces.
 """
 
 from traceprobe.loops._clock import Alarm, Clock
-from traceprobe.loops._readiness import Readiness, wait_writable
+from traceprobe.loops._readiness import Readiness
 from traceprobe.loops._system import SystemAlarm, SystemClock
 
-__all__ = ["Alarm", "Clock", "Readiness", "SystemAlarm", "SystemClock", "wait_writable"]
+__all__ = ["Alarm", "Clock", "Readiness", "SystemAlarm", "SystemClock"]

@@ -11,18 +11,20 @@ import anyio.lowlevel
 
 
 class Readiness:
-    """Waits for one descriptor; at most one task for each direction.
+    """Waits for one descriptor; at most one task for what can be read.
 
     Args:
         descriptor: The descriptor; it stays the caller's own.
     """
 
-    __slots__ = ("_descriptor", "_knocked", "_scope")
+    __slots__ = ("_closed", "_descriptor", "_knocked", "_room", "_scope")
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
         self._scope: anyio.CancelScope | None = None
         self._knocked = False
+        self._closed = False
+        self._room = anyio.Lock()
 
     async def wait_readable(self) -> None:
         """Wait until there is something to read, or :meth:`wake` or :meth:`close` is called."""
@@ -40,6 +42,19 @@ class Readiness:
                 self._scope = None
         self._knocked = False
 
+    async def wait_writable(self) -> None:
+        """Wait until the descriptor takes data again, or :meth:`close` is called.
+
+        Any number of tasks may wait, one after the other.
+        """
+        async with self._room:
+            if self._closed:
+                return
+            try:
+                await anyio.wait_writable(self._descriptor)
+            except anyio.ClosedResourceError:
+                return
+
     def wake(self) -> None:
         """Let the waiting task go on, or the next one that waits.
 
@@ -51,12 +66,5 @@ class Readiness:
 
     def close(self) -> None:
         """Let all waiting tasks go on; must be called before the descriptor is closed."""
+        self._closed = True
         anyio.notify_closing(self._descriptor)
-
-
-async def wait_writable(descriptor: int) -> None:
-    """Wait until a descriptor takes data again, or is closed."""
-    try:
-        await anyio.wait_writable(descriptor)
-    except anyio.ClosedResourceError:
-        return

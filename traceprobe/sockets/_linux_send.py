@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from traceprobe.errors import ClosedError, SendError
 from traceprobe.ffi.linux import SCM_TS_OPT_ID
 from traceprobe.ffi.linux_arena import TransmitArena
-from traceprobe.loops import wait_writable
+from traceprobe.loops import Readiness
 from traceprobe.sockets._sockaddr import NAME_SIZE
 from traceprobe.sockets._timestamps import read_clocks
 
@@ -81,6 +81,7 @@ class LinuxSender:
         restart_numbers: Callable[[], None] | None,
     ) -> None:
         self._descriptor = descriptor
+        self._readiness = Readiness(descriptor)
         self._clock = clock
         self._controls = [ttl_control] + ([(_SOL_SOCKET, SCM_TS_OPT_ID)] if numbered else [])
         self._numbered = numbered
@@ -93,9 +94,10 @@ class LinuxSender:
         self._writable.register(descriptor, select.POLLOUT)
 
     def close(self) -> None:
-        """Send nothing more; give the memory back."""
+        """Send nothing more; must be called before the descriptor is closed."""
         self._closed = True
         self._idle.clear()
+        self._readiness.close()
 
     async def send(
         self,
@@ -156,7 +158,7 @@ class LinuxSender:
             if code == errno.EINTR:
                 continue
             if code == errno.EAGAIN or (code == errno.ENOBUFS and not self._writable.poll(0)):
-                await wait_writable(self._descriptor)
+                await self._readiness.wait_writable()
                 if self._closed:
                     raise ClosedError("the socket was closed while it was sending")
                 continue

@@ -5,9 +5,10 @@ The routing table is asked once for each trace, not for each probe.
 
 from __future__ import annotations
 
+import errno
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from traceprobe.errors import SendError
+from traceprobe.errors import ConfigError, SendError
 from traceprobe.model import trace_of
 from traceprobe.sockets._linux_options import find_source, source_address
 from traceprobe.sockets._sockaddr import pack_name
@@ -68,6 +69,8 @@ class Routes:
         if route is not None and route.destination == destination:
             return route
         route = self._look_up(destination)
+        if route.error is not None:
+            return route  # the next batch may find one
         if len(self._routes) >= _ROUTES_KEPT:
             del self._routes[next(iter(self._routes))]
         self._routes[trace] = route
@@ -77,12 +80,14 @@ class Routes:
         try:
             name = pack_name(destination)
         except OSError as error:
-            refusal = SendError(error.errno or 0, f"no interface for {destination}")
+            refusal = SendError(error.errno or errno.ENXIO, f"no interface for {destination}")
             return Route(destination, b"", None, refusal)
         if self._source is not None:
             return Route(destination, name, self._source, None)
         try:
             source = find_source(self._family, self._config, destination)
+        except ConfigError as error:  # what was checked when the socket was opened is gone by now
+            return Route(destination, name, None, SendError(errno.ENODEV, str(error)))
         except OSError as error:
-            return Route(destination, name, None, SendError(error.errno or 0, str(destination)))
+            return Route(destination, name, None, SendError(error.errno or errno.EPERM, str(destination)))
         return Route(destination, name, source, None)

@@ -199,7 +199,7 @@ def _open_udp(
     stack: ExitStack, config: TracerouteConfig, family: AddressFamily, icmp: socket.socket
 ) -> UdpDescriptors:
     raw = stack.enter_context(options.open_socket(family, socket.SOCK_RAW, socket.IPPROTO_UDP))
-    raw.setsockopt(socket.SOL_SOCKET, linux.SO_ATTACH_FILTER, linux.FilterProgram(REJECT_ALL).option)
+    linux.attach_filter(raw, REJECT_ALL)
     options.configure(raw, family, config)
     if config.source is not None:
         options.bind(raw, family, config)
@@ -228,5 +228,4 @@ def _filter_icmp(
         else (linux.SOL_ICMPV6, linux.ICMPV6_FILTER)
     )
     icmp.setsockopt(level, option, type_filter(family, protocol))
-    program = linux.FilterProgram(packet_filter(family, protocol, identifier, codec.cookie, codec.cookie_at))
-    icmp.setsockopt(socket.SOL_SOCKET, linux.SO_ATTACH_FILTER, program.option)
+    linux.attach_filter(icmp, packet_filter(family, protocol, identifier, codec.cookie, codec.cookie_at))
