@@ -30,7 +30,7 @@ from tests.sockets.linux import (
     probes_to,
     reply_of,
 )
-from tests.sockets.network import LINK_LOCAL, SILENT4, Wire
+from tests.sockets.network import LINK_LOCAL, SILENT4, SOURCE4, Wire
 
 if TYPE_CHECKING:
     from tests.sockets.network import OwnNetwork
@@ -322,6 +322,35 @@ async def test_a_probe_that_was_refused_can_be_sent_again(
     replies = await collect(opened, 3)
     await opened.aclose()
     assert {reply.probe_id for reply in replies} == {probe.id for probe in good}
+
+
+@every_mode
+async def test_an_interface_that_goes_away_is_told_for_each_probe(
+    factory: ProbeSocketFactory, network: OwnNetwork, mode: Mode, protocol: Protocol
+) -> None:
+    network.ip("tuntap add brief mode tun", "link set brief up", "address add 192.0.3.1/24 dev brief")
+    opened = await open_socket(factory, mode, protocol, 4, interface="brief")
+    network.ip("tuntap del brief mode tun")
+    reports = await opened.send_probes(probes_to("192.0.3.9", 2))
+    more = opened.receive_nowait()
+    await opened.aclose()
+    assert all(report.error is not None for report in reports)
+    assert not more
+
+
+@every_mode
+async def test_a_route_that_comes_later_is_found(
+    factory: ProbeSocketFactory, network: OwnNetwork, mode: Mode, protocol: Protocol
+) -> None:
+    opened = await open_socket(factory, mode, protocol, 4)
+    probes = probes_to("203.0.113.200", 2)
+    (before,) = await opened.send_probes(probes[:1])
+    network.ip("route add 203.0.113.200 dev sink")
+    (after,) = await opened.send_probes(probes[1:])
+    network.ip("route del 203.0.113.200 dev sink")
+    await opened.aclose()
+    assert before.error is not None
+    assert (after.error, after.source) == (None, IPv4Address(SOURCE4))
 
 
 async def test_a_config_error_sends_nothing(factory: ProbeSocketFactory, network: OwnNetwork) -> None:
