@@ -219,7 +219,8 @@ def test_targets_answer_what_they_are_told_to(
 @both_versions
 def test_a_udp_service_sends_the_payload_back(internet: SimulatedInternet, version: int) -> None:
     internet.load(line(router(1), udp=UdpAnswer.DATA))
-    expired, answer = trace(internet, version, "udp", 2)
+    # They come by two sockets, of which the busy machine may show either first.
+    expired, answer = sorted(trace(internet, version, "udp", 2), key=lambda reply: reply[0])
     assert expired[0] == 0
     assert answer[:4] == [1, TARGET4 if version == 4 else TARGET6, -1, -1]
     assert answer[5] == bytes(range(32)).hex()
