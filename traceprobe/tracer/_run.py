@@ -11,6 +11,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import anyio
+import anyio.lowlevel
 
 from traceprobe.errors import SendError
 from traceprobe.model import (
@@ -33,10 +34,13 @@ if TYPE_CHECKING:
     from traceprobe.config import Protocol, TracerouteConfig
     from traceprobe.engine import TracerouteEngine
     from traceprobe.enrich import EnrichmentPipeline
-    from traceprobe.model import Event, Hop, Knowledge, ProbeId, Reply
+    from traceprobe.model import Event, Hop, Knowledge, ProbeId, Reply, SentProbe
     from traceprobe.tracer._hub import SocketHub
 
 _NS = 1_000_000_000
+
+_FIRST_REPORTS = 12
+"""Probes that are reported as sent before anything else is done: three each to the four nearest hops."""
 
 
 class TraceRun:
@@ -78,8 +82,6 @@ class TraceRun:
         self._alarm = hub.clock.alarm()
         self._armed_for: int | None = None
         self._waiting = False
-        self._sending = False
-        self._backlog: list[Reply] = []
         self._sent: list[ProbeId] = []
         self._asked: set[IPv4Address | IPv6Address] = set()
         self._settled: set[int] = set()
@@ -115,10 +117,6 @@ class TraceRun:
     def replies_came(self, replies: Sequence[Reply]) -> None:
         """Take replies in, straight from the receiver."""
         if self._ended_ns is not None:
-            return
-        if self._sending:
-            # The socket has handed out an answer before it reported the probe as sent.
-            self._backlog.extend(replies)
             return
         now = self._clock.monotonic_ns()
         if self._first_reply_ns is None:
@@ -189,25 +187,32 @@ class TraceRun:
             if not room:
                 return
             probes = engine.probes_to_send(now, room)
-            self._sending = True
-            try:
-                sent = await self._hub.socket.send_probes(probes)
-            finally:
-                self._sending = False
-            now = self._clock.monotonic_ns()
-            for report in sent:
-                self._sent.append(report.probe_id)
-                engine.probe_sent(report, now)
+            sent = await self._hub.socket.send_probes(probes)
+            self._sent.extend([report.probe_id for report in sent])
             if sent and sent[-1].error is None:
                 self._accepted_ns = sent[-1].accepted_ns or sent[-1].sent_ns
+            await self._take_reports(sent)
+            now = self._clock.monotonic_ns()
             window.update(self, engine.outstanding)
             window.sent(self, len(probes), now, wants_more=engine.has_probes_due(now))
-            if self._backlog:
-                backlog, self._backlog = self._backlog, []
-                self.replies_came(backlog)
-            # The nearest routers may have answered meanwhile: their replies go first, then the news of
-            # what was sent.
-            self._hub.drain()
+
+    async def _take_reports(self, sent: Sequence[SentProbe]) -> None:
+        """Tell the engine what was sent.
+
+        The nearest routers may have answered before that is done. So their probes are reported first,
+        what has come is delivered, and the readers get their turn, before the rest is reported. A reply
+        that overtakes the report of its probe is kept by the engine until then.
+        """
+        now = self._clock.monotonic_ns()
+        report_sent = self._engine.probe_sent
+        for report in sent[:_FIRST_REPORTS]:
+            report_sent(report, now)
+        self._hub.drain()
+        self._publish()
+        if len(sent) > _FIRST_REPORTS:
+            await anyio.lowlevel.checkpoint()
+            for report in sent[_FIRST_REPORTS:]:
+                report_sent(report, now)
             self._publish()
 
     # --- events -----------------------------------------------------------------------------------------
