@@ -209,8 +209,7 @@ class LinuxProbeSocket(SendAndReceive, Generic[CodecT]):
                 # Nobody will learn what became of them, so nobody would release them.
                 self.release([probe.id for probe in sendable])
                 raise
-            if self._round_trips.awaits_stamps:
-                self._drain_error_queue()
+            # Transmit stamps are left where they are: who drains next reads them before any reply.
             if self._ready and self._receiving:
                 self._readiness.wake()
         return [reports[probe.id] for probe in probes]
