@@ -123,9 +123,9 @@ def test_stamps_find_their_probes_by_number() -> None:
         assert trip is not None
         stamps[probe] = trip.sent_at_ns
     assert stamps == {0: WALL + 103_000, 1: WALL + 101_000, 2: None}
-    awaited = [trips.awaits_stamps]
+    awaited = [bool(trips._awaited)]
     trips.stop_awaiting()
-    awaited.append(trips.awaits_stamps)
+    awaited.append(bool(trips._awaited))
     assert awaited == [True, False]
     trips.stamp_came(1, WALL + 104_000)
     trip = trips.measure(ProbeId(2), WALL + 150_000, ClockReading(180_000, WALL))
@@ -139,7 +139,7 @@ def test_a_forgotten_probe_leaves_nothing_behind() -> None:
     trips.stamp_came(1, WALL + 101_000)
     trips.forget([ProbeId(n) for n in range(10)])
     assert trips.measure(ProbeId(1), WALL + 150_000, ClockReading(180_000, WALL)) is None
-    assert not trips.awaits_stamps
+    assert not trips._awaited
     assert not any(value for value in vars(trips).values() if isinstance(value, dict))
 
 

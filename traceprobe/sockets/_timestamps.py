@@ -77,11 +77,6 @@ class RoundTrips:
         self._awaited: dict[int, ProbeId] = {}
         self._stamps: dict[ProbeId, int] = {}
 
-    @property
-    def awaits_stamps(self) -> bool:
-        """Whether the kernel owes a transmit stamp."""
-        return bool(self._awaited)
-
     def sent(self, reports: Iterable[SentProbe], number: int) -> None:
         """Note that probes were sent, and how the transmit stamp of the first is numbered."""
         number %= _NUMBERS
