@@ -88,6 +88,12 @@ def text(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:  # noq
         raise ConfigError(attribute.name, value, "a non-empty string without NUL bytes, or None")
 
 
+def pattern(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:  # noqa: ANN401
+    """Some bytes, or None."""
+    if value is not None and (not isinstance(value, bytes) or not value):
+        raise ConfigError(attribute.name, value, "non-empty bytes, or None")
+
+
 def instance(kind: type, words: str) -> Validator:
     """An object of one class."""
 

@@ -14,7 +14,7 @@ from typing import Any, Final, TypedDict
 
 import attrs
 
-from traceprobe._bounds import choice, factor, flag, instance, number, seconds, text, whole
+from traceprobe._bounds import choice, factor, flag, instance, number, pattern, seconds, text, whole
 from traceprobe.errors import ConfigError, FamilyMismatchError
 
 __all__ = [
@@ -291,6 +291,16 @@ class TracerouteConfig:
     dscp: int | None = attrs.field(default=None, validator=whole(0, 63, optional=True))
     """Differentiated services code point of the probes (RFC 2474); None is 0."""
 
+    ecn: int | None = attrs.field(default=None, validator=whole(0, 3, optional=True))
+    """Explicit congestion notification bits of the probes (RFC 3168); None is 0, not ECN-capable."""
+
+    flow_label: int | None = attrs.field(default=None, validator=whole(0, 0xFFFFF, optional=True))
+    """IPv6 flow label of the probes (RFC 6437), the first one where the flow varies; None lets the mode
+    choose one and hold it constant within a flow."""
+
+    payload_pattern: bytes | None = attrs.field(default=None, validator=pattern)
+    """Bytes that the payload behind what identifies a probe is filled with, over and over; None is zeros."""
+
     dont_fragment: bool | None = attrs.field(default=None, validator=attrs.validators.optional(flag))
     """Set the don't-fragment bit (IPv4) or forbid local fragmentation (IPv6); None: as the mode does."""
 
@@ -376,6 +386,9 @@ class TraceOptions(TypedDict, total=False):
     interface: str | None
     mark: int | None
     dscp: int | None
+    ecn: int | None
+    flow_label: int | None
+    payload_pattern: bytes | None
     dont_fragment: bool | None
     receive_buffer: int
     timing: TimingConfig

@@ -185,6 +185,9 @@ class ProbeRecord:
                 quoted_ttl=reply.quoted_ttl,
                 mtu=reply.mtu,
                 mpls=reply.mpls,
+                interfaces=reply.interfaces,
+                extensions=reply.extensions,
+                changes=reply.changes,
             )
         if state is ProbeState.GIVEN_UP:
             assert self.given_up_ns is not None

@@ -13,14 +13,16 @@ from traceprobe.model._events import (
     TraceFinished,
 )
 from traceprobe.model._hop import (
-    NOTHING_KNOWN,
-    Asn,
     Hop,
-    Knowledge,
     ProbeResult,
     ProbeStatus,
-    Responder,
     RttStatistics,
+)
+from traceprobe.model._knowledge import (
+    NOTHING_KNOWN,
+    Asn,
+    Knowledge,
+    Responder,
     Segment,
 )
 from traceprobe.model._probe import (
@@ -32,6 +34,11 @@ from traceprobe.model._probe import (
     trace_of,
 )
 from traceprobe.model._reply import (
+    Change,
+    ChangedField,
+    ExtensionObject,
+    InterfaceInformation,
+    InterfaceRole,
     MplsLabel,
     Reply,
     ReplyKind,
@@ -48,11 +55,16 @@ __all__ = [
     "NOTHING_KNOWN",
     "PROBE_INDEX_BITS",
     "Asn",
+    "Change",
+    "ChangedField",
     "Event",
+    "ExtensionObject",
     "Hop",
     "HopEnriched",
     "HopRevised",
     "HopSettled",
+    "InterfaceInformation",
+    "InterfaceRole",
     "Knowledge",
     "MplsLabel",
     "Probe",

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from traceprobe._version import __version__
 from traceprobe.config import FlowStrategy, Protocol
+from traceprobe.model._document_knowledge import asn_to_document, responder_from, responder_to_document
 from traceprobe.model._document_reader import Reader
 from traceprobe.model._document_types import (
     AsnDocument,
@@ -26,18 +27,7 @@ from traceprobe.model._document_types import (
     TimingsDocument,
     TraceDocument,
 )
-from traceprobe.model._hop import (
-    NOTHING_KNOWN,
-    Asn,
-    Hop,
-    Knowledge,
-    ProbeResult,
-    ProbeStatus,
-    Responder,
-    RttStatistics,
-    Segment,
-    wall_time,
-)
+from traceprobe.model._hop import Hop, ProbeResult, ProbeStatus, RttStatistics, wall_time
 from traceprobe.model._reply import MplsLabel, ReplyKind, TimestampSource
 from traceprobe.model._result import StopReason, TraceResult, TraceTimings
 
@@ -114,7 +104,7 @@ def hop_to_document(hop: Hop) -> HopDocument:
         "hostname": hop.hostname,
         "asn": asn_to_document(hop.asn),
         "segment": None if hop.segment is None else hop.segment.value,
-        "responders": [_responder_to_document(responder) for responder in hop.responders],
+        "responders": [responder_to_document(responder) for responder in hop.responders],
         "sent": hop.sent,
         "received": hop.received,
         "loss": hop.loss,
@@ -150,29 +140,6 @@ def _statistics_to_document(statistics: RttStatistics | None) -> RttDocument | N
         "avg": round(statistics.avg * 1000, 6),
         "max": round(statistics.max * 1000, 6),
         "stddev": round(statistics.stddev * 1000, 6),
-    }
-
-
-def asn_to_document(asn: Asn | None) -> AsnDocument | None:
-    """An autonomous system, as it stands in ``asn``."""
-    if asn is None:
-        return None
-    return {
-        "number": asn.number,
-        "prefix": asn.prefix,
-        "country": asn.country,
-        "registry": asn.registry,
-        "name": asn.name,
-    }
-
-
-def _responder_to_document(responder: Responder) -> ResponderDocument:
-    return {
-        "address": str(responder.address),
-        "hostname": responder.hostname,
-        "asn": asn_to_document(responder.asn),
-        "segment": None if responder.segment is None else responder.segment.value,
-        "replies": responder.replies,
     }
 
 
@@ -249,35 +216,13 @@ def _hop_from(reader: Reader) -> Hop:
     hop = Hop(
         ttl=reader.whole("ttl", 1, 255),
         probes=tuple(_probe_from(probe) for probe in reader.each("probes")),
-        responders=tuple(_responder_from(responder) for responder in reader.each("responders")),
+        responders=tuple(responder_from(responder) for responder in reader.each("responders")),
     )
     # What only sums the probes and the responders up can't be told otherwise than they tell it.
     for name, value in hop_to_document(hop).items():
         if name not in {"ttl", "probes", "responders"}:
             reader.agrees(name, value)
     return hop
-
-
-def _responder_from(reader: Reader) -> Responder:
-    asn = reader.optional(reader.inside, "asn")
-    knowledge = Knowledge(
-        hostname=reader.optional(reader.text, "hostname"),
-        asn=None
-        if asn is None
-        else Asn(
-            number=asn.whole("number", 0, 0xFFFFFFFF),
-            prefix=asn.optional(asn.text, "prefix"),
-            country=asn.optional(asn.text, "country"),
-            registry=asn.optional(asn.text, "registry"),
-            name=asn.optional(asn.text, "name"),
-        ),
-        segment=reader.optional_member("segment", Segment),
-    )
-    return Responder(
-        address=reader.address("address"),
-        replies=reader.whole("replies", 1),
-        knowledge=NOTHING_KNOWN if knowledge == NOTHING_KNOWN else knowledge,
-    )
 
 
 def _probe_from(reader: Reader) -> ProbeResult:

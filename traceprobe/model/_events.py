@@ -9,7 +9,8 @@ import attrs
 if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv6Address
 
-    from traceprobe.model._hop import Hop, Knowledge
+    from traceprobe.model._hop import Hop
+    from traceprobe.model._knowledge import Knowledge
     from traceprobe.model._probe import Probe
     from traceprobe.model._reply import Reply
     from traceprobe.model._result import TraceResult

@@ -11,11 +11,21 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from traceprobe.model._knowledge import NOTHING_KNOWN, Responder
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from ipaddress import IPv4Address, IPv6Address
 
-    from traceprobe.model._reply import MplsLabel, ReplyKind, TimestampSource
+    from traceprobe.model._knowledge import Asn, Knowledge, Segment
+    from traceprobe.model._reply import (
+        Change,
+        ExtensionObject,
+        InterfaceInformation,
+        MplsLabel,
+        ReplyKind,
+        TimestampSource,
+    )
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NS_PER_SECOND = 1_000_000_000
@@ -33,47 +43,6 @@ class ProbeStatus(StrEnum):
     TIMEOUT = "timeout"
     CANCELLED = "cancelled"
     SEND_ERROR = "send_error"
-
-
-class Segment(StrEnum):
-    """Which part of the path a responder belongs to."""
-
-    LAN = "LAN"
-    ISP = "ISP"
-    TRANSIT = "TRANSIT"
-    DESTINATION = "DESTINATION"
-    UNKNOWN = "UNKNOWN"
-
-
-@attrs.frozen
-class Asn:
-    """The autonomous system that announces an address."""
-
-    number: int
-    prefix: str | None = None
-    country: str | None = None
-    registry: str | None = None
-    name: str | None = None
-
-
-@attrs.frozen
-class Knowledge:
-    """What look-ups have found out about one address; None is absent knowledge, never a guess."""
-
-    hostname: str | None = None
-    asn: Asn | None = None
-    segment: Segment | None = None
-
-    def merged(self, other: Knowledge) -> Knowledge:
-        """This knowledge, with what only ``other`` knows filled in."""
-        return Knowledge(
-            hostname=self.hostname if self.hostname is not None else other.hostname,
-            asn=self.asn if self.asn is not None else other.asn,
-            segment=self.segment if self.segment is not None else other.segment,
-        )
-
-
-NOTHING_KNOWN = Knowledge()
 
 
 @attrs.frozen
@@ -100,6 +69,9 @@ class ProbeResult:
     quoted_ttl: int | None = None
     mtu: int | None = None
     mpls: tuple[MplsLabel, ...] = ()
+    interfaces: tuple[InterfaceInformation, ...] = ()
+    extensions: tuple[ExtensionObject, ...] = ()
+    changes: tuple[Change, ...] = ()
     error: str | None = None
     """Why the kernel refused to send it: the symbolic error number, such as ``ENETUNREACH``."""
 
@@ -137,30 +109,6 @@ class RttStatistics:
             max(values) / _NS_PER_SECOND,
             deviation / _NS_PER_SECOND,
         )
-
-
-@attrs.frozen
-class Responder:
-    """One address that answered at a hop, and what is known of it."""
-
-    address: IPv4Address | IPv6Address
-    replies: int
-    knowledge: Knowledge = NOTHING_KNOWN
-
-    @property
-    def hostname(self) -> str | None:
-        """Name of the address, as the network told it: hostile until shown otherwise."""
-        return self.knowledge.hostname
-
-    @property
-    def asn(self) -> Asn | None:
-        """Autonomous system of the address."""
-        return self.knowledge.asn
-
-    @property
-    def segment(self) -> Segment | None:
-        """Part of the path that the address belongs to."""
-        return self.knowledge.segment
 
 
 @attrs.frozen(slots=False)

@@ -74,6 +74,74 @@ class MplsLabel:
     ttl: int
 
 
+class InterfaceRole(StrEnum):
+    """Which interface of the responder an interface information object describes (RFC 5837 section 4.1)."""
+
+    INCOMING = "incoming"
+    SUB_IP = "sub_ip"
+    OUTGOING = "outgoing"
+    NEXT_HOP = "next_hop"
+
+
+@attrs.frozen
+class InterfaceInformation:
+    """What a responder tells about one of its interfaces (RFC 5837); None is what it left out."""
+
+    role: InterfaceRole
+    index: int | None = None
+    """Its ``ifIndex``."""
+    address: IPv4Address | IPv6Address | None = None
+    name: str | None = None
+    """Its ``ifName``, as the network told it: hostile until shown otherwise."""
+    mtu: int | None = None
+
+
+@attrs.frozen
+class ExtensionObject:
+    """An object of an ICMP extension structure that has no meaning here (RFC 4884 section 8)."""
+
+    class_num: int
+    c_type: int
+    payload: bytes
+
+
+class ChangedField(StrEnum):
+    """A mutable field of a probe, as far as a quoted datagram shows what became of it."""
+
+    TTL = "ttl"
+    """Only where it is odd: other than 1 (0 from some routers) in a time-exceeded message."""
+    DSCP = "dscp"
+    ECN = "ecn"
+    IDENTIFICATION = "identification"
+    TOTAL_LENGTH = "total_length"
+    DONT_FRAGMENT = "dont_fragment"
+    FRAGMENT_OFFSET = "fragment_offset"
+    IP_CHECKSUM = "ip_checksum"
+    """Quoted header checksum that doesn't fit the quoted header."""
+    FLOW_LABEL = "flow_label"
+    SOURCE = "source"
+    """Source address: a translator stands in the way."""
+    SOURCE_PORT = "source_port"
+    DESTINATION_PORT = "destination_port"
+    UDP_LENGTH = "udp_length"
+    TRANSPORT_CHECKSUM = "transport_checksum"
+    TCP_FLAGS = "tcp_flags"
+    TCP_WINDOW = "tcp_window"
+    TCP_OPTIONS = "tcp_options"
+    PAYLOAD = "payload"
+
+
+@attrs.frozen
+class Change:
+    """One mutable field of a probe that differed when the responder saw it."""
+
+    field: ChangedField
+    sent: int | str
+    """Value that left this machine; addresses and bytes as text."""
+    seen: int | str
+    """Value that the responder quoted."""
+
+
 @attrs.frozen
 class Reply:
     """An answer to one probe."""
@@ -98,3 +166,9 @@ class Reply:
     mtu: int | None = None
     """Next-hop MTU of a packet-too-big or fragmentation-needed message."""
     mpls: tuple[MplsLabel, ...] = ()
+    interfaces: tuple[InterfaceInformation, ...] = ()
+    """What the responder tells about its interfaces (RFC 5837)."""
+    extensions: tuple[ExtensionObject, ...] = ()
+    """Extension objects of kinds that have no field of their own here."""
+    changes: tuple[Change, ...] = ()
+    """What the path did to the probe, as far as the mode can see the quote."""
