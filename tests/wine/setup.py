@@ -41,6 +41,8 @@ _LEFT_OUT = frozenset({"coverage", "scapy", "uvloop"})
 """What the project's tests use elsewhere: there is no uvloop for Windows, and the others are not asked for."""
 _WINDOWS_ONLY = ("cffi", "colorama")
 """What others depend on under Windows; pip judges such conditions by the system that it runs on."""
+_LOWERED = ("rpds-py==0.18.1",)
+"""Newer ones, which jsonschema stands on, load a DLL that Wine 8.0 lacks (bcryptprimitives.dll)."""
 
 _PATIENCE = 300
 """Seconds that one step may take before it is taken to hang."""
@@ -171,7 +173,7 @@ def _requirements() -> tuple[str, ...]:
     wanted = [requirement.partition(";")[0].strip() for requirement in asked]
     names = re.compile(r"[A-Za-z0-9._-]+")
     kept = {requirement for requirement in wanted if names.match(requirement)[0] not in _LEFT_OUT}  # type: ignore[index]
-    return tuple(sorted(kept | set(_WINDOWS_ONLY)))
+    return tuple(sorted(kept | {*_WINDOWS_ONLY, *_LOWERED}))
 
 
 # --- the parts ---------------------------------------------------------------------------------------------
