@@ -17,7 +17,8 @@ if sys.platform != "linux":
 
 from traceprobe.errors import ClosedError, SendError
 from traceprobe.loops import SystemClock
-from traceprobe.sockets._linux_send import Batch, LinuxSender
+from traceprobe.sockets._linux_send import LinuxSender
+from traceprobe.sockets._probe_socket import Batch
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence

@@ -16,11 +16,12 @@ import struct
 from typing import TYPE_CHECKING, Final
 
 from traceprobe.config import AddressFamily
-from traceprobe.errors import ConfigError, FamilyMismatchError, NoUsableSocketError, PrivilegeError
+from traceprobe.errors import ConfigError, NoUsableSocketError, PrivilegeError
 from traceprobe.ffi import linux
 from traceprobe.model import TimestampSource
+from traceprobe.sockets._addresses import family_number, zone_index
 from traceprobe.sockets._linux_remedies import capability_remedies, ping_group_range, ping_remedies
-from traceprobe.sockets._sockaddr import family_number, zone_index
+from traceprobe.sockets._modes import source_address
 
 if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv6Address
@@ -162,20 +163,6 @@ def bind(opened: socket.socket, family: AddressFamily, config: TracerouteConfig,
             raise ConfigError("source_port", port, "a UDP port that no other socket has taken") from None
         raise ConfigError("source", config.source, f"an address of this machine ({error.strerror})") from None
     return int(opened.getsockname()[1])
-
-
-def source_address(family: AddressFamily, config: TracerouteConfig) -> IPv4Address | IPv6Address | None:
-    """The source address that was asked for, if one was.
-
-    Raises:
-        FamilyMismatchError: It is of the other family.
-    """
-    if config.source is None:
-        return None
-    address = ipaddress.ip_address(config.source)
-    if address.version != family:
-        raise FamilyMismatchError("source", config.source, f"an IPv{family.value} address")
-    return address
 
 
 def _bind_address(

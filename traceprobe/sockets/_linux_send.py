@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import errno
 import select
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from traceprobe.errors import ClosedError, SendError
 from traceprobe.ffi.linux import SCM_TS_OPT_ID
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from traceprobe.loops import Clock
+    from traceprobe.sockets._probe_socket import Batch as Batch
     from traceprobe.sockets._timestamps import ClockReading
 
 # What an ICMP error turns into (icmp_err_convert in the kernel, and its IPv6 twin). Each of them can also
@@ -46,15 +47,6 @@ _SOL_SOCKET: Final = 1
 _SMALLEST_SLOT: Final = 64
 _SLOTS: Final = 128
 _LARGEST_ARENA: Final = 1 << 20
-
-
-class Batch(NamedTuple):
-    """Datagrams to send, in columns."""
-
-    data: list[bytes]
-    names: list[bytes]
-    """Socket addresses of the destinations."""
-    ttls: list[int]
 
 
 class LinuxSender:

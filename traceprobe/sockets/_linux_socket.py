@@ -1,49 +1,41 @@
-"""What all probe sockets of Linux have in common: the life of a probe from encoding to reply.
+"""What all probe sockets of Linux have in common: batches with kernel stamps, and error queues.
 
-A way of probing adds which descriptors there are, what a packet looks like to the kernel, and how what
-comes in shows the probe that it answers.
+The life of a probe is told in ``_probe_socket``; a way of probing adds which descriptors there are, what a
+packet looks like to the kernel, and how what comes in shows the probe that it answers.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections import Counter
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Generic, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING
 
-import anyio.lowlevel
-
-from traceprobe.errors import BusyError, ClosedError
-from traceprobe.loops import Readiness
-from traceprobe.model import Reply, SentProbe, TimestampSource
+from traceprobe.model import TimestampSource
 from traceprobe.sockets._linux_options import (
     REPLY_COST,
+    find_source,
     restart_stamp_numbers,
     stamps_can_be_numbered,
     ttl_control,
 )
 from traceprobe.sockets._linux_receive import LinuxReceiver
-from traceprobe.sockets._linux_send import Batch, LinuxSender
+from traceprobe.sockets._linux_send import LinuxSender
+from traceprobe.sockets._probe_socket import CodecT as CodecT
+from traceprobe.sockets._probe_socket import KernelProbeSocket
 from traceprobe.sockets._routes import Routes
-from traceprobe.sockets._timestamps import RoundTrips, read_clocks
-from traceprobe.sockets.codec import ProbeCodec, Refusal, UdpCodec
-from traceprobe.sockets.helpers import SendAndReceive
+from traceprobe.sockets._sockaddr import pack_name
+from traceprobe.sockets.codec import ProbeCodec, UdpCodec
 from traceprobe.sockets.protocol import SocketCapabilities
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Iterable, Mapping, Sequence
-    from ipaddress import IPv4Address, IPv6Address
+    from collections.abc import Callable
 
     from traceprobe.config import FlowStrategy, Mode, TracerouteConfig
     from traceprobe.errors import SendError
     from traceprobe.loops import Clock
-    from traceprobe.model import Probe, ProbeId, ReplyKind
+    from traceprobe.sockets._linux_send import Batch
     from traceprobe.sockets._timestamps import ClockReading
-
-CodecT = TypeVar("CodecT", bound=ProbeCodec)
-
-_NS = 1_000_000_000
 
 
 def linux_capabilities(
@@ -80,7 +72,7 @@ def linux_capabilities(
     )
 
 
-class LinuxProbeSocket(SendAndReceive, Generic[CodecT]):
+class LinuxProbeSocket(KernelProbeSocket[CodecT]):
     """Base of the probe sockets of Linux; see :class:`~traceprobe.sockets.AsyncProbeSocket`.
 
     Args:
@@ -91,8 +83,7 @@ class LinuxProbeSocket(SendAndReceive, Generic[CodecT]):
         wait_on: The descriptor that is readable when there is something to receive.
     """
 
-    _source_needed = False
-    """Whether a probe can't be encoded without its source address."""
+    _sender: LinuxSender
 
     def __init__(
         self,
@@ -102,30 +93,11 @@ class LinuxProbeSocket(SendAndReceive, Generic[CodecT]):
         clock: Clock,
         wait_on: int,
     ) -> None:
-        self._family = codec.family
-        self._codec = codec
-        self._capabilities = capabilities
-        self._clock = clock
-        self._routes = Routes(codec.family, config)
-        self._round_trips = RoundTrips(
-            round(config.timing.clock_step_tolerance * _NS),
-            stamped=capabilities.timestamps is TimestampSource.KERNEL_TX_RX,
-        )
+        routes = Routes(codec.family, config, partial(find_source, codec.family, config), pack_name)
+        super().__init__(config, codec, capabilities, clock, routes, wait_on)
         self._receiver = LinuxReceiver(clock)
-        self._readiness = Readiness(wait_on)
-        self._discarded: Counter[str] = Counter()
-        self._ready: list[Reply] = []
-        self._receiving = False
-        self._closed = False
 
     # --- what a way of probing adds ---------------------------------------------------------------------
-
-    _sender: LinuxSender
-
-    def _pack(self, batch: Batch, segments: list[bytes], name: bytes) -> None:
-        """Add to a batch what the kernel gets for transport segments to one destination."""
-        batch.data.extend(segments)
-        batch.names.extend([name] * len(segments))
 
     def _make_sender(self, outgoing: socket.socket, drain_errors: Callable[[], int] | None) -> LinuxSender:
         """A sender for a socket; ``drain_errors`` if ICMP errors can get in its way."""
@@ -154,210 +126,23 @@ class LinuxProbeSocket(SendAndReceive, Generic[CodecT]):
     def _drain_data(self) -> None:
         """Read everything else."""
 
-    @abstractmethod
-    def _close_descriptors(self) -> None:
-        """Close all descriptors."""
+    # --- what the kernel adds ---------------------------------------------------------------------------
 
-    # --- the protocol -----------------------------------------------------------------------------------
+    def _expect(self, size: int) -> None:
+        self._receiver.make_room(size)
 
-    @property
-    def capabilities(self) -> SocketCapabilities:
-        """What this socket can do and see."""
-        return self._capabilities
-
-    @property
-    def discarded(self) -> Mapping[str, int]:
-        """How many packets were refused, by reason."""
-        return MappingProxyType(self._discarded)
-
-    @property
-    def clock(self) -> Clock:
-        """The clock that replies are timed by."""
-        return self._clock
-
-    async def send_probes(self, probes: Sequence[Probe]) -> Sequence[SentProbe]:
-        """Send probes in the order given; see :meth:`AsyncProbeSocket.send_probes`."""
-        self._check_open()
-        reports: dict[ProbeId, SentProbe] = {}
-        sendable, batch, sources = self._encode(probes, reports)
-        if sendable:
-
-            def sent(start: int, stop: int, now: ClockReading, number: int) -> None:
-                accepted_ns = self._clock.monotonic_ns()
-                fresh = [
-                    SentProbe(
-                        sendable[place].id,
-                        now.monotonic_ns,
-                        now.realtime_ns,
-                        sources[place],
-                        None,
-                        accepted_ns,
-                    )
-                    for place in range(start, stop)
-                ]
-                self._round_trips.sent(fresh, number)
-                reports.update((report.probe_id, report) for report in fresh)
-
-            def refused(place: int, now: ClockReading, error: SendError) -> None:
-                probe = sendable[place].id
-                self._codec.withdraw((probe,))
-                reports[probe] = SentProbe(probe, now.monotonic_ns, now.realtime_ns, sources[place], error)
-
-            try:
-                await self._sender.send(batch, sent, refused)
-            except BaseException:
-                # Nobody will learn what became of them, so nobody would release them.
-                self.release([probe.id for probe in sendable])
-                raise
-            # Transmit stamps are left where they are: who drains next reads them before any reply.
-            if self._ready and self._receiving:
-                self._readiness.wake()
-        return [reports[probe.id] for probe in probes]
-
-    async def receive(self) -> Sequence[Reply]:
-        """Wait until at least one reply has come; see :meth:`AsyncProbeSocket.receive`."""
-        self._check_open()
-        if self._receiving:
-            raise BusyError("another task is receiving from this socket")
-        self._receiving = True
-        try:
-            if self._ready:
-                await anyio.lowlevel.checkpoint()
-            while not self._ready:
-                await self._readiness.wait_readable()
-                self._check_open()
-                self._drain()
-            return self._take_ready()
-        finally:
-            self._receiving = False
-
-    def receive_nowait(self) -> Sequence[Reply]:
-        """Return the replies that have already come, possibly none."""
-        self._check_open()
-        self._drain()
-        return self._take_ready()
-
-    def release(self, probes: Sequence[ProbeId]) -> None:
-        """Give probes up."""
-        if not self._closed:
-            self._codec.release(probes, self._clock.monotonic_ns())
-            self._round_trips.forget(probes)
-            if self._ready:
-                released = frozenset(probes)
-                self._ready = [reply for reply in self._ready if reply.probe_id not in released]
-
-    async def aclose(self) -> None:
-        """Close the socket and give everything back."""
-        if self._closed:
-            return
-        self._readiness.close()
-        self._sender.close()
-        self.close_now()
-
-    def close_now(self) -> None:
-        """Close a socket that no task waits for, without an event loop."""
-        self._closed = True
-        self._ready.clear()
-        self._close_descriptors()
-
-    # --- for what builds on it ----------------------------------------------------------------------------
-
-    @property
-    def receiving(self) -> bool:
-        """Whether a task waits in ``receive``."""
-        return self._receiving
-
-    def put_back(self, replies: Iterable[Reply]) -> None:
-        """Hand replies out again, to whoever receives next."""
-        self._ready[:0] = replies
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise ClosedError("the socket has been closed")
-
-    def _take_ready(self) -> list[Reply]:
-        ready, self._ready = self._ready, []
-        return ready
+    async def _transmit(
+        self,
+        batch: Batch,
+        sent: Callable[[int, int, ClockReading, int], None],
+        refused: Callable[[int, ClockReading, SendError], None],
+    ) -> None:
+        await self._sender.send(batch, sent, refused)
 
     def _drain(self) -> None:
         # The error queue first: it holds the transmit stamps that replies are measured against.
         self._drain_error_queue()
         self._drain_data()
 
-    def _encode(
-        self, probes: Sequence[Probe], reports: dict[ProbeId, SentProbe]
-    ) -> tuple[Sequence[Probe], Batch, list[IPv4Address | IPv6Address | None]]:
-        """Make packets; a probe without a route is reported instead."""
-        sendable: list[Probe] = []
-        batch = Batch([], [], [])
-        sources: list[IPv4Address | IPv6Address | None] = []
-        now_ns = self._clock.monotonic_ns()
-        largest = 0
-        try:
-            for route, run in self._routes.runs(probes):
-                if route.error is not None and (self._source_needed or not route.name):
-                    now = read_clocks(self._clock)
-                    reports.update(
-                        (
-                            probe.id,
-                            SentProbe(probe.id, now.monotonic_ns, now.realtime_ns, None, route.error),
-                        )
-                        for probe in run
-                    )
-                    continue
-                segments = self._codec.encode_batch(run, route.source, now_ns)
-                sendable += run
-                self._pack(batch, segments, route.name)
-                batch.ttls.extend([probe.ttl for probe in run])
-                sources += [route.source] * len(run)
-                largest = max(largest, *map(len, segments))
-        except BaseException:
-            self._codec.withdraw([probe.id for probe in sendable])
-            raise
-        self._receiver.make_room(self._codec.header_size + largest)
-        return sendable, batch, sources
-
-    def _refuse(self, reason: Refusal) -> None:
-        self._discarded[reason.value] += 1
-
-    def _answered(
-        self,
-        outcome: ProbeId | Refusal,
-        kind: ReplyKind | None,
-        address: IPv4Address | IPv6Address,
-        stamp_ns: int | None,
-        now: ClockReading,
-        *,
-        icmp_type: int | None = None,
-        icmp_code: int | None = None,
-        reply_ttl: int | None = None,
-        quoted_ttl: int | None = None,
-        mtu: int | None = None,
-    ) -> None:
-        """Queue the reply to a probe, or count why there is none."""
-        if isinstance(outcome, Refusal):
-            self._refuse(outcome)
-            return
-        if kind is None:
-            self._refuse(Refusal.UNEXPECTED)
-            return
-        trip = self._round_trips.measure(outcome, stamp_ns, now)
-        if trip is None:
-            self._refuse(Refusal.UNMATCHED)
-            return
-        self._ready.append(
-            Reply(
-                outcome,
-                kind,
-                address,
-                trip.rtt_ns,
-                trip.received_ns,
-                trip.source,
-                trip.sent_at_ns,
-                icmp_type,
-                icmp_code,
-                reply_ttl,
-                quoted_ttl,
-                mtu,
-            )
-        )
+    def _stop_sending(self) -> None:
+        self._sender.close()

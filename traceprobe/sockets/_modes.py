@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ipaddress
 from typing import TYPE_CHECKING
 
 from traceprobe.config import FlowStrategy, Protocol
-from traceprobe.errors import UnsupportedOption
+from traceprobe.errors import FamilyMismatchError, UnsupportedOption
 
 if TYPE_CHECKING:
-    from traceprobe.config import Mode, TracerouteConfig
+    from ipaddress import IPv4Address, IPv6Address
+
+    from traceprobe.config import AddressFamily, Mode, TracerouteConfig
 
 _NS = 1_000_000_000
 
@@ -55,3 +58,17 @@ def check_ports(config: TracerouteConfig, mode: Mode, protocol: Protocol) -> Non
 def quarantine_ns(config: TracerouteConfig) -> int:
     """How long identifiers rest, in nanoseconds."""
     return round(config.timing.identifier_quarantine * _NS)
+
+
+def source_address(family: AddressFamily, config: TracerouteConfig) -> IPv4Address | IPv6Address | None:
+    """The source address that was asked for, if one was.
+
+    Raises:
+        FamilyMismatchError: It is of the other family.
+    """
+    if config.source is None:
+        return None
+    address = ipaddress.ip_address(config.source)
+    if address.version != family:
+        raise FamilyMismatchError("source", config.source, f"an IPv{family.value} address")
+    return address

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from traceprobe.errors import ConfigError, SendError
 from traceprobe.model import trace_of
-from traceprobe.sockets._linux_options import find_source, source_address
-from traceprobe.sockets._sockaddr import pack_name
+from traceprobe.sockets._modes import source_address
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from ipaddress import IPv4Address, IPv6Address
 
     from traceprobe.config import AddressFamily, TracerouteConfig
@@ -40,12 +39,20 @@ class Routes:
 
     Args:
         family: Address family of all destinations.
-        config: Names the source address or what the routing decision depends on.
+        config: Names the source address, if one was asked for.
+        find_source: Asks the kernel for the source address towards a destination; raises OSError.
+        pack_name: Makes the socket address of a destination; raises OSError.
     """
 
-    def __init__(self, family: AddressFamily, config: TracerouteConfig) -> None:
-        self._family = family
-        self._config = config
+    def __init__(
+        self,
+        family: AddressFamily,
+        config: TracerouteConfig,
+        find_source: Callable[[IPv4Address | IPv6Address], IPv4Address | IPv6Address],
+        pack_name: Callable[[IPv4Address | IPv6Address], bytes],
+    ) -> None:
+        self._find_source = find_source
+        self._pack_name = pack_name
         self._source = source_address(family, config)
         self._routes: dict[int, Route] = {}
 
@@ -78,14 +85,14 @@ class Routes:
 
     def _look_up(self, destination: IPv4Address | IPv6Address) -> Route:
         try:
-            name = pack_name(destination)
+            name = self._pack_name(destination)
         except OSError as error:
             refusal = SendError(error.errno or errno.ENXIO, f"no interface for {destination}")
             return Route(destination, b"", None, refusal)
         if self._source is not None:
             return Route(destination, name, self._source, None)
         try:
-            source = find_source(self._family, self._config, destination)
+            source = self._find_source(destination)
         except ConfigError as error:  # what was checked when the socket was opened is gone by now
             return Route(destination, name, None, SendError(errno.ENODEV, str(error)))
         except OSError as error:

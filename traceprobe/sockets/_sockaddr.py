@@ -1,4 +1,4 @@
-"""Socket addresses as the kernel stores them, to and from address objects.
+"""Socket addresses as the kernel of Linux stores them, to and from address objects.
 
 Link-local IPv6 addresses carry their zone both ways: as a name or number in the address object, as an
 interface index in the kernel.
@@ -7,19 +7,16 @@ interface index in the kernel.
 from __future__ import annotations
 
 import socket
-from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from traceprobe.ffi.linux import SOCKADDR_IN, SOCKADDR_IN6
-
-if TYPE_CHECKING:
-    from traceprobe.config import AddressFamily
+from traceprobe.sockets._addresses import family_number as family_number
+from traceprobe.sockets._addresses import ipv4_address, ipv6_address
+from traceprobe.sockets._addresses import zone_index as zone_index
 
 NAME_SIZE: Final = SOCKADDR_IN6.size
 """Bytes of the longest socket address in use."""
-
-_ADDRESSES_KEPT: Final = 4096
 
 
 def pack_name(address: IPv4Address | IPv6Address, port: int = 0) -> bytes:
@@ -44,43 +41,9 @@ def unpack_name(name: memoryview) -> tuple[IPv4Address | IPv6Address, int] | Non
     if len(name) >= SOCKADDR_IN6.size:
         family, port, _, packed, index = SOCKADDR_IN6.unpack_from(name)
         if family == socket.AF_INET6:
-            return _ipv6(packed, index), int.from_bytes(port, "big")
+            return ipv6_address(packed, index), int.from_bytes(port, "big")
     if len(name) >= SOCKADDR_IN.size:
         family, port, packed = SOCKADDR_IN.unpack_from(name)
         if family == socket.AF_INET:
-            return _ipv4(packed), int.from_bytes(port, "big")
+            return ipv4_address(packed), int.from_bytes(port, "big")
     return None
-
-
-def zone_index(address: IPv6Address) -> int:
-    """Interface index of an address's zone, 0 if it has none.
-
-    Raises:
-        OSError: There is no such interface.
-    """
-    zone = address.scope_id
-    if zone is None:
-        return 0
-    return int(zone) if zone.isdecimal() else socket.if_nametoindex(zone)
-
-
-def family_number(family: AddressFamily) -> socket.AddressFamily:
-    """The socket module's name for an address family."""
-    return socket.AF_INET if family == 4 else socket.AF_INET6
-
-
-@lru_cache(maxsize=_ADDRESSES_KEPT)
-def _ipv4(packed: bytes) -> IPv4Address:
-    return IPv4Address(packed)
-
-
-@lru_cache(maxsize=_ADDRESSES_KEPT)
-def _ipv6(packed: bytes, index: int) -> IPv6Address:
-    address = IPv6Address(packed)
-    if not address.is_link_local or not index:
-        return address
-    try:
-        zone = socket.if_indextoname(index)
-    except OSError:
-        zone = str(index)
-    return IPv6Address(f"{address}%{zone}")

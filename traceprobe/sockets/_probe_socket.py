@@ -1,0 +1,327 @@
+"""What the probe sockets of all kernels have in common: the life of a probe from encoding to reply.
+
+A kernel's own base class adds how datagrams are handed over and fetched; a way of probing adds which
+descriptors there are, what a packet looks like to the kernel, and how what comes in shows the probe that
+it answers. Knows no system call.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections import Counter
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
+
+import anyio.lowlevel
+
+from traceprobe.errors import BusyError, ClosedError
+from traceprobe.loops import Readiness
+from traceprobe.model import Reply, SentProbe, TimestampSource
+from traceprobe.sockets._timestamps import RoundTrips, read_clocks
+from traceprobe.sockets.codec import ProbeCodec, Refusal
+from traceprobe.sockets.helpers import SendAndReceive
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from ipaddress import IPv4Address, IPv6Address
+
+    from traceprobe.config import TracerouteConfig
+    from traceprobe.errors import SendError
+    from traceprobe.loops import Clock
+    from traceprobe.model import Probe, ProbeId, ReplyKind
+    from traceprobe.sockets._routes import Routes
+    from traceprobe.sockets._timestamps import ClockReading
+    from traceprobe.sockets.protocol import SocketCapabilities
+
+CodecT = TypeVar("CodecT", bound=ProbeCodec)
+
+_NS = 1_000_000_000
+
+
+class Batch(NamedTuple):
+    """Datagrams to send, in columns."""
+
+    data: list[bytes]
+    names: list[bytes]
+    """Socket addresses of the destinations."""
+    ttls: list[int]
+
+
+class KernelProbeSocket(SendAndReceive, Generic[CodecT]):
+    """Base of the probe sockets of a kernel; see :class:`~traceprobe.sockets.AsyncProbeSocket`.
+
+    Args:
+        config: The configuration that it was opened with.
+        codec: Makes and matches packets.
+        capabilities: What it can do.
+        clock: The clock that replies are timed by.
+        routes: Finds the way to each destination.
+        wait_on: The descriptor that is readable when there is something to receive.
+    """
+
+    _source_needed = False
+    """Whether a probe can't be encoded without its source address."""
+
+    def __init__(
+        self,
+        config: TracerouteConfig,
+        codec: CodecT,
+        capabilities: SocketCapabilities,
+        clock: Clock,
+        routes: Routes,
+        wait_on: int,
+    ) -> None:
+        self._family = codec.family
+        self._codec = codec
+        self._capabilities = capabilities
+        self._clock = clock
+        self._routes = routes
+        self._round_trips = RoundTrips(
+            round(config.timing.clock_step_tolerance * _NS),
+            stamped=capabilities.timestamps is TimestampSource.KERNEL_TX_RX,
+        )
+        self._readiness = Readiness(wait_on)
+        self._discarded: Counter[str] = Counter()
+        self._ready: list[Reply] = []
+        self._receiving = False
+        self._closed = False
+
+    # --- what a kernel and a way of probing add ---------------------------------------------------------
+
+    def _pack(self, batch: Batch, segments: list[bytes], name: bytes) -> None:
+        """Add to a batch what the kernel gets for transport segments to one destination."""
+        batch.data.extend(segments)
+        batch.names.extend([name] * len(segments))
+
+    def _expect(self, size: int) -> None:
+        """Make room for replies that bring back probes of a size."""
+
+    @abstractmethod
+    async def _transmit(
+        self,
+        batch: Batch,
+        sent: Callable[[int, int, ClockReading, int], None],
+        refused: Callable[[int, ClockReading, SendError], None],
+    ) -> None:
+        """Send a batch in order.
+
+        Args:
+            batch: What to send.
+            sent: Called for each range of datagrams that the kernel took: from where to where (exclusive),
+                both clocks just before the call, and the number of the first transmit stamp.
+            refused: Called for each datagram that it refused: its place, both clocks, and the reason.
+
+        Raises:
+            ClosedError: The socket was closed meanwhile.
+        """
+
+    @abstractmethod
+    def _drain(self) -> None:
+        """Read everything that has come."""
+
+    @abstractmethod
+    def _stop_sending(self) -> None:
+        """Let tasks go on that wait to send."""
+
+    @abstractmethod
+    def _close_descriptors(self) -> None:
+        """Close all descriptors."""
+
+    # --- the protocol -----------------------------------------------------------------------------------
+
+    @property
+    def capabilities(self) -> SocketCapabilities:
+        """What this socket can do and see."""
+        return self._capabilities
+
+    @property
+    def discarded(self) -> Mapping[str, int]:
+        """How many packets were refused, by reason."""
+        return MappingProxyType(self._discarded)
+
+    @property
+    def clock(self) -> Clock:
+        """The clock that replies are timed by."""
+        return self._clock
+
+    async def send_probes(self, probes: Sequence[Probe]) -> Sequence[SentProbe]:
+        """Send probes in the order given; see :meth:`AsyncProbeSocket.send_probes`."""
+        self._check_open()
+        reports: dict[ProbeId, SentProbe] = {}
+        sendable, batch, sources = self._encode(probes, reports)
+        if sendable:
+
+            def sent(start: int, stop: int, now: ClockReading, number: int) -> None:
+                accepted_ns = self._clock.monotonic_ns()
+                fresh = [
+                    SentProbe(
+                        sendable[place].id,
+                        now.monotonic_ns,
+                        now.realtime_ns,
+                        sources[place],
+                        None,
+                        accepted_ns,
+                    )
+                    for place in range(start, stop)
+                ]
+                self._round_trips.sent(fresh, number)
+                reports.update((report.probe_id, report) for report in fresh)
+
+            def refused(place: int, now: ClockReading, error: SendError) -> None:
+                probe = sendable[place].id
+                self._codec.withdraw((probe,))
+                reports[probe] = SentProbe(probe, now.monotonic_ns, now.realtime_ns, sources[place], error)
+
+            try:
+                await self._transmit(batch, sent, refused)
+            except BaseException:
+                # Nobody will learn what became of them, so nobody would release them.
+                self.release([probe.id for probe in sendable])
+                raise
+            # Transmit stamps are left where they are: who drains next reads them before any reply.
+            if self._ready and self._receiving:
+                self._readiness.wake()
+        return [reports[probe.id] for probe in probes]
+
+    async def receive(self) -> Sequence[Reply]:
+        """Wait until at least one reply has come; see :meth:`AsyncProbeSocket.receive`."""
+        self._check_open()
+        if self._receiving:
+            raise BusyError("another task is receiving from this socket")
+        self._receiving = True
+        try:
+            if self._ready:
+                await anyio.lowlevel.checkpoint()
+            while not self._ready:
+                await self._readiness.wait_readable()
+                self._check_open()
+                self._drain()
+            return self._take_ready()
+        finally:
+            self._receiving = False
+
+    def receive_nowait(self) -> Sequence[Reply]:
+        """Return the replies that have already come, possibly none."""
+        self._check_open()
+        self._drain()
+        return self._take_ready()
+
+    def release(self, probes: Sequence[ProbeId]) -> None:
+        """Give probes up."""
+        if not self._closed:
+            self._codec.release(probes, self._clock.monotonic_ns())
+            self._round_trips.forget(probes)
+            if self._ready:
+                released = frozenset(probes)
+                self._ready = [reply for reply in self._ready if reply.probe_id not in released]
+
+    async def aclose(self) -> None:
+        """Close the socket and give everything back."""
+        if self._closed:
+            return
+        self._readiness.close()
+        self._stop_sending()
+        self.close_now()
+
+    def close_now(self) -> None:
+        """Close a socket that no task waits for, without an event loop."""
+        self._closed = True
+        self._ready.clear()
+        self._close_descriptors()
+
+    # --- for what builds on it ----------------------------------------------------------------------------
+
+    @property
+    def receiving(self) -> bool:
+        """Whether a task waits in ``receive``."""
+        return self._receiving
+
+    def put_back(self, replies: Iterable[Reply]) -> None:
+        """Hand replies out again, to whoever receives next."""
+        self._ready[:0] = replies
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ClosedError("the socket has been closed")
+
+    def _take_ready(self) -> list[Reply]:
+        ready, self._ready = self._ready, []
+        return ready
+
+    def _encode(
+        self, probes: Sequence[Probe], reports: dict[ProbeId, SentProbe]
+    ) -> tuple[Sequence[Probe], Batch, list[IPv4Address | IPv6Address | None]]:
+        """Make packets; a probe without a route is reported instead."""
+        sendable: list[Probe] = []
+        batch = Batch([], [], [])
+        sources: list[IPv4Address | IPv6Address | None] = []
+        now_ns = self._clock.monotonic_ns()
+        largest = 0
+        try:
+            for route, run in self._routes.runs(probes):
+                if route.error is not None and (self._source_needed or not route.name):
+                    now = read_clocks(self._clock)
+                    reports.update(
+                        (
+                            probe.id,
+                            SentProbe(probe.id, now.monotonic_ns, now.realtime_ns, None, route.error),
+                        )
+                        for probe in run
+                    )
+                    continue
+                segments = self._codec.encode_batch(run, route.source, now_ns)
+                sendable += run
+                self._pack(batch, segments, route.name)
+                batch.ttls.extend([probe.ttl for probe in run])
+                sources += [route.source] * len(run)
+                largest = max(largest, *map(len, segments))
+        except BaseException:
+            self._codec.withdraw([probe.id for probe in sendable])
+            raise
+        self._expect(self._codec.header_size + largest)
+        return sendable, batch, sources
+
+    def _refuse(self, reason: Refusal) -> None:
+        self._discarded[reason.value] += 1
+
+    def _answered(
+        self,
+        outcome: ProbeId | Refusal,
+        kind: ReplyKind | None,
+        address: IPv4Address | IPv6Address,
+        stamp_ns: int | None,
+        now: ClockReading,
+        *,
+        icmp_type: int | None = None,
+        icmp_code: int | None = None,
+        reply_ttl: int | None = None,
+        quoted_ttl: int | None = None,
+        mtu: int | None = None,
+    ) -> None:
+        """Queue the reply to a probe, or count why there is none."""
+        if isinstance(outcome, Refusal):
+            self._refuse(outcome)
+            return
+        if kind is None:
+            self._refuse(Refusal.UNEXPECTED)
+            return
+        trip = self._round_trips.measure(outcome, stamp_ns, now)
+        if trip is None:
+            self._refuse(Refusal.UNMATCHED)
+            return
+        self._ready.append(
+            Reply(
+                outcome,
+                kind,
+                address,
+                trip.rtt_ns,
+                trip.received_ns,
+                trip.source,
+                trip.sent_at_ns,
+                icmp_type,
+                icmp_code,
+                reply_ttl,
+                quoted_ttl,
+                mtu,
+            )
+        )
