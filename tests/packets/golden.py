@@ -167,6 +167,23 @@ PARAM6: Final = bytes.fromhex(
 )
 """Parameter problem, code 1, pointer 40, quoting the whole of CHAIN6."""
 
+SYN4: Final = bytes.fromhex(
+    "4500002c d4324000 0506a342 c000024d cb007109 b04301bb cafe0001 00000000 6002ffff 1cd10000 020405b4 "
+)
+"""A SYN: 192.0.2.77:45123 to 203.0.113.9:443, TTL 5, sequence number 0xcafe0001, MSS 1460."""
+
+SYNACK4: Final = bytes.fromhex(
+    "45000034 00004000 3706456d cb007109 c000024d 01bbb043 12345678 cafe0002 "
+    "8012faf0 8b150000 020405b4 04020303 07000000 "
+)
+"""Its answer: SYN and ACK, with MSS 1460, SACK permitted and window scale 7."""
+
+SYN6: Final = bytes.fromhex(
+    "600abcde 00180605 20010db8 00000001 00000000 00000077 20010db8 00090000 "
+    "00000000 00000009 b04301bb cafe0001 00000000 6002ffff bf2c0000 020405b4 "
+)
+"""A SYN: [2001:db8:0:1::77]:45123 to [2001:db8:9::9]:443, hop limit 5, flow label 0xabcde."""
+
 DATAGRAMS: Final = {
     "UDP4": UDP4,
     "TE4_RFC792": TE4_RFC792,
@@ -191,5 +208,8 @@ DATAGRAMS: Final = {
     "TOOBIG6": TOOBIG6,
     "CHAIN6": CHAIN6,
     "PARAM6": PARAM6,
+    "SYN4": SYN4,
+    "SYNACK4": SYNACK4,
+    "SYN6": SYN6,
 }
 """Every one of them by name: complete datagrams, IP header first."""

@@ -332,3 +332,28 @@ def test_values_are_immutable() -> None:
         datagram.protocol = 1  # type: ignore[misc]
     with pytest.raises(AttributeError):
         datagram.header.source = A4  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    "claimed",
+    [0, 20, 40, 60, 61, 0x3C00, 0x2800, 0xFFFF],
+    ids=lambda claimed: f"ip_len={claimed}",
+)
+def test_a_length_that_the_kernel_rewrote_can_be_ignored(claimed: int) -> None:
+    payload = bytes(range(40))
+    data = bytearray(build_ipv4(payload, source=A4, destination=B4, protocol=1))
+    data[2:4] = claimed.to_bytes(2, "big")
+    datagram = parse_ip(data, ignore_length=True)
+    assert datagram.payload == payload
+    assert (datagram.source, datagram.destination, datagram.protocol) == (A4, B4, 1)
+
+
+def test_ignoring_the_length_still_takes_a_whole_header() -> None:
+    data = build_ipv4(b"", source=A4, destination=B4, protocol=1, options=bytes(8))
+    assert parse_ip(data, ignore_length=True).payload == b""
+    for cut in range(len(data)):
+        with pytest.raises(PacketError):
+            parse_ip(data[:cut], ignore_length=True)
+    data = bytearray(build_ipv6(b"12345678", source=A6, destination=B6, next_header=58))
+    data[4:6] = b"\x03\xe8"
+    assert parse_ip(data, ignore_length=True).payload == b"12345678"

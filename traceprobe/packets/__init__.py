@@ -1,4 +1,4 @@
-"""Sans-IO codecs for IPv4, IPv6, ICMP, ICMPv6 and UDP: bytes to fields and back.
+"""Sans-IO codecs for IPv4, IPv6, ICMP, ICMPv6, TCP and UDP: bytes to fields and back.
 
 Whatever the bytes, parsing ends with a value or with :class:`~traceprobe.errors.PacketError`. Values hold
 views of the buffer that was parsed, not copies: who reuses the buffer must be done with them, or copy.
@@ -32,6 +32,18 @@ from traceprobe.packets._icmp import (
 )
 from traceprobe.packets._ip import IPDatagram, IPv4Header, IPv6Header, build_ipv4, build_ipv6, parse_ip
 from traceprobe.packets._quote import QuotedDatagram, parse_quoted
+from traceprobe.packets._tcp import (
+    QuotedTcp,
+    TcpFlag,
+    TcpOption,
+    TcpOptionKind,
+    TcpSegment,
+    build_tcp,
+    build_tcp_options,
+    parse_quoted_tcp,
+    parse_tcp,
+    parse_tcp_options,
+)
 from traceprobe.packets._udp import UdpDatagram, build_udp, build_udp_with_checksum, parse_udp
 
 __all__ = [
@@ -54,11 +66,18 @@ __all__ = [
     "Icmpv6UnreachableCode",
     "IpProtocol",
     "QuotedDatagram",
+    "QuotedTcp",
+    "TcpFlag",
+    "TcpOption",
+    "TcpOptionKind",
+    "TcpSegment",
     "UdpDatagram",
     "build_icmp_echo",
     "build_icmp_error",
     "build_ipv4",
     "build_ipv6",
+    "build_tcp",
+    "build_tcp_options",
     "build_udp",
     "build_udp_with_checksum",
     "internet_checksum",
@@ -66,6 +85,9 @@ __all__ = [
     "parse_icmp",
     "parse_ip",
     "parse_quoted",
+    "parse_quoted_tcp",
+    "parse_tcp",
+    "parse_tcp_options",
     "parse_udp",
     "pseudo_header_sum",
 ]

@@ -95,7 +95,7 @@ class IPDatagram(NamedTuple):
         return header.ttl if isinstance(header, IPv4Header) else header.hop_limit
 
 
-def parse_ip(data: Buffer, *, verify: bool = False) -> IPDatagram:
+def parse_ip(data: Buffer, *, verify: bool = False, ignore_length: bool = False) -> IPDatagram:
     """Parse a complete datagram of either version.
 
     Bytes behind the datagram's own length, such as the padding of a short Ethernet frame, are cut.
@@ -103,6 +103,9 @@ def parse_ip(data: Buffer, *, verify: bool = False) -> IPDatagram:
     Args:
         data: The datagram, from the first byte of its header.
         verify: Check the IPv4 header checksum too; kernels have already done so. IPv6 has none.
+        ignore_length: Take all bytes for the datagram, whatever length it claims: raw IPv4 sockets of some
+            kernels hand out that field in host byte order, or less the header. Their fragment field, and
+            with it ``flags`` and ``fragment_offset``, deserves no more trust.
 
     Raises:
         PacketError: It is no whole datagram of version 4 or 6.
@@ -112,13 +115,13 @@ def parse_ip(data: Buffer, *, verify: bool = False) -> IPDatagram:
         raise PacketError("no IP datagram: no bytes at all")
     version = view[0] >> 4
     if version == 4:
-        return _parse_ipv4(view, verify)
+        return _parse_ipv4(view, verify, ignore_length)
     if version == 6:
-        return _parse_ipv6(view)
+        return _parse_ipv6(view, ignore_length)
     raise PacketError(f"IP version {version}")
 
 
-def _parse_ipv4(view: memoryview, verify: bool) -> IPDatagram:
+def _parse_ipv4(view: memoryview, verify: bool, ignore_length: bool) -> IPDatagram:
     available = len(view)
     if available < MIN_IPV4_HEADER:
         raise PacketError(f"IPv4 header cut short: {available} of at least 20 bytes", available)
@@ -128,10 +131,11 @@ def _parse_ipv4(view: memoryview, verify: bool) -> IPDatagram:
     header_length = (first & 0xF) * 4
     if header_length < MIN_IPV4_HEADER:
         raise PacketError(f"IPv4 header length of {header_length} bytes", 0)
-    if total_length < header_length:
-        raise PacketError(f"IPv4 total length {total_length} below the header's {header_length} bytes", 2)
-    if total_length > available:
-        raise PacketError(f"IPv4 total length {total_length}, but only {available} bytes", 2)
+    end = available if ignore_length else total_length
+    if end < header_length:
+        raise PacketError(f"IPv4 total length {end} below the header's {header_length} bytes", 2)
+    if end > available:
+        raise PacketError(f"IPv4 total length {end}, but only {available} bytes", 2)
     if verify and internet_checksum(view[:header_length]):
         raise PacketError(f"IPv4 header checksum {checksum:#06x} is wrong", 10)
     header = IPv4Header(
@@ -147,18 +151,18 @@ def _parse_ipv4(view: memoryview, verify: bool) -> IPDatagram:
         IPv4Address(target),
         bytes(view[MIN_IPV4_HEADER:header_length]) if header_length > MIN_IPV4_HEADER else b"",
     )
-    payload = view[header_length:total_length]
+    payload = view[header_length:end]
     return IPDatagram(header, protocol, payload, fragment & 0x1FFF, bool(fragment & 0x2000))
 
 
-def _parse_ipv6(view: memoryview) -> IPDatagram:
+def _parse_ipv6(view: memoryview, ignore_length: bool) -> IPDatagram:
     available = len(view)
     if available < IPV6_HEADER_SIZE:
         raise PacketError(f"IPv6 header cut short: {available} of 40 bytes", available)
     first, payload_length, next_header, hop_limit, source_high, source_low, target_high, target_low = (
         IPV6_HEADER.unpack_from(view)
     )
-    end = IPV6_HEADER_SIZE + payload_length
+    end = available if ignore_length else IPV6_HEADER_SIZE + payload_length
     if end > available:
         raise PacketError(
             f"IPv6 payload length {payload_length}, but only {available - IPV6_HEADER_SIZE} bytes", 4
