@@ -344,16 +344,16 @@ def test_a_length_that_the_kernel_rewrote_can_be_ignored(claimed: int) -> None:
     data = bytearray(build_ipv4(payload, source=A4, destination=B4, protocol=1))
     data[2:4] = claimed.to_bytes(2, "big")
     datagram = parse_ip(data, ignore_length=True)
-    assert datagram.payload == payload
+    assert datagram.payload.tobytes() == payload
     assert (datagram.source, datagram.destination, datagram.protocol) == (A4, B4, 1)
 
 
 def test_ignoring_the_length_still_takes_a_whole_header() -> None:
     data = build_ipv4(b"", source=A4, destination=B4, protocol=1, options=bytes(8))
-    assert parse_ip(data, ignore_length=True).payload == b""
+    assert parse_ip(data, ignore_length=True).payload.nbytes == 0
     for cut in range(len(data)):
         with pytest.raises(PacketError):
             parse_ip(data[:cut], ignore_length=True)
-    data = bytearray(build_ipv6(b"12345678", source=A6, destination=B6, next_header=58))
-    data[4:6] = b"\x03\xe8"
-    assert parse_ip(data, ignore_length=True).payload == b"12345678"
+    long = bytearray(build_ipv6(b"12345678", source=A6, destination=B6, next_header=58))
+    long[4:6] = b"\x03\xe8"
+    assert parse_ip(long, ignore_length=True).payload.tobytes() == b"12345678"
