@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import sys
 from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
 
 from tests.rigs.require import missing_module, missing_netns, missing_program, missing_tun, require
+from tests.rigs.under_wine import mend_trio, under_wine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -21,6 +24,20 @@ hypothesis.settings.register_profile(
     "unhurried", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("unhurried")
+
+if under_wine() and missing_module("trio") is None:
+    mend_trio()
+
+if sys.platform == "win32":
+    _LOOPS = [
+        pytest.param(("asyncio", {"loop_factory": asyncio.ProactorEventLoop}), id="proactor"),
+        pytest.param(("asyncio", {"loop_factory": asyncio.SelectorEventLoop}), id="selector"),
+    ]
+else:
+    _LOOPS = [
+        pytest.param(("asyncio", {"use_uvloop": False}), id="asyncio"),
+        pytest.param(("asyncio", {"use_uvloop": True}), id="uvloop"),
+    ]
 
 
 def _missing_unprivileged() -> str | None:
@@ -44,20 +61,13 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             require(name, missing())
 
 
-@pytest.fixture(
-    scope="module",
-    params=[
-        pytest.param(("asyncio", {"use_uvloop": False}), id="asyncio"),
-        pytest.param(("asyncio", {"use_uvloop": True}), id="uvloop"),
-        pytest.param(("trio", {}), id="trio"),
-    ],
-)
+@pytest.fixture(scope="module", params=[*_LOOPS, pytest.param(("trio", {}), id="trio")])
 def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
     """Run each asynchronous test on every event loop that traceprobe supports."""
     name, options = request.param
     if name == "trio":
         require("trio", missing_module("trio"))
-    elif options["use_uvloop"]:
+    elif options.get("use_uvloop"):
         require("uvloop", missing_module("uvloop"))
     return name, dict(options)
 
