@@ -21,9 +21,12 @@ from traceprobe.packets import (
     IPDatagram,
     QuotedDatagram,
     UdpDatagram,
+    parse_extensions,
     parse_icmp,
     parse_ip,
     parse_quoted,
+    parse_quoted_tcp,
+    parse_tcp,
     parse_udp,
 )
 
@@ -91,6 +94,8 @@ def test_an_icmp_message(version: int, data: bytes) -> None:
             read_quote(message.quoted, len(data) - 8 - len(message.extension))
             assert message.mtu is None or message.mtu > 0
             assert message.pointer is None or message.pointer >= 0
+            outcome(parse_extensions, message.extension)
+            outcome(parse_quoted_tcp, message.quoted.transport)
 
 
 @OFTEN
@@ -121,8 +126,11 @@ def test_every_byte_spoilt(name: str) -> None:
         for value in (0x00, 0xFF, data[place] ^ 0x80, data[place] ^ 0x01):
             datagram = outcome(parse_ip, data[:place] + bytes([value]) + data[place + 1 :])
             if isinstance(datagram, IPDatagram):
-                outcome(partial(parse_icmp, datagram.version), datagram.payload)
+                message = outcome(partial(parse_icmp, datagram.version), datagram.payload)
+                if isinstance(message, IcmpError):
+                    outcome(parse_extensions, message.extension)
                 outcome(parse_udp, datagram.payload)
+                outcome(parse_tcp, datagram.payload)
 
 
 @pytest.mark.parametrize("version", [4, 6])

@@ -22,6 +22,17 @@ from traceprobe.packets._constants import (
     Icmpv6UnreachableCode,
     IpProtocol,
 )
+from traceprobe.packets._extension_place import find_extension
+from traceprobe.packets._extensions import (
+    ExtensionClass,
+    Extensions,
+    InterfaceObject,
+    InterfaceObjectRole,
+    LabelStackEntry,
+    UnknownObject,
+    build_extensions,
+    parse_extensions,
+)
 from traceprobe.packets._icmp import (
     EchoMessage,
     IcmpError,
@@ -49,6 +60,8 @@ from traceprobe.packets._udp import UdpDatagram, build_udp, build_udp_with_check
 __all__ = [
     "Buffer",
     "EchoMessage",
+    "ExtensionClass",
+    "Extensions",
     "IPAddress",
     "IPDatagram",
     "IPv4Header",
@@ -64,7 +77,10 @@ __all__ = [
     "Icmpv6TimeExceededCode",
     "Icmpv6Type",
     "Icmpv6UnreachableCode",
+    "InterfaceObject",
+    "InterfaceObjectRole",
     "IpProtocol",
+    "LabelStackEntry",
     "QuotedDatagram",
     "QuotedTcp",
     "TcpFlag",
@@ -72,6 +88,8 @@ __all__ = [
     "TcpOptionKind",
     "TcpSegment",
     "UdpDatagram",
+    "UnknownObject",
+    "build_extensions",
     "build_icmp_echo",
     "build_icmp_error",
     "build_ipv4",
@@ -80,8 +98,10 @@ __all__ = [
     "build_tcp_options",
     "build_udp",
     "build_udp_with_checksum",
+    "find_extension",
     "internet_checksum",
     "ones_complement_sum",
+    "parse_extensions",
     "parse_icmp",
     "parse_ip",
     "parse_quoted",

@@ -19,7 +19,7 @@ from traceprobe.packets._constants import (
     Icmpv6Type,
     IpProtocol,
 )
-from traceprobe.packets._ip import IPV6_HEADER_SIZE, MIN_IPV4_HEADER
+from traceprobe.packets._extension_place import EXTENSION_HEADER_SIZE, MIN_EXTENDED_QUOTE, end_of_quote
 from traceprobe.packets._quote import QuotedDatagram, parse_quoted_ipv4, parse_quoted_ipv6
 
 if TYPE_CHECKING:
@@ -53,11 +53,6 @@ _ECHOES: Final[dict[int, dict[int, bool]]] = {
     4: {int(IcmpType.ECHO_REQUEST): True, int(IcmpType.ECHO_REPLY): False},
     6: {int(Icmpv6Type.ECHO_REQUEST): True, int(Icmpv6Type.ECHO_REPLY): False},
 }
-
-_MIN_EXTENDED_QUOTE: Final = 128
-"""RFC 4884 sections 4.1 to 4.5: a quote with an extension behind it is padded to at least this size."""
-_EXTENSION_HEADER_SIZE: Final = 4
-_EXTENSION_VERSION: Final = 2
 
 
 class EchoMessage(NamedTuple):
@@ -170,41 +165,12 @@ def _parse_error(version: int, view: memoryview, length: int, extensible: bool) 
     if extensible:
         # RFC 4884 section 4: 32-bit words in byte 5 of ICMP, 64-bit words in byte 4 of ICMPv6.
         quoted = (rest >> 16 & 0xFF) * 4 if version == 4 else (rest >> 24) * 8
-        if quoted or length >= _HEADER_SIZE + _MIN_EXTENDED_QUOTE + _EXTENSION_HEADER_SIZE:
-            end = _end_of_quote(version, view, length, quoted)
-            if length - end >= _EXTENSION_HEADER_SIZE:
+        if quoted or length >= _HEADER_SIZE + MIN_EXTENDED_QUOTE + EXTENSION_HEADER_SIZE:
+            end = end_of_quote(version, view, _HEADER_SIZE, quoted)
+            if length - end >= EXTENSION_HEADER_SIZE:
                 extension = view[end:]
     parse = parse_quoted_ipv4 if version == 4 else parse_quoted_ipv6
     return IcmpError(kind, code, rest, parse(view, _HEADER_SIZE, end), extension)
-
-
-def _end_of_quote(version: int, view: memoryview, length: int, quoted: int) -> int:
-    """Where the quoted datagram ends, by a message's length field (in bytes) and what stands there."""
-    end = _HEADER_SIZE + quoted
-    if quoted >= _MIN_EXTENDED_QUOTE and end <= length:
-        return end
-    # A length that can't be one: too small for a padded quote, or beyond the message. Routers that know
-    # nothing of RFC 4884 may leave anything in this byte, so only a right checksum is believed.
-    smallest = MIN_IPV4_HEADER if version == 4 else IPV6_HEADER_SIZE
-    if quoted >= smallest and _is_extension(view[end:]):
-        return end
-    # Implementations older than RFC 4884 leave the length 0 and put the extension at a fixed place
-    # (section 5.5).
-    end = _HEADER_SIZE + _MIN_EXTENDED_QUOTE
-    return end if _is_extension(view[end:]) else length
-
-
-def _is_extension(view: memoryview) -> bool:
-    """Whether bytes are an extension structure with a right checksum (RFC 4884 section 7).
-
-    A checksum of 0 is none at all, so it proves nothing.
-    """
-    return (
-        len(view) >= _EXTENSION_HEADER_SIZE
-        and view[0] >> 4 == _EXTENSION_VERSION
-        and any(view[2:4])
-        and ones_complement_sum(view) == 0xFFFF
-    )
 
 
 def build_icmp_echo(
@@ -277,7 +243,7 @@ def build_icmp_error(
         unit, shift, place = (4, 16, 5) if version == 4 else (8, 24, 4)
         if not _ERRORS[version].get(type):
             raise PacketError(f"ICMPv{version} type {type} can have no extension")
-        padding = max(_MIN_EXTENDED_QUOTE - len(body), -len(body) % unit)
+        padding = max(MIN_EXTENDED_QUOTE - len(body), -len(body) % unit)
         words = (len(body) + padding) // unit
         check_bits(("length of the quote in words", words, 8, place))
         rest = rest & ~(0xFF << shift) | words << shift
