@@ -597,10 +597,10 @@ def test_every_scenario_file_can_be_followed(internet: SimulatedInternet, name: 
     ("broken", "complaint"),
     [
         ("", "ends too early"),
-        ("internet 2", "2 is no whole number from 1 to 1"),
-        ("internet 1 0 0 0 beginning", "beginning where end was expected"),
-        ("internet 1 0 1 responder 0 nowhere", "nowhere is no address"),
-        ("internet 1 0 0 1 path 0 0 1", "0 is no whole number from 0 to -1"),
+        ("internet 1", "1 is no whole number from 2 to 2"),
+        ("internet 2 0 0 0 0 beginning", "beginning where end was expected"),
+        ("internet 2 0 1 responder 0 nowhere", "nowhere is no address"),
+        ("internet 2 0 0 1 path 0 0 1", "0 is no whole number from 0 to -1"),
     ],
 )
 def test_a_malformed_scenario_is_refused_and_the_old_one_kept(
@@ -609,7 +609,7 @@ def test_a_malformed_scenario_is_refused_and_the_old_one_kept(
     topology = line(router(1))
     internet.load(topology)
     with monkeypatch.context() as patch:
-        patch.setattr("tests.rigs.tun.simulated.compile_topology", lambda _: broken)
+        patch.setattr("tests.rigs.tun.simulated.compile_topology", lambda *_: broken)
         with pytest.raises(RigError, match=complaint):
             internet.load(topology)
     assert len(trace(internet, 4, "icmp", 2)) == 2

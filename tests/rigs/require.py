@@ -25,6 +25,7 @@ CAPABILITIES = frozenset({
     "tun",
     "unprivileged",
     "uvloop",
+    "zig",
 })
 
 

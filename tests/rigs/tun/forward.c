@@ -1,4 +1,6 @@
 #include "forward.h"
+#include "bytes.h"
+#include "manner.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -6,6 +8,7 @@
 enum { ICMP_TIME_EXCEEDED = 11, ICMP_UNREACHABLE = 3, ICMP_FRAGMENTATION_NEEDED_CODE = 4, ICMP_PORT_CODE = 3 };
 enum { ICMPV6_UNREACHABLE = 1, ICMPV6_TOO_BIG = 2, ICMPV6_TIME_EXCEEDED = 3, ICMPV6_PARAMETER = 4 };
 enum { ICMP_PROTOCOL_CODE = 2, ICMPV6_NEXT_HEADER_CODE = 1 };
+enum { ICMP_PROHIBITED_CODE = 13, ICMPV6_PROHIBITED_CODE = 1 };
 enum { ICMPV6_PORT_CODE = 4, IPV6_NEXT_HEADER_OFFSET = 6 };
 enum { NANOSECONDS = 1000000000 };
 
@@ -14,6 +17,7 @@ enum halt { HALT_EXPIRED, HALT_ARRIVED, HALT_REFUSED, HALT_TOO_BIG, HALT_LOST };
 
 struct visit {
     struct responder *responder;
+    const struct manner *manner;
     int64_t rtt_ns;
     int station; /* counted from 1 */
     enum halt halt;
@@ -67,16 +71,34 @@ static struct chance chance_for(const struct scenario *scenario, struct path *pa
     return (struct chance){mix(mix(seed + 0x9e3779b97f4a7c15u) ^ mix(which + 1) ^ before << 1)};
 }
 
+/* What a router or target does with the probe's port: closed, where it has no opinion of its own. */
+static int port_policy(const struct manner *manner, const struct probe *probe)
+{
+    if (manner == NULL)
+        return PORT_CLOSED;
+    if (probe->protocol == PROTOCOL_TCP)
+        return ports_policy(&manner->tcp, probe->sequence, PORT_CLOSED);
+    return probe->protocol == PROTOCOL_UDP ? ports_policy(&manner->udp, probe->sequence, PORT_CLOSED) : PORT_CLOSED;
+}
+
 /* Let a router have the probe; true if it goes no farther. */
 static bool enter(struct visit *visit, struct responder *responder, int64_t rtt_ns, const struct probe *probe,
                   struct chance *chance)
 {
     int which = probe->version == 6;
     visit->responder = responder;
+    visit->manner = responder->manner[which];
     visit->rtt_ns = rtt_ns;
     visit->station++;
+    int policy = port_policy(visit->manner, probe);
+    if (visit->station == probe->ttl && visit->manner != NULL && visit->manner->forwards_zero)
+        return false;
     if (visit->station >= probe->ttl)
         visit->halt = HALT_EXPIRED;
+    else if (policy == PORT_SILENT)
+        visit->halt = HALT_LOST;
+    else if (policy == PORT_PROHIBITED || (visit->manner != NULL && visit->manner->refusal_type >= 0))
+        visit->halt = HALT_REFUSED;
     else if (happens(chance, responder->forwarding_loss))
         visit->halt = HALT_LOST;
     else if (responder->refusal_type[which] >= 0)
@@ -128,6 +150,7 @@ static void walk(struct visit *visit, struct scenario *scenario, const struct pa
     }
     struct responder *target = &scenario->responders[path->target];
     visit->responder = target;
+    visit->manner = target->manner[probe->version == 6];
     visit->rtt_ns = target->rtt_ns >= 0 ? target->rtt_ns : rtt_ns + path->hop_rtt_ns;
     visit->station++;
     visit->halt = HALT_ARRIVED;
@@ -149,6 +172,14 @@ static bool take_token(struct scenario *scenario, const struct responder *respon
     return true;
 }
 
+/* Administratively prohibited: RFC 1812 section 5.2.7.1, RFC 4443 section 3.1. */
+static bool prohibit(struct answer *answer, bool v4)
+{
+    answer->type = v4 ? ICMP_UNREACHABLE : ICMPV6_UNREACHABLE;
+    answer->code = v4 ? ICMP_PROHIBITED_CODE : ICMPV6_PROHIBITED_CODE;
+    return true;
+}
+
 /* What the station says, fault aside; false if it says nothing. */
 static bool word_answer(struct answer *answer, const struct visit *visit, const struct probe *probe)
 {
@@ -161,6 +192,14 @@ static bool word_answer(struct answer *answer, const struct visit *visit, const 
         answer->code = 0;
         return true;
     case HALT_REFUSED:
+        if (port_policy(visit->manner, probe) == PORT_PROHIBITED)
+            return prohibit(answer, v4);
+        if (visit->manner != NULL && visit->manner->refusal_type >= 0) {
+            answer->type = visit->manner->refusal_type;
+            answer->code = visit->manner->refusal_code;
+            answer->rest = visit->manner->refusal_rest;
+            return true;
+        }
         answer->type = responder->refusal_type[!v4];
         answer->code = responder->refusal_code[!v4];
         answer->rest = !v4 && answer->type == ICMPV6_PARAMETER ? IPV6_NEXT_HEADER_OFFSET : 0;
@@ -176,6 +215,13 @@ static bool word_answer(struct answer *answer, const struct visit *visit, const 
             answer->type = v4 ? 0 : 129;
             return responder->echo;
         }
+        int policy = port_policy(visit->manner, probe);
+        if (policy == PORT_PROHIBITED)
+            return prohibit(answer, v4);
+        if (visit->manner != NULL && visit->manner->speaks_tcp && probe->protocol == PROTOCOL_TCP) {
+            answer->type = answer->code = policy == PORT_OPEN ? ANSWER_SYN_ACK : ANSWER_RST;
+            return policy != PORT_SILENT;
+        }
         if (probe->protocol != PROTOCOL_UDP) {
             answer->type = v4 ? ICMP_UNREACHABLE : ICMPV6_PARAMETER;
             answer->code = v4 ? ICMP_PROTOCOL_CODE : ICMPV6_NEXT_HEADER_CODE;
@@ -184,11 +230,11 @@ static bool word_answer(struct answer *answer, const struct visit *visit, const 
         }
         answer->type = v4 ? ICMP_UNREACHABLE : ICMPV6_UNREACHABLE;
         answer->code = v4 ? ICMP_PORT_CODE : ICMPV6_PORT_CODE;
-        if (responder->udp == UDP_DATA) {
+        if (responder->udp == UDP_DATA || policy == PORT_OPEN) {
             answer->type = ANSWER_DATA;
             answer->code = ANSWER_DATA;
         }
-        return responder->udp != UDP_SILENT;
+        return responder->udp != UDP_SILENT && policy != PORT_SILENT;
     case HALT_LOST:
         break;
     }
@@ -257,6 +303,7 @@ void forward_probe(struct verdict *verdict, struct scenario *scenario, const str
         .ttl = responder->reply_ttl > visit.station - 1 ? responder->reply_ttl - (visit.station - 1) : 0,
         .quoted_ttl = probe->ttl - (visit.station - 1),
         .quote = responder->quote,
+        .manner = visit.manner,
     };
     bool is_error = visit.halt != HALT_ARRIVED;
     if (visit.halt == HALT_ARRIVED && !probe->checksum_right) {
@@ -264,7 +311,7 @@ void forward_probe(struct verdict *verdict, struct scenario *scenario, const str
     } else if (responder->silent || !responder->has_address[which] || !word_answer(&answer, &visit, probe)) {
         verdict->outcome = OUTCOME_SILENT;
     } else {
-        is_error = is_error || (!probe->is_echo_request && answer.type != ANSWER_DATA);
+        is_error = is_error || (!probe->is_echo_request && answer.type >= 0);
         if (is_error && !take_token(scenario, responder, which, now_ns)) {
             verdict->outcome = OUTCOME_RATE_LIMITED;
         } else if (answer.ttl == 0 || happens(&chance, responder->loss)) {

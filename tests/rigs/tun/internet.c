@@ -151,6 +151,7 @@ static struct record probe_record(const struct internet *internet, const struct 
         .checksum_right = probe->checksum_right,
         .length = (uint16_t)probe->length,
         .label = probe->label,
+        .number = probe->number,
     };
     if (probe->address_size > 0) {
         memcpy(record.source, probe->source, probe->address_size);
@@ -162,7 +163,7 @@ static struct record probe_record(const struct internet *internet, const struct 
 static void schedule_answer(struct internet *internet, const struct probe *probe,
                             const struct scheduled_answer *scheduled, const struct record *record)
 {
-    static uint8_t buffer[MAX_DATAGRAM + 128];
+    static uint8_t buffer[MAX_DATAGRAM + 2048];
     struct pending entry = {.due_ns = record->monotonic_ns + scheduled->delay_ns, .order = internet->answers++};
     entry.length = answer_build(buffer, probe, &scheduled->answer);
     entry.datagram = malloc(entry.length);

@@ -17,7 +17,7 @@ from tests.rigs.tun.scenario import FAULTS
 if TYPE_CHECKING:
     from traceprobe.testing.topology import FaultKind
 
-_RECORD = struct.Struct("=QqqqBBBBBBBBhhHHHHHHI16s16s4x")
+_RECORD = struct.Struct("=QqqqBBBBBBBBhhHHHHHHI16s16sI")
 _PROBE = 1
 
 
@@ -49,7 +49,7 @@ class ReplyRecord:
     station: int
     """How many hops away the responder is."""
     icmp_type: int | None
-    """None for UDP data."""
+    """None for UDP data and TCP segments."""
     icmp_code: int | None
     ttl: int
     """TTL that it arrives with."""
@@ -82,6 +82,8 @@ class ProbeRecord:
     checksum_right: bool
     label: int
     """IPv6 flow label, or IPv4 identification."""
+    segment: int
+    """Sequence number of TCP; 0 for the others."""
     length: int
     outcome: Outcome
     station: int
@@ -112,7 +114,7 @@ def parse_log(data: bytes) -> Log:
     for values in _RECORD.iter_unpack(data):
         (number, monotonic_ns, realtime_ns, due_ns, kind, version, protocol, ttl, traffic_class) = values[:9]
         (outcome, station, fault, icmp_type, icmp_code, identifier, sequence) = values[9:16]
-        (checksum, checksum_right, length, error, label, source, destination) = values[16:]
+        (checksum, checksum_right, length, error, label, source, destination, tcp_sequence) = values[16:]
         if kind == _PROBE:
             probe = ProbeRecord(
                 number=number,
@@ -129,6 +131,7 @@ def parse_log(data: bytes) -> Log:
                 checksum=checksum,
                 checksum_right=bool(checksum_right),
                 label=label,
+                segment=tcp_sequence,
                 length=length,
                 outcome=Outcome(outcome),
                 station=station,

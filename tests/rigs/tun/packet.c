@@ -1,4 +1,6 @@
 #include "packet.h"
+#include "bytes.h"
+#include "manner.h"
 #include "scenario.h"
 
 #include <string.h>
@@ -7,48 +9,10 @@ enum { ICMP_ECHO_REPLY = 0, ICMP_ECHO_REQUEST = 8, ICMPV6_ECHO_REQUEST = 128, IC
 enum { IPV4_HEADER = 20, IPV6_HEADER = 40, ICMP_HEADER = 8, UDP_HEADER = 8, TCP_HEADER = 20 };
 /* Extension headers (RFC 8200 section 4) that a probe may have in front of its transport header. */
 enum { HOP_BY_HOP = 0, ROUTING = 43, DESTINATION_OPTIONS = 60 };
+/* RFC 9293 section 3.1. */
+enum { TCP_FIN = 1, TCP_SYN = 2, TCP_RST = 4, TCP_ACK = 16, TCP_WINDOW = 64240, TCP_MAXIMUM_SEGMENT = 1460 };
 /* The longest ICMP error: RFC 1812 section 4.3.2.3, RFC 4443 section 2.4 (c). */
 enum { LONGEST_ERROR_V4 = 576, LONGEST_ERROR_V6 = 1280 };
-
-static uint16_t get16(const uint8_t *bytes)
-{
-    return (uint16_t)(bytes[0] << 8 | bytes[1]);
-}
-
-static void put16(uint8_t *bytes, uint32_t value)
-{
-    bytes[0] = (uint8_t)(value >> 8);
-    bytes[1] = (uint8_t)value;
-}
-
-static void put32(uint8_t *bytes, uint32_t value)
-{
-    put16(bytes, value >> 16);
-    put16(bytes + 2, value & 0xffff);
-}
-
-/* RFC 1071. */
-static uint32_t sum(uint32_t total, const uint8_t *data, size_t length)
-{
-    for (; length > 1; data += 2, length -= 2)
-        total += get16(data);
-    if (length > 0)
-        total += (uint32_t)data[0] << 8;
-    while (total >> 16)
-        total = (total & 0xffff) + (total >> 16);
-    return total;
-}
-
-/* RFC 768; RFC 8200 section 8.1. ICMP has no pseudo header (RFC 792). */
-static uint32_t pseudo_header(int version, int protocol, const uint8_t *source, const uint8_t *destination,
-                              size_t length)
-{
-    if (protocol == PROTOCOL_ICMP)
-        return 0;
-    size_t size = version == 4 ? 4 : 16;
-    uint32_t total = (uint32_t)protocol + (uint32_t)(length >> 16) + (uint32_t)(length & 0xffff);
-    return sum(sum(total, source, size), destination, size);
-}
 
 bool probe_parse(struct probe *probe, const uint8_t *datagram, size_t length)
 {
@@ -106,7 +70,10 @@ bool probe_parse(struct probe *probe, const uint8_t *datagram, size_t length)
             return false;
         probe->identifier = get16(transport);
         probe->sequence = get16(transport + 2);
+        probe->number = get32(transport + 4);
         probe->checksum = get16(transport + 16);
+        if ((transport[13] & (TCP_SYN | TCP_ACK | TCP_RST | TCP_FIN)) != TCP_SYN)
+            return false;
     } else if (probe->protocol == (probe->version == 4 ? PROTOCOL_ICMP : PROTOCOL_ICMPV6)) {
         if (transport[0] != (probe->version == 4 ? ICMP_ECHO_REQUEST : ICMPV6_ECHO_REQUEST))
             return false;
@@ -165,12 +132,6 @@ static size_t write_ip_header(uint8_t *out, const struct probe *probe, const str
     memcpy(out + 16, probe->source, 4);
     put16(out + 10, ~sum(0, out, IPV4_HEADER));
     return length;
-}
-
-/* Where the checksum is in a transport header (RFC 768, RFC 792, RFC 9293 section 3.1). */
-static size_t checksum_offset(int protocol)
-{
-    return protocol == PROTOCOL_UDP ? 6 : protocol == PROTOCOL_TCP ? 16 : 2;
 }
 
 /* Change a 16-bit word of a transport header and its checksum with it (RFC 1624 equation 3). */
@@ -233,22 +194,30 @@ static size_t build_error(uint8_t *out, const struct probe *probe, const struct 
     if (quoted > probe->length)
         quoted = probe->length;
 
+    static uint8_t seen[MAX_DATAGRAM]; /* the probe as the routers before have left it */
+    memcpy(seen, probe->datagram, probe->length);
+    if (answer->manner != NULL)
+        manner_rewrite(answer->manner, seen, probe->length, probe->version, probe->protocol, quoted_header);
+    if (probe->version == 4) {
+        seen[8] = (uint8_t)answer->quoted_ttl;
+        put16(seen + 10, 0);
+        put16(seen + 10, ~sum(0, seen, quoted_header));
+        if (answer->manner != NULL && answer->manner->ip_checksum_wrong)
+            seen[11] ^= 0x55;
+    } else {
+        seen[7] = (uint8_t)answer->quoted_ttl;
+    }
     uint8_t *icmp = out + header;
     icmp[0] = (uint8_t)answer->type;
     icmp[1] = (uint8_t)answer->code;
     put16(icmp + 2, 0);
     put32(icmp + 4, answer->rest);
     uint8_t *quote = icmp + ICMP_HEADER;
-    memcpy(quote, probe->datagram, quoted);
-    if (probe->version == 4) { /* as the routers before it have left the header */
-        quote[8] = (uint8_t)answer->quoted_ttl;
-        put16(quote + 10, 0);
-        put16(quote + 10, ~sum(0, quote, quoted_header));
-    } else {
-        quote[7] = (uint8_t)answer->quoted_ttl;
-    }
+    memcpy(quote, seen, quoted);
     if (quoted > quoted_header)
         forge(quote + quoted_header, quoted - quoted_header, probe, answer);
+    if (answer->manner != NULL)
+        quoted = manner_extend(answer->manner, probe->version, icmp, quoted, longest - header - ICMP_HEADER);
     return header + ICMP_HEADER + quoted;
 }
 
@@ -275,6 +244,30 @@ static size_t build_data(uint8_t *out, const struct probe *probe, const struct a
     return header + probe->transport_length;
 }
 
+/* A SYN-ACK or a RST (RFC 9293 sections 3.5 and 3.10.7). */
+static size_t build_segment(uint8_t *out, const struct probe *probe, const struct answer *answer)
+{
+    size_t header = probe->version == 4 ? IPV4_HEADER : IPV6_HEADER;
+    bool accepts = answer->type == ANSWER_SYN_ACK;
+    size_t options = accepts ? 4 : 0;
+    size_t offset = (size_t)(probe->transport[12] >> 4) * 4;
+    uint32_t payload = offset < probe->transport_length ? (uint32_t)(probe->transport_length - offset) : 0;
+    uint8_t *tcp = out + header;
+    memset(tcp, 0, TCP_HEADER);
+    put16(tcp, probe->sequence);
+    put16(tcp + 2, probe->identifier);
+    put32(tcp + 4, accepts ? answer->chance : 0);
+    put32(tcp + 8, probe->number + 1 + (accepts ? 0 : payload));
+    tcp[12] = (uint8_t)((TCP_HEADER + options) / 4 << 4);
+    tcp[13] = (accepts ? TCP_SYN : TCP_RST) | TCP_ACK;
+    put16(tcp + 14, accepts ? TCP_WINDOW : 0);
+    if (accepts) { /* maximum segment size: kind 2, length 4 */
+        put16(tcp + TCP_HEADER, 0x0204);
+        put16(tcp + TCP_HEADER + 2, TCP_MAXIMUM_SEGMENT);
+    }
+    return header + TCP_HEADER + options;
+}
+
 size_t answer_build(uint8_t *out, const struct probe *probe, const struct answer *answer)
 {
     size_t header = probe->version == 4 ? IPV4_HEADER : IPV6_HEADER;
@@ -286,6 +279,10 @@ size_t answer_build(uint8_t *out, const struct probe *probe, const struct answer
         length = build_data(out, probe, answer);
         protocol = PROTOCOL_UDP;
         shortened = header + UDP_HEADER / 2;
+    } else if (answer->type == ANSWER_SYN_ACK || answer->type == ANSWER_RST) {
+        length = build_segment(out, probe, answer);
+        protocol = PROTOCOL_TCP;
+        shortened = header + TCP_HEADER / 2;
     } else if (answer->type == echo_reply) {
         length = build_echo_reply(out, probe, answer);
         shortened = header + ICMP_HEADER - 2;

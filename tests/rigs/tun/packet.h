@@ -1,6 +1,6 @@
 /*
  * The bytes of probes and of the answers to them. Sizes and offsets are those of RFC 791 and 792 (IPv4),
- * RFC 8200 and 4443 (IPv6) and RFC 768 (UDP). Knows nothing of topologies, time or devices.
+ * RFC 8200 and 4443 (IPv6), RFC 768 (UDP) and RFC 9293 (TCP). Knows nothing of topologies, time or devices.
  */
 #ifndef PACKET_H
 #define PACKET_H
@@ -11,7 +11,7 @@
 
 #define MAX_DATAGRAM 65535
 
-enum { PROTOCOL_ICMP = 1, PROTOCOL_TCP = 6, PROTOCOL_UDP = 17, PROTOCOL_ICMPV6 = 58 };
+struct manner;
 
 /* A datagram that came from the prober. The pointers lead into the datagram itself. */
 struct probe {
@@ -32,12 +32,13 @@ struct probe {
     uint16_t checksum;
     uint16_t identifier; /* source port of UDP and TCP */
     uint16_t sequence;   /* destination port of UDP and TCP */
+    uint32_t number;     /* sequence number of TCP */
     bool checksum_right;
 };
 
 /* What an answer says; see answer_build. */
 struct answer {
-    int type; /* of ICMP; ANSWER_DATA for a UDP datagram */
+    int type; /* of ICMP; ANSWER_DATA for a UDP datagram, the two below it for TCP segments */
     int code;
     uint32_t rest; /* the last four bytes of the header of an ICMP error: MTU or pointer */
     const uint8_t *address;
@@ -46,11 +47,12 @@ struct answer {
     int quote;      /* bytes quoted behind the IP header; negative: as much as fits */
     int fault;      /* one of enum fault_kind */
     uint32_t chance;
+    const struct manner *manner; /* NULL: nothing out of the ordinary */
 };
 
-enum { ANSWER_DATA = -1 };
+enum { ANSWER_DATA = -1, ANSWER_SYN_ACK = -2, ANSWER_RST = -3 };
 
-/* Take a datagram apart; false if it is no probe: no echo request, UDP or TCP, or a fragment. */
+/* Take a datagram apart; false if it is no probe: no echo request, UDP or TCP SYN, or a fragment. */
 bool probe_parse(struct probe *probe, const uint8_t *datagram, size_t length);
 
 /* What routers that balance per flow look at; see branch_of in traceprobe.testing.topology. */

@@ -36,7 +36,7 @@ struct record {
     uint8_t outcome;
     uint8_t station; /* distance of who answers; 0: nobody */
     uint8_t fault;
-    int16_t icmp_type; /* of a reply; -1: UDP data */
+    int16_t icmp_type; /* of a reply; negative: enum ANSWER_DATA and so on */
     int16_t icmp_code;
     uint16_t identifier;
     uint16_t sequence;
@@ -47,7 +47,7 @@ struct record {
     uint32_t label;
     uint8_t source[16]; /* an IPv4 address fills the first four bytes */
     uint8_t destination[16];
-    uint32_t padding;
+    uint32_t number; /* sequence number of TCP */
 };
 
 _Static_assert(sizeof(struct record) == 96, "log.py relies on this layout");

@@ -1,97 +1,14 @@
 /* Reads scenarios: words separated by white space, every list preceded by its length. See scenario.py. */
 
 #include "scenario.h"
+#include "words.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
-#define FORMAT_VERSION 1
-
-struct reader {
-    FILE *file;
-    char word[128];
-    long word_number;
-    char *problem;
-    size_t problem_size;
-    jmp_buf failed;
-};
-
-__attribute__((noreturn, format(printf, 2, 3))) static void fail(struct reader *reader, const char *format, ...)
-{
-    va_list arguments;
-    int used = snprintf(reader->problem, reader->problem_size, "word %ld: ", reader->word_number);
-    if (used > 0 && (size_t)used < reader->problem_size) {
-        va_start(arguments, format);
-        vsnprintf(reader->problem + used, reader->problem_size - (size_t)used, format, arguments);
-        va_end(arguments);
-    }
-    longjmp(reader->failed, 1);
-}
-
-static void *allocate(struct reader *reader, size_t count, size_t size)
-{
-    void *memory = calloc(count > 0 ? count : 1, size);
-    if (memory == NULL)
-        fail(reader, "out of memory");
-    return memory;
-}
-
-static const char *next_word(struct reader *reader)
-{
-    reader->word_number++;
-    if (fscanf(reader->file, "%127s", reader->word) != 1)
-        fail(reader, "the scenario ends too early");
-    return reader->word;
-}
-
-static void expect(struct reader *reader, const char *word)
-{
-    if (strcmp(next_word(reader), word) != 0)
-        fail(reader, "%s where %s was expected", reader->word, word);
-}
-
-static int64_t next_integer(struct reader *reader, int64_t low, int64_t high)
-{
-    char *end;
-    errno = 0;
-    long long value = strtoll(next_word(reader), &end, 10);
-    if (*end != '\0' || errno != 0 || value < low || value > high)
-        fail(reader, "%s is no whole number from %lld to %lld", reader->word, (long long)low, (long long)high);
-    return value;
-}
-
-static int next_int(struct reader *reader, int low, int high)
-{
-    return (int)next_integer(reader, low, high);
-}
-
-static int64_t next_time(struct reader *reader)
-{
-    return next_integer(reader, -1, INT64_MAX / 4);
-}
-
-static double next_number(struct reader *reader, double high)
-{
-    char *end;
-    double value = strtod(next_word(reader), &end);
-    if (*end != '\0' || !(value >= 0) || value > high)
-        fail(reader, "%s is no number from 0 to %g", reader->word, high);
-    return value;
-}
-
-static bool next_address(struct reader *reader, int family, uint8_t *address)
-{
-    if (strcmp(next_word(reader), "-") == 0)
-        return false;
-    if (inet_pton(family, reader->word, address) != 1)
-        fail(reader, "%s is no address", reader->word);
-    return true;
-}
+#define FORMAT_VERSION 2
 
 static void read_bucket(struct reader *reader, struct bucket *bucket)
 {
@@ -144,7 +61,7 @@ static void read_element(struct reader *reader, const struct scenario *scenario,
     static const char *const words[] = {"router", "per_flow", "per_packet", "loop"};
     int kind = 0;
     next_word(reader);
-    while (kind < 4 && strcmp(reader->word, words[kind]) != 0)
+    while (kind < 4 && !word_is(reader, words[kind]))
         kind++;
     if (kind == 4)
         fail(reader, "%s is no element of a path", reader->word);
@@ -177,6 +94,16 @@ static void read_path(struct reader *reader, const struct scenario *scenario, st
         for (int k = 0; k < element_count; k++)
             read_element(reader, scenario, &route->elements[k]);
     }
+}
+
+/* A manner: whose it is, then words of which each says what comes next, then a full stop. */
+static void read_manner(struct reader *reader, struct scenario *scenario, struct manner *manner)
+{
+    expect(reader, "manner");
+    struct responder *responder = &scenario->responders[next_int(reader, 0, scenario->responder_count - 1)];
+    int which = next_int(reader, 0, 1);
+    manner_read(reader, manner, which == 0 ? AF_INET : AF_INET6);
+    responder->manner[which] = manner;
 }
 
 static size_t slot_of(const struct scenario *scenario, int which, const uint8_t *address)
@@ -247,6 +174,10 @@ struct scenario *scenario_read(const char *file_name, char *problem, size_t prob
         scenario->path_count = i + 1;
         read_path(&reader, scenario, &scenario->paths[i]);
     }
+    count = next_int(&reader, 0, 2 * scenario->responder_count);
+    scenario->manners = allocate(&reader, (size_t)count, sizeof *scenario->manners);
+    for (int i = 0; i < count; i++)
+        read_manner(&reader, scenario, &scenario->manners[i]);
     expect(&reader, "end");
     index_paths(&reader, scenario);
     fclose(reader.file);
@@ -271,6 +202,7 @@ void scenario_free(struct scenario *scenario)
         free(path->routes);
         free(path->seen);
     }
+    free(scenario->manners);
     free(scenario->buckets);
     free(scenario->responders);
     free(scenario->paths);

@@ -1,11 +1,13 @@
 /*
  * The topology that the simulated internet follows, as its compiler (scenario.py) wrote it down.
  *
- * It mirrors the classes of traceprobe.testing.topology. Times are nanoseconds, shares are from 0 to 1,
+ * It mirrors the classes of traceprobe.testing.topology, and adds the manners of manner.h to them. Times are nanoseconds, shares are from 0 to 1,
  * and index 0 of a pair is for IPv4, 1 for IPv6. Knows nothing of packets on their way or of devices.
  */
 #ifndef SCENARIO_H
 #define SCENARIO_H
+
+#include "manner.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -60,6 +62,7 @@ struct responder {
     int udp;
     int fault_count;
     struct fault *faults;
+    const struct manner *manner[2]; /* NULL: nothing out of the ordinary */
 };
 
 struct branch {
@@ -98,6 +101,7 @@ struct scenario {
     struct responder *responders;
     int path_count;
     struct path *paths;
+    struct manner *manners;
     size_t slot_count; /* of a hash table from addresses to paths; a power of two */
     int *slots[2];
 };

@@ -2,19 +2,24 @@
 
 Every list is preceded by its length, times are whole nanoseconds, ``-`` is an address that there isn't.
 Routers and targets that have the same addresses and the same rate limit share one token bucket, whatever
-paths they lie on and however far away they are there.
+paths they lie on and however far away they are there. A manner belongs to an address, and so to whatever
+routers and targets have it.
 """
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from traceprobe.testing.topology import Balanced, FaultKind, Loop, Router, Target, UdpAnswer
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tests.rigs.tun.manners import Manner
     from traceprobe.testing.topology import Path, PathElement, Topology
 
-_FORMAT_VERSION = 1
+_FORMAT_VERSION = 2
 
 # In the order of enum fault_kind and enum udp_answer in scenario.h.
 FAULTS = (
@@ -31,12 +36,17 @@ FAULTS = (
 _UDP_ANSWERS = (UdpAnswer.PORT_UNREACHABLE, UdpAnswer.DATA, UdpAnswer.SILENT)
 
 
-def compile_topology(topology: Topology) -> str:
-    """Write a topology down for the simulated internet."""
+def compile_topology(topology: Topology, manners: Mapping[str, Manner] | None = None) -> str:
+    """Write a topology down for the simulated internet, and the manners of addresses in it.
+
+    Raises:
+        ValueError: Nobody has an address that a manner is given for.
+    """
     compiler = _Compiler()
     paths = [compiler.path(path) for path in topology.paths]
     lines = [f"internet {_FORMAT_VERSION}"]
-    for section in (compiler.buckets, compiler.responders, paths):
+    words = compiler.manners(manners or {})
+    for section in (compiler.buckets, compiler.responders, paths, words):
         lines += [str(len(section)), *section]
     return "\n".join([*lines, "end", ""])
 
@@ -73,6 +83,19 @@ class _Compiler:
         if number == len(self.responders):
             self.responders.append(_responder_line(responder, self.bucket(responder)))
         return number
+
+    def manners(self, manners: Mapping[str, Manner]) -> list[str]:
+        lines = []
+        for text, manner in manners.items():
+            address = ip_address(text)
+            numbers = [
+                number for responder, number in self._numbers.items() if address in responder.addresses
+            ]
+            if not numbers:
+                raise ValueError(f"nobody has the address {address}")
+            which = int(address.version == 6)
+            lines += [f"manner {number} {which} {manner.words()}" for number in numbers]
+        return lines
 
     def bucket(self, responder: Router | Target) -> int:
         """The number of a router's or target's token bucket, -1 if it has none."""

@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING, Any, Self
 from tests.rigs.namespaces import PATIENCE, Namespace, NamespaceGroup, RigError
 from tests.rigs.require import find_program, missing_program, missing_tun
 from tests.rigs.tun.log import Log, parse_log
+from tests.rigs.tun.manners import Manner
 from tests.rigs.tun.scenario import compile_topology
 from traceprobe.testing.topology import Topology
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from types import TracebackType
 
 HERE = Path(__file__).resolve().parent
@@ -36,8 +38,22 @@ _VIGIL_NS = 200_000_000
 
 
 def load_scenario(name: str) -> Topology:
-    """Read one of the scenario files."""
-    return Topology.from_dict(json.loads((SCENARIOS / f"{name}.json").read_text(encoding="utf-8")))
+    """Read the topology of one of the scenario files."""
+    document = _read_scenario(name)
+    document.pop("manners", None)
+    return Topology.from_dict(document)
+
+
+def load_manners(name: str) -> dict[str, Manner]:
+    """Read the manners of a scenario file, by address; many have none."""
+    return {
+        address: Manner.from_dict(one) for address, one in _read_scenario(name).get("manners", {}).items()
+    }
+
+
+def _read_scenario(name: str) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads((SCENARIOS / f"{name}.json").read_text(encoding="utf-8"))
+    return document
 
 
 def compiler() -> str | None:
@@ -154,8 +170,14 @@ class SimulatedInternet:
         """The topology that is being followed."""
         return self._topology
 
-    def load(self, topology: Topology, *, seed: int = 1) -> None:
-        """Follow another topology from now on; the log begins anew."""
+    def load(self, topology: Topology, *, seed: int = 1, manners: Mapping[str, Manner] | None = None) -> None:
+        """Follow another topology from now on; the log begins anew.
+
+        Args:
+            topology: Which paths there are.
+            seed: As for the class.
+            manners: How stations differ from plain ones, by their addresses.
+        """
         lines = [f"address flush dev {DEVICE} scope global"]
         for version, bits in ((4, 32), (6, 128)):
             source = topology.source(version)
@@ -166,7 +188,7 @@ class SimulatedInternet:
                 lines.append(f"route replace {default} dev {DEVICE} src {source}")
         self._run_script("ip -batch - <<'END'\n" + "\n".join(lines) + "\nEND\n")
         file = self._folder / "scenario"
-        file.write_text(compile_topology(topology), encoding="ascii")
+        file.write_text(compile_topology(topology, manners), encoding="ascii")
         self._topology = topology
         self._command(f"scenario {file} {seed}")
 
