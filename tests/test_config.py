@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from traceprobe._enrichment_config import NameServer
 from traceprobe.config import (
     AddressFamily,
     EnrichmentConfig,
@@ -37,6 +38,10 @@ SECONDS = {
     "send_interval": True,
     "overall_timeout": False,
     "enrichment_timeout": True,
+    "dns_timeout": False,
+    "dns_ttl_limit": True,
+    "dns_negative_ttl_limit": True,
+    "dns_failure_ttl": True,
     "identifier_quarantine": True,
     "clock_step_tolerance": False,
     "pacing_burst": False,
@@ -57,7 +62,12 @@ WHOLE: dict[str, tuple[int, int | None]] = {
     "packet_size": (28, 65535),
     "mark": (0, 2**32 - 1),
     "dscp": (0, 63),
+    "ecn": (0, 3),
+    "flow_label": (0, 0xFFFFF),
     "receive_buffer": (2048, 2**30),
+    "dns_attempts": (1, 10),
+    "dns_cache_size": (0, None),
+    "max_lookups": (1, None),
 }
 FLAGS = {"stop_on_loop", "dont_fragment", "reverse_dns", "asn", "public_address"}
 CHOICES: dict[str, type[Enum]] = {
@@ -66,12 +76,23 @@ CHOICES: dict[str, type[Enum]] = {
     "family": AddressFamily,
     "flow": FlowStrategy,
 }
-OTHERS = {"packets_per_second", "source", "interface", "timing", "enrichment"}
+ZONES = {"asn_zone", "asn_zone_ipv6", "asn_name_zone"}
+OTHERS = {
+    "packets_per_second",
+    "payload_pattern",
+    "source",
+    "interface",
+    "timing",
+    "enrichment",
+    "dns_servers",
+} | ZONES
 OPTIONAL = {
     "dont_fragment",
     "dscp",
+    "ecn",
     "family",
     "flow",
+    "flow_label",
     "gap_limit",
     "interface",
     "mark",
@@ -81,6 +102,7 @@ OPTIONAL = {
     "overall_timeout",
     "packet_size",
     "packets_per_second",
+    "payload_pattern",
     "port",
     "protocol",
     "source",
@@ -244,10 +266,88 @@ def test_an_interface_is_nothing_else(value: object) -> None:
     refused("interface", value)
 
 
+@given(value=st.binary(max_size=40))
+def test_a_payload_pattern_is_some_bytes(value: bytes) -> None:
+    if value:
+        assert TracerouteConfig(payload_pattern=value).payload_pattern == value
+    else:
+        assert "non-empty" in refused("payload_pattern", value).bound
+
+
+@pytest.mark.parametrize("value", ["ab", "", 0xAB, bytearray(b"ab"), memoryview(b"ab"), [0xAB]], ids=repr)
+def test_a_payload_pattern_is_nothing_else(value: object) -> None:
+    assert "bytes" in refused("payload_pattern", value).bound
+
+
 @pytest.mark.parametrize("value", [None, {}, "fast", 5.0, EnrichmentConfig, TimingConfig])
 @pytest.mark.parametrize("field", ["timing", "enrichment"])
 def test_the_parts_are_of_their_class(field: str, value: object) -> None:
     refused(field, value)
+
+
+SERVERS = {
+    "192.0.2.53": ("dns", "192.0.2.53", 53),
+    "192.0.2.53:5353": ("dns", "192.0.2.53", 5353),
+    "2001:db8::53": ("dns", "2001:db8::53", 53),
+    "[2001:db8::53]": ("dns", "2001:db8::53", 53),
+    "[2001:db8::53]:5353": ("dns", "2001:db8::53", 5353),
+    "[fe80::53%eth0]:53": ("dns", "fe80::53%eth0", 53),
+    "tls://192.0.2.53": ("tls", "192.0.2.53", 853),
+    "tls://dns.example:8853": ("tls", "dns.example", 8853),
+    "tls://[2001:db8::53]:853": ("tls", "2001:db8::53", 853),
+    "https://dns.example/dns-query": ("https", "dns.example", 443),
+    "https://[2001:db8::53]:8443/dns-query": ("https", "2001:db8::53", 8443),
+}
+
+
+@pytest.mark.parametrize(("text", "parts"), SERVERS.items())
+def test_a_name_server_is_an_address_or_a_url(text: str, parts: tuple[str, str, int]) -> None:
+    server = NameServer.parse(text)
+    assert (server.transport, server.host, server.port) == parts
+    assert server.url == (text if server.transport == "https" else None)
+    assert EnrichmentConfig(dns_servers=(text, "192.0.2.1")).dns_servers == (text, "192.0.2.1")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "dns.example",
+        "192.0.2.53:",
+        "192.0.2.53:0",
+        "192.0.2.53:65536",
+        "192.0.2.53:port",
+        "192.0.2.53 ",
+        "[192.0.2.53]:53",
+        "[2001:db8::53]53",
+        "tls://",
+        "tls://-.example",
+        "tls://a..example",
+        "udp://192.0.2.53",
+        "http://dns.example/dns-query",
+        "https:///dns-query",
+        "https://user:word@dns.example/dns-query",
+        "https://dns.example:0x1bb/dns-query",
+        "https://dns.example:70000/dns-query",
+        "x" * 64 + "://192.0.2.53",
+        "tls://" + "a." * 127 + "example",
+    ],
+)
+def test_a_name_server_is_nothing_else(text: str) -> None:
+    assert "https://HOST/PATH" in refused("dns_servers", (text,)).bound
+
+
+@pytest.mark.parametrize("value", ["192.0.2.53", ["192.0.2.53"], (53,), (b"192.0.2.53",), (None,), {}])
+def test_name_servers_are_a_tuple_of_text(value: object) -> None:
+    assert "a tuple of servers" in refused("dns_servers", value).bound
+
+
+@pytest.mark.parametrize("field", sorted(ZONES))
+def test_a_zone_is_the_name_of_one(field: str) -> None:
+    for value in ("origin.asn.example", "_asn.example.", "local"):
+        assert getattr(make(field, value), field) == value
+    for wrong in ("", ".", "a..b", "-a.example", "a b", "a." * 100 + "b", "x" * 64, b"asn.example", 5):
+        assert "zone" in refused(field, wrong).bound
 
 
 # --- several fields ----------------------------------------------------------------------------------
@@ -327,9 +427,11 @@ def test_presets() -> None:
     for field in ("probe_timeout", "interior_floor", "interior_factor", "tail_floor"):
         assert getattr(fast, field) < getattr(ordinary, field) < getattr(patient, field)
     assert EnrichmentConfig.off() == EnrichmentConfig()
-    assert not any(attrs.astuple(EnrichmentConfig.off()))
+    lookups = {"reverse_dns", "asn", "public_address"}
+    off, full = EnrichmentConfig.off(), EnrichmentConfig.full()
+    assert not any(getattr(off, name) for name in lookups)
     assert EnrichmentConfig.names() == EnrichmentConfig(reverse_dns=True)
-    assert all(attrs.astuple(EnrichmentConfig.full()))
+    assert attrs.evolve(off, **dict.fromkeys(lookups, True)) == full
 
 
 def test_the_promised_defaults() -> None:

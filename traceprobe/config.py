@@ -15,6 +15,7 @@ from typing import Any, Final, TypedDict
 import attrs
 
 from traceprobe._bounds import choice, factor, flag, instance, number, pattern, seconds, text, whole
+from traceprobe._enrichment_config import EnrichmentConfig
 from traceprobe.errors import ConfigError, FamilyMismatchError
 
 __all__ = [
@@ -146,6 +147,18 @@ class TimingConfig:
     enrichment_timeout: float = attrs.field(default=2.0, validator=seconds(zero=True))
     """How long a finished trace waits for look-ups that are still on their way."""
 
+    dns_timeout: float = attrs.field(default=1.0, validator=seconds())
+    """How long one DNS server is waited for before it, or the next one, is asked again."""
+
+    dns_ttl_limit: float = attrs.field(default=86400.0, validator=seconds(zero=True))
+    """Longest time that an answer is remembered, whatever its TTL says."""
+
+    dns_negative_ttl_limit: float = attrs.field(default=3600.0, validator=seconds(zero=True))
+    """Longest time that the absence of a name is remembered, whatever its zone says (RFC 2308 section 5)."""
+
+    dns_failure_ttl: float = attrs.field(default=5.0, validator=seconds(zero=True))
+    """How long a question is not asked again after it could not be answered (RFC 9520 section 3.2)."""
+
     identifier_quarantine: float = attrs.field(default=10.0, validator=seconds(zero=True))
     """How long the wire identifier of a probe that was given up rests before another probe gets it."""
 
@@ -169,39 +182,6 @@ class TimingConfig:
     def patient(cls) -> TimingConfig:
         """For routers that are slow to answer: finds a hop four times slower than what lies behind it."""
         return cls(probe_timeout=10.0, interior_floor=0.1, interior_factor=4.0, tail_floor=3.0)
-
-
-@attrs.frozen(kw_only=True)
-class EnrichmentConfig:
-    """What to look up about the addresses of a path. Off by default: nothing leaves the machine unasked.
-
-    Raises:
-        ConfigError: A value is out of its bounds.
-    """
-
-    reverse_dns: bool = attrs.field(default=False, validator=flag)
-    """Host name of each responder."""
-
-    asn: bool = attrs.field(default=False, validator=flag)
-    """Autonomous system that announces each responder's address."""
-
-    public_address: bool = attrs.field(default=False, validator=flag)
-    """Address under which the Internet sees this machine."""
-
-    @classmethod
-    def off(cls) -> EnrichmentConfig:
-        """Look nothing up."""
-        return cls()
-
-    @classmethod
-    def names(cls) -> EnrichmentConfig:
-        """Host names only."""
-        return cls(reverse_dns=True)
-
-    @classmethod
-    def full(cls) -> EnrichmentConfig:
-        """Everything there is."""
-        return cls(reverse_dns=True, asn=True, public_address=True)
 
 
 def _check_source(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:  # noqa: ANN401
@@ -403,5 +383,9 @@ class TraceOptions(TypedDict, total=False):
     pacing_burst: float
     overall_timeout: float | None
     enrichment_timeout: float
+    dns_timeout: float
+    dns_ttl_limit: float
+    dns_negative_ttl_limit: float
+    dns_failure_ttl: float
     identifier_quarantine: float
     clock_step_tolerance: float

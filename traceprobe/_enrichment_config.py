@@ -1,0 +1,169 @@
+"""What is looked up about addresses, where, and how much of it at once; times are in ``TimingConfig``.
+
+Part of :mod:`traceprobe.config`, which is where to import it from. Knows no resolver.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import Any, Final, Literal
+from urllib.parse import urlsplit
+
+import attrs
+
+from traceprobe._bounds import flag, whole
+from traceprobe.errors import ConfigError
+
+_PORTS: Final = {"dns": 53, "tls": 853, "https": 443}
+"""RFC 1035 section 4.2, RFC 7858 section 3.1, RFC 8484 section 4.1."""
+
+_SERVER_BOUND: Final = (
+    "an address with an optional port ('192.0.2.53', '192.0.2.53:5353', '[2001:db8::53]:5353'), "
+    "'tls://HOST[:PORT]' or 'https://HOST/PATH'"
+)
+
+_LABEL: Final = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
+
+
+@attrs.frozen
+class NameServer:
+    """One DNS server, and how to talk to it."""
+
+    transport: Literal["dns", "tls", "https"]
+    """Plain DNS (RFC 1035), DNS over TLS (RFC 7858) or DNS over HTTPS (RFC 8484)."""
+    host: str
+    """Address, or a host name where the transport authenticates one."""
+    port: int
+    url: str | None = None
+    """Where DNS over HTTPS is spoken."""
+
+    @classmethod
+    def parse(cls, text: str) -> NameServer:
+        """Read a server as it is written in a configuration.
+
+        Raises:
+            ValueError: It is none.
+        """
+        scheme, separator, rest = text.partition("://")
+        if not separator:
+            host, port = _split_port(text)
+            ipaddress.ip_address(host)
+            return cls("dns", host, _PORTS["dns"] if port is None else port)
+        if scheme == "tls":
+            host, port = _split_port(rest)
+            _check_host(host)
+            return cls("tls", host, _PORTS["tls"] if port is None else port)
+        if scheme == "https":
+            parts = urlsplit(text)
+            host = parts.hostname or ""
+            _check_host(host)
+            if parts.username is not None or parts.password is not None or parts.fragment:
+                raise ValueError(text)
+            return cls("https", host, _PORTS["https"] if parts.port is None else parts.port, text)
+        raise ValueError(text)
+
+
+def _split_port(text: str) -> tuple[str, int | None]:
+    """Split ``HOST``, ``HOST:PORT``, ``[HOST]:PORT`` or a bare IPv6 address."""
+    bracketed = re.fullmatch(r"\[([^\[\]]*)\](?::([0-9]{1,5}))?", text)
+    if bracketed is not None:
+        ipaddress.IPv6Address(bracketed[1])
+        host, digits = bracketed[1], bracketed[2]
+    elif text.count(":") == 1:
+        host, _, digits = text.partition(":")
+        if re.fullmatch(r"[0-9]{1,5}", digits) is None:
+            raise ValueError(text)
+    else:
+        host, digits = text, None
+    if digits is None:
+        return host, None
+    port = int(digits)
+    if not 1 <= port <= 65535:
+        raise ValueError(text)
+    return host, port
+
+
+def _check_host(text: str) -> None:
+    """Raise ValueError unless it is an address or a host name (RFC 1123 section 2.1)."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        labels = text.removesuffix(".").split(".")
+        if len(text) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
+            raise
+
+
+def _check_servers(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:  # noqa: ANN401
+    bound = f"a tuple of servers, each {_SERVER_BOUND}; empty for those of the system"
+    if not isinstance(value, tuple):
+        raise ConfigError(attribute.name, value, bound)
+    for server in value:
+        try:
+            if not isinstance(server, str):
+                raise ValueError(server)
+            NameServer.parse(server)
+        except ValueError:
+            raise ConfigError(attribute.name, value, bound) from None
+
+
+def _check_zone(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:  # noqa: ANN401
+    labels = value.removesuffix(".").split(".") if isinstance(value, str) else []
+    # The longest name asked for below it is that of an IPv6 address: 64 characters (RFC 3596 section 2.5).
+    if not labels or len(value) > 253 - 64 or not all(_LABEL.fullmatch(label) for label in labels):
+        raise ConfigError(attribute.name, value, "the name of a DNS zone")
+
+
+@attrs.frozen(kw_only=True)
+class EnrichmentConfig:
+    """What to look up about the addresses of a path. Off by default: nothing leaves the machine unasked.
+
+    Raises:
+        ConfigError: A value is out of its bounds.
+    """
+
+    reverse_dns: bool = attrs.field(default=False, validator=flag)
+    """Host name of each responder."""
+
+    asn: bool = attrs.field(default=False, validator=flag)
+    """Autonomous system that announces each responder's address."""
+
+    public_address: bool = attrs.field(default=False, validator=flag)
+    """Address under which the Internet sees this machine."""
+
+    dns_servers: tuple[str, ...] = attrs.field(default=(), validator=_check_servers)
+    """Whom to ask, in order of preference; empty asks whom the system asks. An address, with a port if it
+    is not 53; ``tls://HOST`` for DNS over TLS; ``https://HOST/dns-query`` for DNS over HTTPS."""
+
+    dns_attempts: int = attrs.field(default=2, validator=whole(1, 10))
+    """How often each server is asked before a look-up has failed."""
+
+    dns_cache_size: int = attrs.field(default=10_000, validator=whole(0))
+    """Most answers of each kind that a ``Tracer`` remembers."""
+
+    asn_zone: str = attrs.field(default="origin.asn.cymru.com", validator=_check_zone)
+    """Zone that tells the origin of IPv4 addresses, in the format of Team Cymru's service."""
+
+    asn_zone_ipv6: str = attrs.field(default="origin6.asn.cymru.com", validator=_check_zone)
+    """Zone that tells the origin of IPv6 addresses."""
+
+    asn_name_zone: str = attrs.field(default="asn.cymru.com", validator=_check_zone)
+    """Zone that tells the names of autonomous systems."""
+
+    max_lookups: int = attrs.field(default=64, validator=whole(1))
+    """Most look-ups of each kind that a ``Tracer`` has on their way at once; the others wait."""
+
+    @classmethod
+    def off(cls) -> EnrichmentConfig:
+        """Look nothing up."""
+        return cls()
+
+    @classmethod
+    def names(cls) -> EnrichmentConfig:
+        """Host names only."""
+        return cls(reverse_dns=True)
+
+    @classmethod
+    def full(cls) -> EnrichmentConfig:
+        """Everything there is."""
+        return cls(reverse_dns=True, asn=True, public_address=True)
