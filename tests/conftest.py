@@ -6,7 +6,6 @@ import asyncio
 import sys
 from typing import TYPE_CHECKING, Any
 
-import hypothesis
 import pytest
 
 from tests.rigs.require import missing_module, missing_netns, missing_program, missing_tun, require
@@ -19,11 +18,14 @@ if TYPE_CHECKING:
     from tests.rigs.tun import SimulatedInternet
     from tests.rigs.unprivileged import PortableInterpreter
 
-# How long an example takes on a busy machine says nothing about the code.
-hypothesis.settings.register_profile(
-    "unhurried", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
-)
-hypothesis.settings.load_profile("unhurried")
+if missing_module("hypothesis") is None:  # tests/bsd runs without it, on machines that have little
+    import hypothesis
+
+    # How long an example takes on a busy machine says nothing about the code.
+    hypothesis.settings.register_profile(
+        "unhurried", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+    )
+    hypothesis.settings.load_profile("unhurried")
 
 if under_wine() and missing_module("trio") is None:
     mend_trio()
