@@ -274,7 +274,11 @@ def test_a_payload_pattern_is_some_bytes(value: bytes) -> None:
         assert "non-empty" in refused("payload_pattern", value).bound
 
 
-@pytest.mark.parametrize("value", ["ab", "", 0xAB, bytearray(b"ab"), memoryview(b"ab"), [0xAB]], ids=repr)
+@pytest.mark.parametrize(
+    "value",
+    ["ab", "", 0xAB, bytearray(b"ab"), memoryview(b"ab"), [0xAB]],
+    ids=lambda value: type(value).__name__,
+)
 def test_a_payload_pattern_is_nothing_else(value: object) -> None:
     assert "bytes" in refused("payload_pattern", value).bound
 
