@@ -20,25 +20,25 @@ from typing import TYPE_CHECKING, Any, Self
 from tests.rigs.namespaces import PATIENCE, Namespace, NamespaceGroup, RigError, ip_batch
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable
     from types import TracebackType
 
 MAX_ROUTERS = 62
 TARGET4 = "203.0.113.10"
 TARGET6 = "2001:db8:ffff::10"
 
-_NODE_SETUP = """\
+NODE_SETUP = """\
 for file in /proc/sys/net/ipv4/conf/*/rp_filter; do echo 0 > "$file"; done
 for file in /proc/sys/net/ipv6/conf/*/accept_dad /proc/sys/net/ipv6/conf/*/accept_ra \\
             /proc/sys/net/ipv6/conf/*/router_solicitations; do echo 0 > "$file"; done
 """
 
-_FORWARDING = """\
+FORWARDING = """\
 echo 1 > /proc/sys/net/ipv4/ip_forward
 echo 1 > /proc/sys/net/ipv6/conf/all/forwarding
 """
 
-_NO_RATE_LIMITS = """\
+NO_RATE_LIMITS = """\
 echo 0 > /proc/sys/net/ipv4/icmp_ratelimit
 echo 0 > /proc/sys/net/ipv6/icmp/ratelimit
 for file in /proc/sys/net/ipv4/icmp_msgs_per_sec /proc/sys/net/ipv4/icmp_msgs_burst; do
@@ -89,6 +89,26 @@ table inet prohibited {
 """
 
 
+_DROPPED_PORTS = """\
+table inet dropped {{
+  chain input {{
+    type filter hook input priority 0;
+    tcp dport {{ {ports} }} drop
+  }}
+}}
+"""
+
+_PROHIBITED_PORTS = """\
+table inet closed {{
+  chain forward {{
+    type filter hook forward priority 0;
+    meta nfproto ipv4 tcp dport {{ {ports} }} reject with icmp type admin-prohibited
+    meta nfproto ipv6 tcp dport {{ {ports} }} reject with icmpv6 type admin-prohibited
+  }}
+}}
+"""
+
+
 def near_address4(link: int) -> str:
     """The address of the node on the source's side of a link."""
     return f"198.51.100.{4 * link + 1}"
@@ -123,6 +143,8 @@ class RouterChain:
             prohibited (IPv4 3/13, IPv6 1/1); where the TTL is used up, with time exceeded.
         blackhole_at: This router drops what it would have to forward, without a word; where the TTL
             is used up, it answers.
+        dropped_ports: TCP ports that the target's firewall drops without a word.
+        prohibited_ports: TCP ports for which the last router answers administratively prohibited.
         icmp_rate_limits: Leave the limits that Linux sets by default in force on routers and target.
 
     Raises:
@@ -137,6 +159,8 @@ class RouterChain:
         unreachable_at: int | None = None,
         prohibited_at: int | None = None,
         blackhole_at: int | None = None,
+        dropped_ports: Collection[int] = (),
+        prohibited_ports: Collection[int] = (),
         icmp_rate_limits: bool = False,
     ) -> None:
         if not 0 <= n_routers <= MAX_ROUTERS:
@@ -155,6 +179,8 @@ class RouterChain:
         self.unreachable_at = unreachable_at
         self.prohibited_at = prohibited_at
         self.blackhole_at = blackhole_at
+        self.dropped_ports = tuple(dropped_ports)
+        self.prohibited_ports = tuple(prohibited_ports)
         self.icmp_rate_limits = icmp_rate_limits
 
         self.source4, self.source6 = near_address4(0), near_address6(0)
@@ -184,11 +210,11 @@ class RouterChain:
         with ExitStack() as stack:
             nodes = stack.enter_context(self._group)
             ip_batch([
-                f"link add far netns {nodes[link].name} address {_mac(link, 1)} type veth "
-                f"peer name near netns {nodes[link + 1].name} address {_mac(link, 2)}"
+                f"link add far netns {nodes[link].name} address {mac(link, 1)} type veth "
+                f"peer name near netns {nodes[link + 1].name} address {mac(link, 2)}"
                 for link in range(self.n_routers + 1)
             ])
-            self._set_up(nodes)
+            set_up((node, self._script(number)) for number, node in enumerate(nodes))
             self._stack = stack.pop_all()
         return self
 
@@ -205,39 +231,19 @@ class RouterChain:
         """Call a function in the source's namespace; see :meth:`Namespace.call`."""
         return self.source.call(function, *arguments, **options)
 
-    def _set_up(self, nodes: list[Namespace]) -> None:
-        """Configure all nodes, each by one shell, all of them side by side."""
-        shells = []
-        for number, node in enumerate(nodes):
-            shell = subprocess.Popen(
-                node.command(["sh", "-e"]),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-            )
-            shells.append((node, shell, self._script(number)))
-        failures = []
-        for node, shell, script in shells:
-            output, _ = shell.communicate(script, timeout=PATIENCE)
-            if shell.returncode != 0:
-                failures.append(f"{node.name}: {output.strip()}")
-        if failures:
-            raise RigError("\n".join(failures))
-
     def _script(self, number: int) -> str:
         """The commands that configure one node."""
         is_router = 1 <= number <= self.n_routers
         is_target = number == self.n_routers + 1
         lines = ["link set lo up"]
         if number > 0:
-            lines += _interface_lines("near", far_address4(number - 1), far_address6(number - 1))
-            lines += _neighbour_lines(
-                "near", near_address4(number - 1), near_address6(number - 1), _mac(number - 1, 1)
+            lines += interface_lines("near", far_address4(number - 1), far_address6(number - 1))
+            lines += neighbour_lines(
+                "near", near_address4(number - 1), near_address6(number - 1), mac(number - 1, 1)
             )
         if not is_target:
-            lines += _interface_lines("far", near_address4(number), near_address6(number))
-            lines += _neighbour_lines("far", far_address4(number), far_address6(number), _mac(number, 2))
+            lines += interface_lines("far", near_address4(number), near_address6(number))
+            lines += neighbour_lines("far", far_address4(number), far_address6(number), mac(number, 2))
         if is_target:
             lines += [
                 f"address add {TARGET4}/32 dev lo",
@@ -255,27 +261,63 @@ class RouterChain:
                 f"route add {near_address4(0)}/32 via {near_address4(number - 1)} dev near",
                 f"route add {near_address6(0)}/128 via {near_address6(number - 1)} dev near",
             ]
-        script = _FORWARDING if is_router else ""
+        script = FORWARDING if is_router else ""
         if number > 0 and not self.icmp_rate_limits:
-            script += _NO_RATE_LIMITS
-        script += _NODE_SETUP
+            script += NO_RATE_LIMITS
+        script += NODE_SETUP
         script += "ip -batch - <<'END'\n" + "\n".join(lines) + "\nEND\n"
         for wanted, rules in (
             (number in self.silent, _SILENT),
             (number == self.unreachable_at, _UNREACHABLE),
             (number == self.blackhole_at, _BLACKHOLE),
             (number == self.prohibited_at, _PROHIBITED),
+            (is_target and self.dropped_ports, _DROPPED_PORTS.format(ports=_list(self.dropped_ports))),
+            (
+                number == self.n_routers and self.prohibited_ports,
+                _PROHIBITED_PORTS.format(ports=_list(self.prohibited_ports)),
+            ),
         ):
             if wanted:
                 script += f"nft -f - <<'END'\n{rules}END\n"
         return script
 
 
-def _mac(link: int, end: int) -> str:
+def _list(ports: Collection[int]) -> str:
+    return ", ".join(map(str, ports))
+
+
+def set_up(scripts: Iterable[tuple[Namespace, str]]) -> None:
+    """Configure nodes, each by one shell, all of them side by side.
+
+    Raises:
+        RigError: A script failed.
+    """
+    shells = []
+    for node, script in scripts:
+        shell = subprocess.Popen(
+            node.command(["sh", "-e"]),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        shells.append((node, shell, script))
+    failures = []
+    for node, shell, script in shells:
+        output, _ = shell.communicate(script, timeout=PATIENCE)
+        if shell.returncode != 0:
+            failures.append(f"{node.name}: {output.strip()}")
+    if failures:
+        raise RigError("\n".join(failures))
+
+
+def mac(link: int, end: int) -> str:
+    """The hardware address of one end of a link."""
     return f"02:00:00:00:{link:02x}:{end:02x}"
 
 
-def _interface_lines(device: str, address4: str, address6: str) -> list[str]:
+def interface_lines(device: str, address4: str, address6: str) -> list[str]:
+    """What gives an interface its addresses."""
     return [
         f"link set dev {device} addrgenmode none",
         f"link set dev {device} up",
@@ -284,8 +326,9 @@ def _interface_lines(device: str, address4: str, address6: str) -> list[str]:
     ]
 
 
-def _neighbour_lines(device: str, address4: str, address6: str, mac: str) -> list[str]:
+def neighbour_lines(device: str, address4: str, address6: str, hardware: str) -> list[str]:
+    """What tells of the neighbour at the other end."""
     return [
-        f"neigh replace {address4} lladdr {mac} dev {device} nud permanent",
-        f"neigh replace {address6} lladdr {mac} dev {device} nud permanent",
+        f"neigh replace {address4} lladdr {hardware} dev {device} nud permanent",
+        f"neigh replace {address6} lladdr {hardware} dev {device} nud permanent",
     ]
