@@ -143,7 +143,7 @@ def _which(version: int, target: str, protocol: str, message: bytes) -> int:
         return -1
     family = socket.AF_INET if version == 4 else socket.AF_INET6
     destination = quoted[16:20] if version == 4 else quoted[24:40]
-    if socket.inet_ntop(family, destination) != target:
+    if target and socket.inet_ntop(family, destination) != target:
         return -1
     transport = quoted[(quoted[0] & 15) * 4 :] if version == 4 else quoted[40:]
     if protocol == "udp":
@@ -173,6 +173,25 @@ def ping(targets: list[str], quiet: float) -> list[str]:
             replies = _collect(version, "", "icmp", icmp, None, quiet)
         found += [str(reply[1]) for reply in replies if targets[cast("int", reply[0])] == reply[1]]
     return sorted(found)
+
+
+def expire(targets: list[str], ttl: int, quiet: float) -> list[str | None]:
+    """Send one echo request with a TTL to each target, all of one family, and say who answered each."""
+    found: list[str | None] = [None] * len(targets)
+    version = 6 if ":" in targets[0] else 4
+    family = socket.AF_INET6 if version == 6 else socket.AF_INET
+    protocol = socket.IPPROTO_ICMPV6 if version == 6 else socket.IPPROTO_ICMP
+    with socket.socket(family, socket.SOCK_RAW, protocol) as icmp:
+        if version == 6:
+            icmp.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVHOPLIMIT, 1)
+            icmp.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, ttl)
+        else:
+            icmp.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, ttl)
+        for number, target in enumerate(targets):
+            icmp.sendto(echo_request(version, number, b""), (target, 0))
+        for reply in _collect(version, "", "icmp", icmp, None, quiet):
+            found[cast("int", reply[0])] = str(reply[1])
+    return found
 
 
 def send_corrupt(target: str) -> None:
