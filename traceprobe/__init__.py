@@ -40,7 +40,9 @@ if TYPE_CHECKING:
     from traceprobe.loops import Alarm as Alarm
     from traceprobe.loops import Clock as Clock
     from traceprobe.model import Asn as Asn
+    from traceprobe.model import EnrichmentError as EnrichmentError
     from traceprobe.model import Event as Event
+    from traceprobe.model import Exchange as Exchange
     from traceprobe.model import Hop as Hop
     from traceprobe.model import HopEnriched as HopEnriched
     from traceprobe.model import HopRevised as HopRevised
@@ -58,6 +60,7 @@ if TYPE_CHECKING:
     from traceprobe.model import Responder as Responder
     from traceprobe.model import RttStatistics as RttStatistics
     from traceprobe.model import Segment as Segment
+    from traceprobe.model import SegmentReason as SegmentReason
     from traceprobe.model import SentProbe as SentProbe
     from traceprobe.model import StopReason as StopReason
     from traceprobe.model import TimestampSource as TimestampSource
@@ -114,7 +117,9 @@ _HOMES: Final = {
     ),
     "traceprobe.model": (
         "Asn",
+        "EnrichmentError",
         "Event",
+        "Exchange",
         "Hop",
         "HopEnriched",
         "HopRevised",
@@ -132,6 +137,7 @@ _HOMES: Final = {
         "Responder",
         "RttStatistics",
         "Segment",
+        "SegmentReason",
         "SentProbe",
         "StopReason",
         "TimestampSource",
@@ -168,7 +174,9 @@ __all__ = [
     "ConfigError",
     "Enricher",
     "EnrichmentConfig",
+    "EnrichmentError",
     "Event",
+    "Exchange",
     "FamilyMismatchError",
     "FlowStrategy",
     "Hop",
@@ -198,6 +206,7 @@ __all__ = [
     "Responder",
     "RttStatistics",
     "Segment",
+    "SegmentReason",
     "SendError",
     "SentProbe",
     "SocketCapabilities",

@@ -10,6 +10,8 @@ import attrs
 from traceprobe.config import FlowStrategy, Protocol
 from traceprobe.model import (
     Asn,
+    EnrichmentError,
+    Exchange,
     Hop,
     Knowledge,
     MplsLabel,
@@ -17,6 +19,7 @@ from traceprobe.model import (
     ProbeStatus,
     ReplyKind,
     Segment,
+    SegmentReason,
     StopReason,
     TimestampSource,
     TraceResult,
@@ -135,7 +138,26 @@ def result(
     )
 
 
-TRANSIT = Asn(64500, prefix="198.51.100.0/24", country="NL", registry="ripencc", name="EXAMPLE-TRANSIT")
+TRANSIT = Asn(
+    64500,
+    prefix="198.51.100.0/24",
+    country="NL",
+    registry="ripencc",
+    name="EXAMPLE-TRANSIT",
+    origins=(64501,),
+)
+AT_HOME = Knowledge("gateway.home.example", segment=Segment.LAN, segment_reason=SegmentReason.LOCAL_ADDRESS)
+AT_AN_EXCHANGE = Knowledge(
+    "ae1.core.transit.example",
+    TRANSIT,
+    Segment.TRANSIT,
+    SegmentReason.OTHER_ASN,
+    country="NL",
+    city="Amsterdam",
+    exchange=Exchange("EXAMPLE-IX", "198.51.100.0/25", "Amsterdam", "NL", 64500),
+    announced=True,
+    errors=(EnrichmentError("inventory", "the inventory did not answer"),),
+)
 
 TYPICAL = result(
     hop(
@@ -143,7 +165,7 @@ TYPICAL = result(
         ("192.168.1.1", 0.412),
         ("192.168.1.1", 0.398),
         ("192.168.1.1", 0.421),
-        names={"192.168.1.1": Knowledge("gateway.home.example", segment=Segment.LAN)},
+        names={"192.168.1.1": AT_HOME},
     ),
     hop(2, ("100.64.0.1", 1.812), ("100.64.0.1", 1.79), ("100.64.0.1", 1.854)),
     hop(3, None, None, None),
@@ -152,7 +174,7 @@ TYPICAL = result(
         replied("198.51.100.9", 9.433, mpls=[MplsLabel(16001, 0, 0, 1), MplsLabel(24005, 0, 1, 1)]),
         None,
         ("198.51.100.9", 9.398),
-        names={"198.51.100.9": Knowledge("ae1.core.transit.example", TRANSIT, Segment.TRANSIT)},
+        names={"198.51.100.9": AT_AN_EXCHANGE},
     ),
     hop(
         5,

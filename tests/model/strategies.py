@@ -10,6 +10,8 @@ from traceprobe.config import FlowStrategy, Mode, Protocol
 from traceprobe.model import (
     NOTHING_KNOWN,
     Asn,
+    EnrichmentError,
+    Exchange,
     Hop,
     Knowledge,
     MplsLabel,
@@ -17,6 +19,7 @@ from traceprobe.model import (
     ProbeStatus,
     ReplyKind,
     Segment,
+    SegmentReason,
     StopReason,
     TimestampSource,
     TraceResult,
@@ -38,19 +41,36 @@ texts = st.text(st.characters(), max_size=30)
 labels = st.builds(
     MplsLabel, label=st.integers(0, 2**20 - 1), tc=st.integers(0, 7), s=st.integers(0, 1), ttl=octets
 )
+asn_numbers = st.integers(0, 2**32 - 1)
 asns = st.builds(
     Asn,
-    number=st.integers(0, 2**32 - 1),
+    number=asn_numbers,
     prefix=st.none() | texts,
     country=st.none() | texts,
     registry=st.none() | texts,
     name=st.none() | texts,
+    origins=st.lists(asn_numbers, max_size=3).map(tuple),
 )
+exchanges = st.builds(
+    Exchange,
+    name=texts,
+    prefix=texts,
+    city=st.none() | texts,
+    country=st.none() | texts,
+    member_asn=st.none() | asn_numbers,
+)
+enrichment_errors = st.builds(EnrichmentError, enricher=texts, reason=texts)
 knowledge = st.just(NOTHING_KNOWN) | st.builds(
     Knowledge,
     hostname=st.none() | texts,
     asn=st.none() | asns,
+    announced=st.none() | st.booleans(),
     segment=st.none() | st.sampled_from(Segment),
+    segment_reason=st.none() | st.sampled_from(SegmentReason),
+    country=st.none() | texts,
+    city=st.none() | texts,
+    exchange=st.none() | exchanges,
+    errors=st.lists(enrichment_errors, max_size=2, unique=True).map(tuple),
 )
 
 

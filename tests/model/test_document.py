@@ -16,7 +16,15 @@ from tests.golden import check_golden
 from tests.model.samples import TYPICAL, cancelled, hop, result, unsent
 from tests.model.strategies import results
 from traceprobe.errors import ConfigError
-from traceprobe.model import ReplyKind, StopReason, TimestampSource, TraceResult, _document_types
+from traceprobe.model import (
+    ReplyKind,
+    Segment,
+    SegmentReason,
+    StopReason,
+    TimestampSource,
+    TraceResult,
+    _document_types,
+)
 from traceprobe.schema import event_schema, trace_schema
 
 GOLDEN = Path(__file__).parent / "golden" / "trace-v1.json"
@@ -70,6 +78,8 @@ def test_schema_and_typed_dictionaries_name_the_same_fields_in_the_same_order() 
         (definitions["hop"]["properties"]["rtt_ms"]["anyOf"][0], _document_types.RttDocument),
         (definitions["responder"], _document_types.ResponderDocument),
         (definitions["asn"], _document_types.AsnDocument),
+        (definitions["exchange"], _document_types.ExchangeDocument),
+        (definitions["enrichment_error"], _document_types.EnrichmentErrorDocument),
         (definitions["probe"], _document_types.ProbeDocument),
         (definitions["mpls"]["items"], _document_types.MplsDocument),
     ]:
@@ -80,6 +90,8 @@ def test_the_schema_knows_every_word_of_the_model() -> None:
     schema: Any = trace_schema()
     assert schema["properties"]["stop_reason"]["enum"] == [reason.value for reason in StopReason]
     assert schema["$defs"]["reply_kind"]["enum"] == [kind.value for kind in ReplyKind]
+    assert schema["$defs"]["segment"]["enum"] == [*(segment.value for segment in Segment), None]
+    assert schema["$defs"]["segment_reason"]["enum"] == [*(reason.value for reason in SegmentReason), None]
     assert schema["$defs"]["timestamp_source"]["enum"] == [source.value for source in TimestampSource]
 
 
@@ -121,12 +133,27 @@ ALL_FIELDS = [
     *(
         f"hops[3].{name}"
         for name in (
-            "ttl", "address", "addresses", "hostname", "asn", "segment", "responders", "sent", "received",
-            "loss", "rtt_ms", "probes",
+            "ttl", "address", "addresses", "hostname", "asn", "announced", "segment", "segment_reason",
+            "country", "city", "exchange", "enrichment_errors", "responders", "sent", "received", "loss",
+            "rtt_ms", "probes",
         )
     ),
-    *(f"hops[3].responders[0].{name}" for name in ("address", "hostname", "asn", "segment", "replies")),
-    *(f"hops[3].responders[0].asn.{name}" for name in ("number", "prefix", "country", "registry", "name")),
+    *(
+        f"hops[3].responders[0].{name}"
+        for name in (
+            "address", "hostname", "asn", "announced", "segment", "segment_reason", "country", "city",
+            "exchange", "enrichment_errors", "replies",
+        )
+    ),
+    *(
+        f"hops[3].responders[0].asn.{name}"
+        for name in ("number", "prefix", "country", "registry", "name", "origins")
+    ),
+    *(
+        f"hops[3].responders[0].exchange.{name}"
+        for name in ("name", "prefix", "city", "country", "member_asn")
+    ),
+    *(f"hops[3].responders[0].enrichment_errors[0].{name}" for name in ("enricher", "reason")),
     *(
         f"hops[3].probes[0].{name}"
         for name in (

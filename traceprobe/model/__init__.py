@@ -21,9 +21,12 @@ from traceprobe.model._hop import (
 from traceprobe.model._knowledge import (
     NOTHING_KNOWN,
     Asn,
+    EnrichmentError,
+    Exchange,
     Knowledge,
     Responder,
     Segment,
+    SegmentReason,
 )
 from traceprobe.model._probe import (
     PROBE_INDEX_BITS,
@@ -57,7 +60,9 @@ __all__ = [
     "Asn",
     "Change",
     "ChangedField",
+    "EnrichmentError",
     "Event",
+    "Exchange",
     "ExtensionObject",
     "Hop",
     "HopEnriched",
@@ -78,6 +83,7 @@ __all__ = [
     "Responder",
     "RttStatistics",
     "Segment",
+    "SegmentReason",
     "SentProbe",
     "StopReason",
     "TimestampSource",

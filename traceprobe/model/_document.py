@@ -15,11 +15,21 @@ from typing import TYPE_CHECKING
 
 from traceprobe._version import __version__
 from traceprobe.config import FlowStrategy, Protocol
-from traceprobe.model._document_knowledge import asn_to_document, responder_from, responder_to_document
+from traceprobe.model._document_knowledge import (
+    asn_to_document,
+    errors_to_document,
+    exchange_to_document,
+    knowledge_to_document,
+    responder_from,
+    responder_to_document,
+)
 from traceprobe.model._document_reader import Reader
 from traceprobe.model._document_types import (
     AsnDocument,
+    EnrichmentErrorDocument,
+    ExchangeDocument,
     HopDocument,
+    KnowledgeDocument,
     MplsDocument,
     ProbeDocument,
     ResponderDocument,
@@ -37,16 +47,19 @@ if TYPE_CHECKING:
 __all__ = [
     "SCHEMA_VERSION",
     "AsnDocument",
+    "EnrichmentErrorDocument",
+    "ExchangeDocument",
     "HopDocument",
+    "KnowledgeDocument",
     "MplsDocument",
     "ProbeDocument",
     "ResponderDocument",
     "RttDocument",
     "TimingsDocument",
     "TraceDocument",
-    "asn_to_document",
     "from_document",
     "hop_to_document",
+    "knowledge_to_document",
     "milliseconds",
     "mpls_to_document",
     "timestamp",
@@ -103,7 +116,13 @@ def hop_to_document(hop: Hop) -> HopDocument:
         "addresses": [str(address) for address in hop.addresses],
         "hostname": hop.hostname,
         "asn": asn_to_document(hop.asn),
-        "segment": None if hop.segment is None else hop.segment.value,
+        "announced": hop.announced,
+        "segment": _text(hop.segment),
+        "segment_reason": _text(hop.segment_reason),
+        "country": hop.country,
+        "city": hop.city,
+        "exchange": exchange_to_document(hop.exchange),
+        "enrichment_errors": errors_to_document(hop.enrichment_errors),
         "responders": [responder_to_document(responder) for responder in hop.responders],
         "sent": hop.sent,
         "received": hop.received,

@@ -98,6 +98,13 @@ class Reader:
         """An integer within its bounds, both included."""
         return _whole(self._name(key), self._value(key), low, high)
 
+    def wholes(self, key: str, low: int, high: int) -> tuple[int, ...]:
+        """A list of integers, each within the bounds."""
+        return tuple(
+            _whole(f"{self._name(key)}[{index}]", item, low, high)
+            for index, item in enumerate(self._list(key))
+        )
+
     def optional_whole(self, key: str, low: int, high: int) -> int | None:
         """The same, or None if it is null."""
         return None if self._value(key) is None else self.whole(key, low, high)

@@ -17,6 +17,38 @@ class AsnDocument(TypedDict):
     country: str | None
     registry: str | None
     name: str | None
+    origins: list[int]
+
+
+class ExchangeDocument(TypedDict):
+    """An Internet exchange."""
+
+    name: str
+    prefix: str
+    city: str | None
+    country: str | None
+    member_asn: int | None
+
+
+class EnrichmentErrorDocument(TypedDict):
+    """A look-up that failed."""
+
+    enricher: str
+    reason: str
+
+
+class KnowledgeDocument(TypedDict):
+    """What is known of an address; part of responders, hops and ``hop_enriched``."""
+
+    hostname: str | None
+    asn: AsnDocument | None
+    announced: bool | None
+    segment: str | None
+    segment_reason: str | None
+    country: str | None
+    city: str | None
+    exchange: ExchangeDocument | None
+    enrichment_errors: list[EnrichmentErrorDocument]
 
 
 class MplsDocument(TypedDict):
@@ -43,7 +75,13 @@ class ResponderDocument(TypedDict):
     address: str
     hostname: str | None
     asn: AsnDocument | None
+    announced: bool | None
     segment: str | None
+    segment_reason: str | None
+    country: str | None
+    city: str | None
+    exchange: ExchangeDocument | None
+    enrichment_errors: list[EnrichmentErrorDocument]
     replies: int
 
 
@@ -77,7 +115,13 @@ class HopDocument(TypedDict):
     addresses: list[str]
     hostname: str | None
     asn: AsnDocument | None
+    announced: bool | None
     segment: str | None
+    segment_reason: str | None
+    country: str | None
+    city: str | None
+    exchange: ExchangeDocument | None
+    enrichment_errors: list[EnrichmentErrorDocument]
     responders: list[ResponderDocument]
     sent: int
     received: int

@@ -17,7 +17,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from ipaddress import IPv4Address, IPv6Address
 
-    from traceprobe.model._knowledge import Asn, Knowledge, Segment
+    from traceprobe.model._knowledge import (
+        Asn,
+        EnrichmentError,
+        Exchange,
+        Knowledge,
+        Segment,
+        SegmentReason,
+    )
     from traceprobe.model._reply import (
         Change,
         ExtensionObject,
@@ -165,9 +172,40 @@ class Hop:
         return self.responders[0].asn if self.responders else None
 
     @property
+    def announced(self) -> bool | None:
+        """Whether anybody announces ``address``; False was looked up, None wasn't."""
+        return self.responders[0].announced if self.responders else None
+
+    @property
     def segment(self) -> Segment | None:
         """Part of the path that ``address`` belongs to."""
         return self.responders[0].segment if self.responders else None
+
+    @property
+    def segment_reason(self) -> SegmentReason | None:
+        """Why ``address`` is taken for that part."""
+        return self.responders[0].segment_reason if self.responders else None
+
+    @property
+    def country(self) -> str | None:
+        """Where ``address`` is said to be: two letters (ISO 3166-1)."""
+        return self.responders[0].country if self.responders else None
+
+    @property
+    def city(self) -> str | None:
+        """Where ``address`` is said to be."""
+        return self.responders[0].city if self.responders else None
+
+    @property
+    def exchange(self) -> Exchange | None:
+        """Internet exchange whose peering network ``address`` is in."""
+        return self.responders[0].exchange if self.responders else None
+
+    @property
+    def enrichment_errors(self) -> tuple[EnrichmentError, ...]:
+        """Look-ups of any of its addresses that failed, each thing once."""
+        errors = (error for responder in self.responders for error in responder.enrichment_errors)
+        return tuple(dict.fromkeys(errors))
 
     @cached_property
     def sent(self) -> int:

@@ -24,8 +24,8 @@ from traceprobe._version import __version__
 from traceprobe.model import HopEnriched, HopRevised, HopSettled, ProbeSent, ReplyReceived, TraceFinished
 from traceprobe.model._document import (
     SCHEMA_VERSION,
-    asn_to_document,
     hop_to_document,
+    knowledge_to_document,
     milliseconds,
     mpls_to_document,
 )
@@ -116,13 +116,10 @@ def _reply(event: ReplyReceived) -> Fields:
 
 
 def _enriched(event: HopEnriched) -> Fields:
-    knowledge = event.knowledge
     return {
         "event": "hop_enriched",
         "address": str(event.address),
-        "hostname": knowledge.hostname,
-        "asn": asn_to_document(knowledge.asn),
-        "segment": None if knowledge.segment is None else knowledge.segment.value,
+        **knowledge_to_document(event.knowledge),
         "hop": hop_to_document(event.hop),
     }
 
