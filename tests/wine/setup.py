@@ -82,7 +82,7 @@ class Environment(NamedTuple):
         """Environment variables of every program that runs in here."""
         return {
             **_wine_variables(self.folder),
-            "PYTHONPATH": ";".join(map(windows_path, (PROJECT, self.folder / "site"))),
+            "PYTHONPATH": windows_path(PROJECT),
             # Beside the sources, they would be taken for those of the Linux interpreter of the same version.
             "PYTHONPYCACHEPREFIX": windows_path(self.folder / "bytecode"),
             "PYTHONNOUSERSITE": "1",
@@ -194,6 +194,8 @@ def _make_python(folder: Path) -> None:
             files.extractall(folder, [name for name in files.namelist() if name.startswith(PYTHON_FOLDER)])
     (folder / PYTHON_FOLDER).rename(folder / "python")
     archive.unlink()
+    packages = folder / "python" / "Lib" / "site-packages" / "traceprobe-tests.pth"
+    packages.write_text("..\\..\\..\\site\n", encoding="ascii")
 
 
 def _make_packages(folder: Path, requirements: Sequence[str]) -> None:
@@ -230,7 +232,9 @@ def _wine_variables(folder: Path) -> dict[str, str]:
 def _stop(wine: Wine, folder: Path) -> None:
     variables = {**os.environ, **_wine_variables(folder)}
     # With nothing running, it says so by its exit status.
-    subprocess.run([wine.server, "-k"], env=variables, stdin=subprocess.DEVNULL, timeout=_PATIENCE, check=False)
+    subprocess.run(
+        [wine.server, "-k"], env=variables, stdin=subprocess.DEVNULL, timeout=_PATIENCE, check=False
+    )
     _run([wine.server, "--wait"], variables)
 
 

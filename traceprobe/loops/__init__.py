@@ -6,5 +6,6 @@ Knows nothing of packets and traces.
 from traceprobe.loops._clock import Alarm, Clock
 from traceprobe.loops._readiness import Readiness
 from traceprobe.loops._system import SystemAlarm, SystemClock
+from traceprobe.loops._threads import thread_safe_post
 
-__all__ = ["Alarm", "Clock", "Readiness", "SystemAlarm", "SystemClock"]
+__all__ = ["Alarm", "Clock", "Readiness", "SystemAlarm", "SystemClock", "thread_safe_post"]
