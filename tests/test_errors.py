@@ -93,6 +93,7 @@ EXAMPLES: list[tuple[TraceprobeError, dict[str, object], type[Exception], list[s
         OSError,
         ["a firewall forbids it"],
     ),
+    (SendError(10051), {"code": 10051}, OSError, ["Network is unreachable"]),  # WSAENETUNREACH of Windows
     (
         PacketError("too short", 7),
         {"reason": "too short", "offset": 7},

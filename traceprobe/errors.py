@@ -143,6 +143,24 @@ def _no_usable_socket(
     return kind(message, reasons=reasons, remedies=remedies)
 
 
+_WINSOCK_WORDS = {
+    10013: "Permission denied",
+    10022: "Invalid argument",
+    10040: "Message too long",
+    10047: "Address family not supported",
+    10048: "Address already in use",
+    10049: "Cannot assign requested address",
+    10050: "Network is down",
+    10051: "Network is unreachable",
+    10055: "No buffer space available",
+    10060: "Connection timed out",
+    10061: "Connection refused",
+    10064: "Host is down",
+    10065: "No route to host",
+}
+"""What the C library of Windows has no words for: the error numbers of its sockets (Winsock error codes)."""
+
+
 class SendError(TraceprobeError, OSError):
     """The kernel refused to send.
 
@@ -154,7 +172,8 @@ class SendError(TraceprobeError, OSError):
     """
 
     def __init__(self, code: int, detail: str = "") -> None:
-        super().__init__(code, os.strerror(code) + (f": {detail}" if detail else ""))
+        words = _WINSOCK_WORDS.get(code) or os.strerror(code)
+        super().__init__(code, words + (f": {detail}" if detail else ""))
         self.code = code
         self.detail = detail
 

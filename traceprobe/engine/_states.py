@@ -205,7 +205,8 @@ class ProbeRecord:
                 attempt=self.attempt,
                 flow=self.flow,
                 status=ProbeStatus.SEND_ERROR,
-                error=errno.errorcode.get(self.error, str(self.error)),
+                # Windows has names of its own for errors of sockets: WSAENETUNREACH.
+                error=errno.errorcode.get(self.error, str(self.error)).removeprefix("WSA"),
             )
         return ProbeResult(
             attempt=self.attempt, flow=self.flow, status=ProbeStatus.CANCELLED, sent_at_ns=sent_at_ns
