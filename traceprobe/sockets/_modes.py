@@ -14,12 +14,25 @@ if TYPE_CHECKING:
     from traceprobe.config import AddressFamily, Mode, TracerouteConfig
 
 _NS = 1_000_000_000
+_ECN_BITS = 2
 
 
 def choose_flow(
-    config: TracerouteConfig, mode: Mode, flows: frozenset[FlowStrategy], *, protocol: Protocol
+    config: TracerouteConfig,
+    mode: Mode,
+    flows: frozenset[FlowStrategy],
+    *,
+    protocol: Protocol,
+    otherwise: str | None = None,
 ) -> FlowStrategy:
     """The flow strategy to use: the one asked for, or the steadiest that the mode can hold.
+
+    Args:
+        config: Asks for one, or leaves it open.
+        mode: The way of probing.
+        flows: What it can hold.
+        protocol: What the probes are made of.
+        otherwise: What else can hold the flow, in words; None for raw sockets of Linux.
 
     Raises:
         UnsupportedOption: The mode can't hold the one that was asked for.
@@ -31,12 +44,12 @@ def choose_flow(
     choices = " or ".join(repr(flow.value) for flow in sorted(flows))
     if config.flow is FlowStrategy.DUBLIN:
         raise UnsupportedOption("flow", config.flow.value, mode=None, remedy=f"choose {choices}")
+    if otherwise is None:
+        otherwise = (
+            f"mode 'linux_raw', which holds the flow of {protocol.value.upper()} probes but needs privileges"
+        )
     raise UnsupportedOption(
-        "flow",
-        config.flow.value,
-        mode=mode.value,
-        remedy=f"choose {choices}, or mode 'linux_raw', which holds the flow of {protocol.value.upper()} "
-        "probes but needs privileges",
+        "flow", config.flow.value, mode=mode.value, remedy=f"choose {choices}, or {otherwise}"
     )
 
 
@@ -72,3 +85,8 @@ def source_address(family: AddressFamily, config: TracerouteConfig) -> IPv4Addre
     if address.version != family:
         raise FamilyMismatchError("source", config.source, f"an IPv{family.value} address")
     return address
+
+
+def traffic_class(config: TracerouteConfig) -> int:
+    """The byte that holds DSCP and ECN bits (RFC 2474 section 3, RFC 3168 section 5)."""
+    return (config.dscp or 0) << _ECN_BITS | (config.ecn or 0)

@@ -46,13 +46,20 @@ def platform_modes() -> tuple[ModeEntry, ...]:
             ModeEntry(Mode.LINUX_RAW, Protocol.UDP, _linux_raw),
             ModeEntry(Mode.LINUX_UDP, Protocol.UDP, _linux_udp),
         )
-    else:  # noqa: RET505 - type checkers then know which branch is for which platform
+    elif sys.platform == "win32":  # noqa: RET505 - type checkers then know which branch is for which platform
+        return (ModeEntry(Mode.WINDOWS_ICMP, Protocol.ICMP, _windows_icmp),)
+    else:
         return ()
 
 
 def unprivileged_mode() -> Mode | None:
     """The mode that works on this platform without any privilege, if there is one."""
-    return Mode.LINUX_UDP if sys.platform == "linux" else None
+    if sys.platform == "linux":
+        return Mode.LINUX_UDP
+    elif sys.platform == "win32":  # noqa: RET505 - as above
+        return Mode.WINDOWS_ICMP
+    else:
+        return None
 
 
 def _linux_raw(
@@ -77,3 +84,11 @@ def _linux_udp(
     from traceprobe.sockets.linux_udp import open_linux_udp
 
     return open_linux_udp(config, family, protocol, clock)
+
+
+def _windows_icmp(
+    config: TracerouteConfig, family: AddressFamily, protocol: Protocol, clock: Clock
+) -> BuiltInSocket:
+    from traceprobe.sockets.windows_icmp import open_windows_icmp
+
+    return open_windows_icmp(config, family, protocol, clock)

@@ -18,6 +18,7 @@ class Refusal(StrEnum):
         RELEASED: Its probe had been given up for good.
         AMBIGUOUS: It answers one of several probes, and does not say which.
         UNEXPECTED: It is about a probe, but says nothing about the path, such as a redirect.
+        FAILED: The system had taken its probe, and then failed to send it or to wait for its answer.
     """
 
     FOREIGN = "foreign"
@@ -29,3 +30,4 @@ class Refusal(StrEnum):
     RELEASED = "released"
     AMBIGUOUS = "ambiguous"
     UNEXPECTED = "unexpected"
+    FAILED = "failed"

@@ -1,0 +1,525 @@
+"""ICMP probes on Windows without privileges: ``IcmpSendEcho2`` and ``Icmp6SendEcho2``.
+
+Windows makes and matches the packets itself: the identifier is its own, the sequence number counts up, so
+that the flow varies with every probe; what a router quotes is not shown, and neither is the MTU it names.
+An answer comes with its status, address and (IPv4) TTL. Each probe has its time-out in Windows, which is
+its own from the configuration: Windows documents no way to wait without one, and none to take a request
+back. That bounds for how long the buffers of a probe that nobody waits for any more are kept.
+
+Round-trip times are differences of the performance counter: read just before the request, and as the first
+thing in its completion. Windows documents that it ignores the traffic class of a request.
+"""
+
+from __future__ import annotations
+
+import errno
+import math
+import secrets
+from collections import Counter
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+import anyio
+import anyio.lowlevel
+
+from traceprobe.config import MAX_PACKET_SIZE, MAX_TTL, AddressFamily, FlowStrategy, Mode, Protocol
+from traceprobe.errors import BusyError, ClosedError, ConfigError, SendError, UnsupportedOption, UsageError
+from traceprobe.ffi import windows
+from traceprobe.model import Reply, SentProbe, TimestampSource, trace_of
+from traceprobe.sockets._modes import check_ports, choose_flow, source_address, traffic_class
+from traceprobe.sockets._windows_crossing import Crossing
+from traceprobe.sockets._windows_echo import EchoHandle, EchoRequest, open_handle
+from traceprobe.sockets._windows_names import pack_name
+from traceprobe.sockets._windows_reactor import process_reactor
+from traceprobe.sockets._windows_status import failure_of, meaning_of
+from traceprobe.sockets.codec import Refusal
+from traceprobe.sockets.helpers import SendAndReceive
+from traceprobe.sockets.protocol import SocketCapabilities
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from traceprobe.config import TracerouteConfig
+    from traceprobe.ffi.windows import Pointer
+    from traceprobe.loops import Clock
+    from traceprobe.model import Probe, ProbeId
+    from traceprobe.sockets._windows_echo import EchoAnswer
+    from traceprobe.sockets._windows_reactor import Reactor, ReactorHolder
+
+FLOWS: Final = frozenset({FlowStrategy.CLASSIC})
+PROTOCOLS: Final = frozenset({Protocol.ICMP})
+
+_IP_HEADER: Final = {AddressFamily.IPV4: 20, AddressFamily.IPV6: 40}
+_ECHO_HEADER: Final = 8
+_DEFAULT_SIZE: Final = {AddressFamily.IPV4: 60, AddressFamily.IPV6: 80}
+_TOKEN_SIZE: Final = 12
+_MOST_OUTSTANDING: Final = 0x10000
+"""Windows names no limit of its own; an echo request has sixteen bits of sequence number."""
+_LARGEST: Final = 0x7FFFFFFF
+"""The largest number of milliseconds that nothing in Windows takes for a negative one."""
+_PER_SECOND: Final = 1000
+_STEADIER: Final = (
+    "protocol 'udp' with mode 'windows_raw', which holds the flow but needs administrator rights"
+)
+
+
+class _Outstanding:
+    """A probe that was sent, or is about to be."""
+
+    __slots__ = ("handle", "probe", "report", "request", "sent_ns", "told")
+
+    def __init__(self, probe: Probe, request: EchoRequest, handle: EchoHandle) -> None:
+        self.probe = probe
+        self.request = request
+        self.handle = handle
+        self.sent_ns = 0
+        self.report: SentProbe | None = None
+        self.told = False
+        """Whether whoever sent it has been given the report."""
+
+
+class _Lease:
+    """What a trace has of this socket: a handle, and the probes that it has not given up."""
+
+    __slots__ = ("handle", "probes", "token")
+
+    def __init__(self, handle: EchoHandle) -> None:
+        self.handle = handle
+        self.token = secrets.token_bytes(_TOKEN_SIZE)
+        self.probes = 0
+
+
+_Arrived: TypeAlias = "tuple[_Outstanding, Reply] | Refusal | Exception"
+"""What the reactor hands over: a reply, why an answer is none, or that everything is over."""
+
+
+class WindowsIcmpSocket(SendAndReceive):
+    """Probes through ``iphlpapi``; see :class:`~traceprobe.sockets.AsyncProbeSocket`.
+
+    Args:
+        config: The configuration, checked already.
+        family: Address family of all destinations.
+        clock: The clock that replies are timed by.
+        reactor: The reactor, leased; the socket releases it.
+        spare: An open ICMP handle.
+    """
+
+    def __init__(
+        self, config: TracerouteConfig, family: AddressFamily, clock: Clock, reactor: Reactor, spare: Pointer
+    ) -> None:
+        self._config = config
+        self._family = family
+        self._clock = clock
+        self._reactor = reactor
+        self._source = source_address(family, config)
+        self._source_name = b"" if self._source is None else pack_name(self._source)
+        self._spare: EchoHandle | None = self._make_handle(spare)
+        self._crossing: Crossing[_Arrived] = Crossing()
+        self._leases: dict[int, _Lease] = {}
+        self._outstanding: dict[ProbeId, _Outstanding] = {}
+        self._batches: set[_Batch] = set()
+        self._discarded: Counter[str] = Counter()
+        self._ready: list[Reply] = []
+        self._failure: Exception | None = None
+        self._receiving = False
+        self._closed = False
+        self._capabilities = SocketCapabilities(
+            family=family,
+            protocol=Protocol.ICMP,
+            mode=Mode.WINDOWS_ICMP.value,
+            flow=FlowStrategy.CLASSIC,
+            flows=FLOWS,
+            descriptors="shared",
+            timestamps=TimestampSource.QPC,
+            max_in_flight=_MOST_OUTSTANDING,
+            sees_quoted_ttl=False,
+            sees_reply_ttl=family is AddressFamily.IPV4,
+            default_port=None,
+        )
+        reactor.call(lambda: reactor.add_owner(self))
+
+    # --- the protocol -----------------------------------------------------------------------------------
+
+    @property
+    def capabilities(self) -> SocketCapabilities:
+        """What this socket can do and see."""
+        return self._capabilities
+
+    @property
+    def discarded(self) -> Mapping[str, int]:
+        """How many answers were refused, by reason."""
+        self._drain()
+        return MappingProxyType(self._discarded)
+
+    @property
+    def clock(self) -> Clock:
+        """The clock that replies are timed by."""
+        return self._clock
+
+    @property
+    def receiving(self) -> bool:
+        """Whether a task waits in ``receive``."""
+        return self._receiving
+
+    async def send_probes(self, probes: Sequence[Probe]) -> Sequence[SentProbe]:
+        """Send probes in the order given; see :meth:`AsyncProbeSocket.send_probes`."""
+        self._check_open()
+        if not probes:
+            await anyio.lowlevel.checkpoint()
+            self._check_open()
+            return []
+        self._crossing.attach()
+        batch = _Batch(self, self._reactor, self._take_in(probes))
+        self._batches.add(batch)
+        try:
+            self._reactor.call(batch.step)
+            await batch.done.wait()
+            self._check_open()
+        except BaseException:
+            # Nobody will learn what became of them, so nobody would release them.
+            batch.given_up = True
+            self.release([probe.id for probe in probes])
+            raise
+        finally:
+            self._batches.discard(batch)
+        reports = batch.reports()
+        self._withdraw(report.probe_id for report in reports if report.error is not None)
+        return reports
+
+    async def receive(self) -> Sequence[Reply]:
+        """Wait until at least one reply has come; see :meth:`AsyncProbeSocket.receive`."""
+        self._check_open()
+        if self._receiving:
+            raise BusyError("another task is receiving from this socket")
+        self._receiving = True
+        try:
+            self._drain()
+            if self._ready:
+                await anyio.lowlevel.checkpoint()
+            while not self._ready:
+                await self._crossing.wait()
+                self._check_open()
+                self._drain()
+            return self._take_ready()
+        finally:
+            self._receiving = False
+
+    def receive_nowait(self) -> Sequence[Reply]:
+        """Return the replies that have already come, possibly none."""
+        self._check_open()
+        self._drain()
+        return self._take_ready()
+
+    def release(self, probes: Sequence[ProbeId]) -> None:
+        """Give probes up; the handle of a trace that has none left is closed."""
+        if self._closed:
+            return
+        self._withdraw(probes)
+        if self._ready:
+            released = frozenset(probes)
+            self._ready = [reply for reply in self._ready if reply.probe_id not in released]
+
+    async def aclose(self) -> None:
+        """Close the socket. What Windows has not completed stays with the reactor until it has."""
+        if not self._closed:
+            self.close_now()
+
+    def close_now(self) -> None:
+        """Close a socket that no task waits for, without an event loop."""
+        if self._closed:
+            return
+        self._closed = True
+        self._ready.clear()
+        self._outstanding.clear()
+        self._crossing.close()
+        for batch in self._batches:
+            batch.given_up = True
+            batch.done.set()
+        self._reactor.call(self.shut_down)
+        self._reactor.release()
+
+    def put_back(self, replies: Iterable[Reply]) -> None:
+        """Hand replies out again, to whoever receives next."""
+        self._ready[:0] = replies
+
+    # --- on the event loop ------------------------------------------------------------------------------
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ClosedError("the socket has been closed")
+        if self._failure is not None:
+            raise self._failure
+
+    def _take_ready(self) -> list[Reply]:
+        ready, self._ready = self._ready, []
+        return ready
+
+    def _drain(self) -> None:
+        for arrived in self._crossing.take():
+            if isinstance(arrived, Refusal):
+                self._discarded[arrived.value] += 1
+            elif isinstance(arrived, Exception):
+                self._failure = arrived
+            else:
+                sent, reply = arrived
+                if self._outstanding.get(reply.probe_id) is sent:
+                    self._ready.append(reply)
+                else:
+                    self._discarded[Refusal.RELEASED.value] += 1
+
+    def _take_in(self, probes: Sequence[Probe]) -> list[_Outstanding]:
+        """Make requests; all or nothing."""
+        if len({probe.id for probe in probes}) < len(probes):
+            raise UsageError("a batch can hold a probe only once")
+        sizes = [self._payload_size(probe) for probe in probes]
+        batch: list[_Outstanding] = []
+        try:
+            for probe, size in zip(probes, sizes, strict=True):
+                self._withdraw((probe.id,))  # one that is outstanding already is sent anew
+                lease = self._lease_of(trace_of(probe.id))
+                sent = _Outstanding(probe, self._request_for(probe, size, lease.token), lease.handle)
+                lease.probes += 1
+                self._outstanding[probe.id] = sent
+                batch.append(sent)
+        except BaseException:
+            self._withdraw([sent.probe.id for sent in batch])
+            raise
+        return batch
+
+    def _payload_size(self, probe: Probe) -> int:
+        if probe.destination.version != self._family:
+            raise UsageError(f"{probe.destination} is no IPv{self._family.value} address")
+        if not 1 <= probe.ttl <= MAX_TTL:
+            raise ConfigError("ttl", probe.ttl, f"from 1 to {MAX_TTL}")
+        if probe.port is not None:
+            raise ConfigError("port", probe.port, "None for ICMP, which has no ports; choose UDP or TCP")
+        size = probe.size or _DEFAULT_SIZE[self._family]
+        check_size(self._family, size)
+        return size - _IP_HEADER[self._family] - _ECHO_HEADER
+
+    def _request_for(self, probe: Probe, size: int, token: bytes) -> EchoRequest:
+        # One that names no time-out has that of the socket.
+        seconds = probe.timeout or self._config.timing.probe_timeout
+        try:
+            name = pack_name(probe.destination) if self._family is AddressFamily.IPV6 else b""
+        except OSError:
+            name = b""
+        return EchoRequest(
+            destination=probe.destination,
+            name=name,
+            payload=token[:size] + bytes(size - min(size, _TOKEN_SIZE)),
+            ttl=probe.ttl,
+            traffic_class=traffic_class(self._config),
+            dont_fragment=bool(self._config.dont_fragment),
+            milliseconds=min(math.ceil(seconds * _PER_SECOND), _LARGEST),
+        )
+
+    def _lease_of(self, trace: int) -> _Lease:
+        lease = self._leases.get(trace)
+        if lease is None:
+            handle, self._spare = self._spare, None
+            lease = _Lease(handle or self._make_handle(open_handle(self._reactor.libraries, self._family)))
+            self._leases[trace] = lease
+        return lease
+
+    def _make_handle(self, handle: Pointer) -> EchoHandle:
+        return EchoHandle(self._reactor, self._family, handle, self._source, self._source_name)
+
+    def _withdraw(self, probes: Iterable[ProbeId]) -> None:
+        for probe in probes:
+            if self._outstanding.pop(probe, None) is None:
+                continue
+            trace = trace_of(probe)
+            lease = self._leases[trace]
+            lease.probes -= 1
+            if not lease.probes:
+                del self._leases[trace]
+                self._reactor.call(lease.handle.close)
+
+    # --- on the reactor's thread --------------------------------------------------------------------------
+
+    def shut_down(self) -> None:
+        """Close every handle as soon as nothing is pending on it."""
+        self._reactor.remove_owner(self)
+        if self._spare is not None:
+            self._spare.close()
+        for lease in tuple(self._leases.values()):
+            lease.handle.close()
+
+    def reactor_failed(self, error: Exception) -> None:
+        """Nothing more will come."""
+        self._crossing.put(error)
+        for batch in tuple(self._batches):
+            self._crossing.post(batch.done.set)
+
+    def transmit(self, sent: _Outstanding) -> None:
+        """Make the request for a probe, and its report."""
+        clock, probe = self._clock, sent.probe
+        wall_ns = clock.realtime_ns()
+        monotonic_ns = clock.monotonic_ns()
+        sent.sent_ns = self._reactor.now_ns()
+        target = str(probe.destination)
+        error = None
+        if sent.handle.closing:
+            error = SendError(errno.ECANCELED, f"{target}: it was given up before it was sent")
+        elif self._family is AddressFamily.IPV6 and not sent.request.name:
+            error = SendError(errno.ENXIO, f"no interface for {target}")
+        # The report comes first: the answer may come within the call.
+        sent.report = SentProbe(probe.id, monotonic_ns, wall_ns, self._source, error)
+        if error is not None:
+            return
+        code = sent.handle.send(sent.request, lambda answer: self._answered(sent, answer))
+        if code:
+            self._fail(sent, failure_of(code, target))
+        elif sent.report.error is None:
+            accepted_ns = clock.monotonic_ns()
+            sent.report = SentProbe(probe.id, monotonic_ns, wall_ns, self._source, None, accepted_ns)
+
+    def tell(self, batch: _Batch) -> None:
+        """Give the reports of a batch to whoever sent it."""
+        for sent in batch.probes:
+            sent.told = True
+        self._crossing.post(batch.done.set)
+
+    def _fail(self, sent: _Outstanding, error: SendError) -> None:
+        report = sent.report
+        assert report is not None
+        sent.report = SentProbe(report.probe_id, report.sent_ns, report.sent_at_ns, report.source, error)
+
+    def _answered(self, sent: _Outstanding, answer: EchoAnswer) -> None:
+        """Hand on what came of a request: an answer, silence, or that it failed after all."""
+        report, probe = sent.report, sent.probe
+        assert report is not None
+        meaning = meaning_of(self._family, answer.code)
+        if answer.address is None or meaning is None:
+            if answer.code == windows.IP_REQ_TIMED_OUT:
+                return
+            if sent.told:
+                # Too late for the report: what is left to say is that its silence means nothing.
+                self._crossing.put(Refusal.FAILED)
+            else:
+                self._fail(sent, failure_of(answer.code, str(probe.destination)))
+            return
+        if meaning.kind is None:
+            self._crossing.put(Refusal.UNEXPECTED)
+            return
+        token = sent.request.payload[:_TOKEN_SIZE]
+        shown = answer.payload if answer.code == windows.IP_SUCCESS else None
+        if shown is not None and not shown.startswith(token):
+            self._crossing.put(Refusal.BAD_TOKEN)
+            return
+        rtt_ns = max(0, answer.now_ns - sent.sent_ns)
+        reply = Reply(
+            probe.id,
+            meaning.kind,
+            answer.address,
+            rtt_ns,
+            report.sent_ns + rtt_ns,
+            TimestampSource.QPC,
+            icmp_type=meaning.icmp_type,
+            icmp_code=meaning.icmp_code,
+            reply_ttl=answer.ttl,
+        )
+        self._crossing.put((sent, reply))
+
+
+class _Batch:
+    """Probes on their way out: each is sent by a call of its own, which asks for the next."""
+
+    def __init__(self, socket: WindowsIcmpSocket, reactor: Reactor, probes: list[_Outstanding]) -> None:
+        self.probes = probes
+        self.done = anyio.Event()
+        self.given_up = False
+        self._socket = socket
+        self._reactor = reactor
+        self._next = 0
+
+    def step(self) -> None:
+        """Send one probe; on the reactor's thread."""
+        if self.given_up:
+            return
+        if self._next < len(self.probes):
+            self._socket.transmit(self.probes[self._next])
+            self._next += 1
+            # What completes meanwhile comes between.
+            self._reactor.call(self.step)
+        else:
+            self._socket.tell(self)
+
+    def reports(self) -> list[SentProbe]:
+        """What became of the probes."""
+        return [sent.report for sent in self.probes if sent.report is not None]
+
+
+def check_size(family: AddressFamily, size: int) -> None:
+    """Check the size of a probe, IP header included.
+
+    Raises:
+        ConfigError: It is too small or too large.
+    """
+    smallest = _IP_HEADER[family] + _ECHO_HEADER
+    if not smallest <= size <= MAX_PACKET_SIZE:
+        raise ConfigError(
+            "packet_size", size, f"from {smallest} to {MAX_PACKET_SIZE} bytes for ICMP over IPv{family.value}"
+        )
+
+
+def check_options(config: TracerouteConfig, family: AddressFamily) -> None:
+    """Refuse what ``iphlpapi`` can't do.
+
+    Raises:
+        UnsupportedOption: An option can't be honoured.
+        FamilyMismatchError: The source address is of the other family.
+        ConfigError: The packet size is none for this mode.
+    """
+    mode = Mode.WINDOWS_ICMP
+    choose_flow(config, mode, FLOWS, protocol=Protocol.ICMP, otherwise=_STEADIER)
+    check_ports(config, mode, Protocol.ICMP)
+    if config.interface is not None:
+        raise UnsupportedOption(
+            "interface",
+            config.interface,
+            mode=mode.value,
+            remedy="name the address of the interface as source",
+        )
+    if config.mark is not None:
+        raise UnsupportedOption("mark", config.mark, mode=mode.value, remedy="Windows has no such thing")
+    if family is AddressFamily.IPV6:
+        if config.dont_fragment:
+            raise UnsupportedOption(
+                "dont_fragment", True, mode=mode.value, remedy="choose IPv4, or mode 'windows_raw'"
+            )
+        for name, value in (("dscp", config.dscp), ("ecn", config.ecn)):
+            if value:
+                raise UnsupportedOption(name, value, mode=mode.value, remedy="choose IPv4")
+    source_address(family, config)
+    if config.packet_size is not None:
+        check_size(family, config.packet_size)
+
+
+def open_windows_icmp(
+    config: TracerouteConfig,
+    family: AddressFamily,
+    protocol: Protocol,  # noqa: ARG001 - every mode is opened alike
+    clock: Clock,
+    holder: ReactorHolder | None = None,
+) -> WindowsIcmpSocket:
+    """Open the socket of this mode.
+
+    Args:
+        config: The configuration.
+        family: Address family of all destinations.
+        protocol: ICMP.
+        clock: The clock that replies are timed by.
+        holder: Where the reactor comes from; None for that of this process.
+
+    Raises:
+        NoUsableSocketError: This machine has no such handles.
+        UnsupportedOption: An option can't be honoured.
+        ConfigError: An option can't be used on this machine.
+        AbiError: This is no Windows that is known.
+    """
+    check_options(config, family)
+    holder = process_reactor() if holder is None else holder
+    spare = open_handle(holder.libraries, family)
+    return WindowsIcmpSocket(config, family, clock, holder.lease(), spare)
