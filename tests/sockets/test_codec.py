@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.sockets.wire import (
-    KIND_IDS,
-    KINDS,
+    ALL_KIND_IDS,
+    ALL_KINDS,
     QUARANTINE_NS,
     SOURCE_PORT,
     Codec,
@@ -28,20 +28,20 @@ from tests.sockets.wire import (
     time_exceeded,
 )
 from traceprobe.config import AddressFamily, FlowStrategy, Protocol
-from traceprobe.errors import ConfigError, NoUsableSocketError, UnsupportedOption, UsageError
+from traceprobe.errors import ConfigError, NoUsableSocketError, UsageError
 from traceprobe.model import Probe, make_probe_id
 from traceprobe.packets import ones_complement_sum, parse_udp, pseudo_header_sum
-from traceprobe.sockets.codec import IcmpCodec, Refusal, UdpCodec
+from traceprobe.sockets.codec import IcmpCodec, Refusal, TcpCodec, UdpCodec
 
-every_kind = pytest.mark.parametrize(("family", "protocol", "flow"), KINDS, ids=KIND_IDS)
+every_kind = pytest.mark.parametrize(("family", "protocol", "flow"), ALL_KINDS, ids=ALL_KIND_IDS)
 both_families = pytest.mark.parametrize("family", list(AddressFamily))
-kinds = st.sampled_from(KINDS)
+kinds = st.sampled_from(ALL_KINDS)
 
 
 def checksum_is_right(codec: Codec, segment: bytes, destination: object) -> bool:
     assert isinstance(destination, IPv4Address | IPv6Address)
     initial = 0
-    if isinstance(codec, UdpCodec) or codec.family is AddressFamily.IPV6:
+    if isinstance(codec, UdpCodec | TcpCodec) or codec.family is AddressFamily.IPV6:
         initial = pseudo_header_sum(source(codec.family), destination, ip_protocol(codec), len(segment))
     return ones_complement_sum(segment, initial) == 0xFFFF
 
@@ -51,7 +51,7 @@ def checksum_is_right(codec: Codec, segment: bytes, destination: object) -> bool
 
 @given(
     kind=kinds,
-    size=st.none() | st.integers(52, 200),
+    size=st.none() | st.integers(60, 200),
     flow=st.integers(0, 50),
     traces=st.lists(st.integers(1, 2**30), min_size=1, max_size=3, unique=True),
     cut=st.integers(0, 220),
@@ -176,10 +176,43 @@ def test_classic_udp_counts_ports_up_from_the_base(family: AddressFamily) -> Non
     assert ports == [33434, 33435]
 
 
-@pytest.mark.parametrize("protocol", [Protocol.ICMP, Protocol.UDP])
-def test_dublin_is_not_there_yet(protocol: Protocol) -> None:
-    with pytest.raises(UnsupportedOption, match=r"flow='dublin'.*choose one of classic, paris"):
-        make_codec(AddressFamily.IPV4, protocol, FlowStrategy.DUBLIN)
+@both_families
+@pytest.mark.parametrize("protocol", list(Protocol))
+def test_dublin_varies_the_flow_by_its_number(family: AddressFamily, protocol: Protocol) -> None:
+    codec = make_codec(family, protocol, FlowStrategy.DUBLIN)
+    # What routers hash: ports, and the checksum of ICMP.
+    hashed = slice(0, 6) if protocol is Protocol.ICMP else slice(0, 4)
+    for trace in (1, 2):
+        flows = []
+        for flow in range(60):
+            probes = [make_probe(family, flow * 5 + index, trace=trace, flow=flow) for index in range(5)]
+            headers = {segment[hashed] for segment in codec.encode_batch(probes, source(family), 0)}
+            assert len(headers) == 1
+            flows += headers
+        assert len(set(flows)) == 60
+
+
+@both_families
+def test_a_tcp_flow_is_its_ports(family: AddressFamily) -> None:
+    paris = make_codec(family, Protocol.TCP, FlowStrategy.PARIS)
+    for flow in (0, 3):
+        probes = [make_probe(family, flow * 20 + index, flow=flow, port=443) for index in range(20)]
+        segments = paris.encode_batch(probes, source(family), 0)
+        ports = (SOURCE_PORT + flow).to_bytes(2, "big") + (443).to_bytes(2, "big")
+        assert {segment[:4] for segment in segments} == {ports}
+        assert len({segment[4:8] for segment in segments}) == 20
+    classic = make_codec(family, Protocol.TCP, FlowStrategy.CLASSIC)
+    probes = [make_probe(family, index) for index in range(600)]
+    segments = classic.encode_batch(probes, source(family), 0)
+    assert len({segment[:2] for segment in segments}) == 512
+    assert {segment[2:4] for segment in segments} == {(80).to_bytes(2, "big")}
+    assert all(first[:2] != second[:2] for first, second in itertools.pairwise(segments))
+
+
+def test_a_tcp_flow_needs_a_source_port() -> None:
+    codec = make_codec(AddressFamily.IPV4, Protocol.TCP, FlowStrategy.DUBLIN)
+    with pytest.raises(ConfigError, match="a flow number from 0 to 511 for TCP"):
+        codec.encode(make_probe(AddressFamily.IPV4, flow=512), source(AddressFamily.IPV4), 0)
 
 
 # --- identifiers -----------------------------------------------------------------------------------------
@@ -198,7 +231,10 @@ def test_no_two_outstanding_probes_share_an_identifier(
     segments = codec.encode_batch(probes, source(family), 0)
     assert codec.outstanding == len(probes)
     keys = Counter(
-        (identifier_of(codec, segment), probe.destination if codec.flow is FlowStrategy.CLASSIC else None)
+        (
+            identifier_of(codec, segment),
+            probe.destination if (protocol, flow) == (Protocol.UDP, FlowStrategy.CLASSIC) else None,
+        )
         for probe, segment in zip(probes, segments, strict=True)
     )
     assert set(keys.values()) == {1}
@@ -296,7 +332,8 @@ def test_identifiers_do_not_come_in_a_guessable_order(
     first, second = order(1), order(2)
     assert first == order(1)
     assert first[0] != second[0]
-    steps = {(b - a) % 0x10000 for a, b in itertools.pairwise(first)}
+    space = 2 ** (8 * len(identifier_of(make_codec(family, protocol, flow), bytes(20))))
+    steps = {(b - a) % space for a, b in itertools.pairwise(first)}
     assert len(steps) > 45
 
 
@@ -348,8 +385,10 @@ def test_nothing_is_kept_of_probes_that_are_gone(
 
 @pytest.mark.parametrize(
     ("kind", "minimum"),
-    list(zip(KINDS, [30, 28, 30, 28, 50, 48, 50, 48], strict=True)),
-    ids=KIND_IDS,
+    list(
+        zip(ALL_KINDS, [30, 28, 30, 30, 28, 30, 40, 40, 40, 50, 48, 50, 50, 48, 50, 60, 60, 60], strict=True)
+    ),
+    ids=ALL_KIND_IDS,
 )
 def test_sizes_have_bounds(kind: tuple[AddressFamily, Protocol, FlowStrategy], minimum: int) -> None:
     codec = make_codec(*kind)

@@ -17,13 +17,13 @@ from traceprobe.packets import (
     build_ipv6,
     parse_icmp,
 )
-from traceprobe.sockets.codec import IcmpCodec, UdpCodec
+from traceprobe.sockets.codec import IcmpCodec, TcpCodec, UdpCodec
 
 if TYPE_CHECKING:
     from traceprobe.packets import IcmpOther
 
 Address: TypeAlias = IPv4Address | IPv6Address
-Codec: TypeAlias = IcmpCodec | UdpCodec
+Codec: TypeAlias = IcmpCodec | UdpCodec | TcpCodec
 
 SOURCE_PORT = 40001
 SECRET = b"a secret of exactly 32 bytes ...".ljust(32, b".")
@@ -36,6 +36,10 @@ KINDS = [
     for flow in (FlowStrategy.PARIS, FlowStrategy.CLASSIC)
 ]
 KIND_IDS = [f"{protocol.value}{family.value}-{flow.value}" for family, protocol, flow in KINDS]
+ALL_KINDS = [
+    (family, protocol, flow) for family in AddressFamily for protocol in Protocol for flow in FlowStrategy
+]
+ALL_KIND_IDS = [f"{protocol.value}{family.value}-{flow.value}" for family, protocol, flow in ALL_KINDS]
 
 
 def make_codec(
@@ -51,7 +55,8 @@ def make_codec(
         return IcmpCodec(
             family, flow, identifier=0x1234, quarantine_ns=quarantine_ns, random=Random(seed), secret=secret
         )
-    return UdpCodec(
+    kind = TcpCodec if protocol is Protocol.TCP else UdpCodec
+    return kind(
         family,
         flow,
         source_port=SOURCE_PORT,
@@ -88,6 +93,8 @@ def source(family: AddressFamily) -> Address:
 def ip_protocol(codec: Codec) -> IpProtocol:
     if isinstance(codec, UdpCodec):
         return IpProtocol.UDP
+    if isinstance(codec, TcpCodec):
+        return IpProtocol.TCP
     return IpProtocol.ICMP if codec.family is AddressFamily.IPV4 else IpProtocol.ICMPV6
 
 
@@ -146,8 +153,8 @@ def echo_reply(codec: Codec, segment: bytes) -> EchoMessage | IcmpError | IcmpOt
 def identifier_of(codec: Codec, segment: bytes) -> bytes:
     """The bytes that tell one probe from another, destination left out."""
     if isinstance(codec, UdpCodec):
-        return segment[6:8] if codec.flow is FlowStrategy.PARIS else segment[2:4]
-    return segment[6:8]
+        return segment[2:4] if codec.flow is FlowStrategy.CLASSIC else segment[6:8]
+    return segment[4:8] if isinstance(codec, TcpCodec) else segment[6:8]
 
 
 def ids(probes: list[Probe]) -> list[ProbeId]:

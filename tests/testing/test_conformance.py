@@ -101,7 +101,8 @@ class OtherFamily(Wrapped):
 class ForeignFlow(Wrapped):
     @property
     def capabilities(self) -> SocketCapabilities:
-        return attrs.evolve(self.inner.capabilities, flow=FlowStrategy.DUBLIN)
+        has = self.inner.capabilities
+        return attrs.evolve(has, flow=FlowStrategy.DUBLIN, flows=has.flows - {FlowStrategy.DUBLIN})
 
 
 class PortOfIcmp(Wrapped):

@@ -21,7 +21,7 @@ from traceprobe.ffi import linux
 from traceprobe.model import TimestampSource
 from traceprobe.sockets._addresses import family_number, zone_index
 from traceprobe.sockets._linux_remedies import capability_remedies, ping_group_range, ping_remedies
-from traceprobe.sockets._modes import source_address
+from traceprobe.sockets._modes import source_address, traffic_class
 
 if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv6Address
@@ -97,13 +97,13 @@ def configure(opened: socket.socket, family: AddressFamily, config: TracerouteCo
                 f"mark={config.mark}: setting a firewall mark needs CAP_NET_ADMIN",
                 remedies=capability_remedies("net_raw", "net_admin"),
             ) from None
-    if config.dscp is not None:
+    if config.dscp is not None or config.ecn is not None:
         level, option = (
             (socket.IPPROTO_IP, linux.IP_TOS)
             if family is AddressFamily.IPV4
             else (socket.IPPROTO_IPV6, socket.IPV6_TCLASS)
         )
-        opened.setsockopt(level, option, config.dscp << 2)
+        opened.setsockopt(level, option, traffic_class(config))
     if config.dont_fragment is not None:
         _set_dont_fragment(opened, family, wanted=config.dont_fragment)
 

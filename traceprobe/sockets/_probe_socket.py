@@ -18,7 +18,7 @@ from traceprobe.errors import BusyError, ClosedError
 from traceprobe.loops import Readiness
 from traceprobe.model import Reply, SentProbe, TimestampSource
 from traceprobe.sockets._timestamps import RoundTrips, read_clocks
-from traceprobe.sockets.codec import ProbeCodec, Refusal
+from traceprobe.sockets.codec import NO_EXTENSION, Answer, ProbeCodec, Refusal
 from traceprobe.sockets.helpers import SendAndReceive
 
 if TYPE_CHECKING:
@@ -28,9 +28,10 @@ if TYPE_CHECKING:
     from traceprobe.config import TracerouteConfig
     from traceprobe.errors import SendError
     from traceprobe.loops import Clock
-    from traceprobe.model import Probe, ProbeId, ReplyKind
+    from traceprobe.model import Change, Probe, ProbeId, ReplyKind
     from traceprobe.sockets._routes import Routes
     from traceprobe.sockets._timestamps import ClockReading
+    from traceprobe.sockets.codec import ExtensionValues
     from traceprobe.sockets.protocol import SocketCapabilities
 
 CodecT = TypeVar("CodecT", bound=ProbeCodec)
@@ -297,21 +298,46 @@ class KernelProbeSocket(SendAndReceive, Generic[CodecT]):
         reply_ttl: int | None = None,
         quoted_ttl: int | None = None,
         mtu: int | None = None,
+        extension: ExtensionValues = NO_EXTENSION,
+        changes: tuple[Change, ...] = (),
     ) -> None:
         """Queue the reply to a probe, or count why there is none."""
         if isinstance(outcome, Refusal):
             self._refuse(outcome)
-            return
-        if kind is None:
+        elif kind is None:
             self._refuse(Refusal.UNEXPECTED)
+        else:
+            answer = Answer(outcome, kind, icmp_type, icmp_code, quoted_ttl, mtu, extension, changes)
+            self._answer_came(answer, address, stamp_ns, now, reply_ttl)
+
+    def _answer_came(
+        self,
+        answer: Answer | Refusal,
+        address: IPv4Address | IPv6Address,
+        stamp_ns: int | None,
+        now: ClockReading,
+        reply_ttl: int | None,
+    ) -> None:
+        """Time an answer and queue the reply, or count why there is none.
+
+        Args:
+            answer: What a message said.
+            address: Who sent it.
+            stamp_ns: The kernel's stamp of its arrival, wall clock; None if there is none.
+            now: Both clocks, read when the message was taken from the kernel.
+            reply_ttl: TTL or hop limit that it arrived with.
+        """
+        if isinstance(answer, Refusal):
+            self._refuse(answer)
             return
-        trip = self._round_trips.measure(outcome, stamp_ns, now)
+        probe, kind, icmp_type, icmp_code, quoted_ttl, mtu, extension, changes = answer
+        trip = self._round_trips.measure(probe, stamp_ns, now)
         if trip is None:
             self._refuse(Refusal.UNMATCHED)
             return
         self._ready.append(
             Reply(
-                outcome,
+                probe,
                 kind,
                 address,
                 trip.rtt_ns,
@@ -323,5 +349,7 @@ class KernelProbeSocket(SendAndReceive, Generic[CodecT]):
                 reply_ttl,
                 quoted_ttl,
                 mtu,
+                *extension,
+                changes,
             )
         )

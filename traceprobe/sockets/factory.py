@@ -54,6 +54,9 @@ class SocketKey:
     interface: str | None
     mark: int | None
     dscp: int | None
+    ecn: int | None
+    flow_label: int | None
+    payload_pattern: bytes | None
     dont_fragment: bool | None
     receive_buffer: int
     identifier_quarantine: float
@@ -115,6 +118,9 @@ class ProbeSocketFactory:
             interface=config.interface,
             mark=config.mark,
             dscp=config.dscp,
+            ecn=config.ecn,
+            flow_label=config.flow_label,
+            payload_pattern=config.payload_pattern,
             dont_fragment=config.dont_fragment,
             receive_buffer=config.receive_buffer,
             identifier_quarantine=config.timing.identifier_quarantine,

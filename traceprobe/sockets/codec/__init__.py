@@ -3,15 +3,43 @@
 A codec gives each probe an identifier that no other outstanding probe of its socket has, builds the
 transport segment, and finds the probe again that a received message answers, or says why there is none.
 Matching is exact: destination, protocol, identifier or ports, sequence number or checksum, and an
-unguessable token wherever the message has room for it.
+unguessable token wherever the message has room for it. What a message says beyond that, and what the path
+did to the probe that it quotes, is read here as well.
 
 Knows no sockets, no clocks, and nothing of what a trace makes of a reply.
 """
 
+from traceprobe.sockets.codec._answer import (
+    NO_EXTENSION,
+    Answer,
+    ExtensionValues,
+    read_answer,
+    read_extension,
+)
 from traceprobe.sockets.codec._icmp import IcmpCodec
 from traceprobe.sockets.codec._kinds import error_kind
 from traceprobe.sockets.codec._ledger import ProbeCodec
 from traceprobe.sockets.codec._refusal import Refusal
+from traceprobe.sockets.codec._tcp import DEFAULT_TCP_PORT, SOURCE_PORTS, TcpCodec
+from traceprobe.sockets.codec._template import SentHeader
 from traceprobe.sockets.codec._udp import DEFAULT_UDP_PORT, UdpCodec
+from traceprobe.sockets.codec._udp_token import TokenUdpCodec
 
-__all__ = ["DEFAULT_UDP_PORT", "IcmpCodec", "ProbeCodec", "Refusal", "UdpCodec", "error_kind"]
+__all__ = [
+    "DEFAULT_TCP_PORT",
+    "DEFAULT_UDP_PORT",
+    "NO_EXTENSION",
+    "SOURCE_PORTS",
+    "Answer",
+    "ExtensionValues",
+    "IcmpCodec",
+    "ProbeCodec",
+    "Refusal",
+    "SentHeader",
+    "TcpCodec",
+    "TokenUdpCodec",
+    "UdpCodec",
+    "error_kind",
+    "read_answer",
+    "read_extension",
+]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from traceprobe.config import AddressFamily, Protocol
 from traceprobe.errors import ConfigError
+from traceprobe.model import Change, ChangedField
 from traceprobe.packets import (
     EchoMessage,
     IcmpError,
@@ -20,8 +21,9 @@ from traceprobe.packets import (
     pseudo_header_sum,
 )
 from traceprobe.sockets.codec._identifiers import RandomPool
-from traceprobe.sockets.codec._ledger import TOKEN_SIZE, TRANSPORT_HEADER, ProbeCodec, Template
+from traceprobe.sockets.codec._ledger import ProbeCodec
 from traceprobe.sockets.codec._refusal import Refusal
+from traceprobe.sockets.codec._template import TOKEN_SIZE, TRANSPORT_HEADER, Template
 
 if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv6Address
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 
     from traceprobe.config import FlowStrategy
     from traceprobe.model import Probe, ProbeId
-    from traceprobe.packets import IcmpOther, UdpDatagram
+    from traceprobe.packets import IcmpOther, TcpSegment, UdpDatagram
 
 _ECHO_REQUEST: Final = {AddressFamily.IPV4: 8, AddressFamily.IPV6: 128}
 _PROTOCOL: Final = {AddressFamily.IPV4: IpProtocol.ICMP, AddressFamily.IPV6: IpProtocol.ICMPV6}
@@ -46,11 +48,15 @@ class IcmpCodec(ProbeCodec):
 
     Args:
         family: Address family of all destinations.
-        flow: ``PARIS`` keeps the checksum of a trace constant, ``CLASSIC`` lets it vary.
+        flow: ``PARIS`` and ``DUBLIN`` keep the checksum of each flow of a trace constant, and those of two
+            flows apart; ``CLASSIC`` lets it vary.
         identifier: ICMP identifier of the socket; None draws one.
         quarantine_ns: How long the sequence number of a released probe rests, nanoseconds.
         random: Source of sequence numbers; None is the operating system's.
         secret: Key that tokens are derived with; None draws one.
+        payload_pattern: As in :class:`ProbeCodec`, like all that follow.
+        labelled: Whether flow labels can be set.
+        flow_label: The flow label.
     """
 
     protocol = Protocol.ICMP
@@ -64,8 +70,20 @@ class IcmpCodec(ProbeCodec):
         identifier: int | None = None,
         random: Random | None = None,
         secret: bytes | None = None,
+        payload_pattern: bytes | None = None,
+        labelled: bool = False,
+        flow_label: int | None = None,
     ) -> None:
-        super().__init__(family, flow, quarantine_ns=quarantine_ns, random=random, secret=secret)
+        super().__init__(
+            family,
+            flow,
+            quarantine_ns=quarantine_ns,
+            random=random,
+            secret=secret,
+            payload_pattern=payload_pattern,
+            labelled=labelled,
+            flow_label=flow_label,
+        )
         self.identifier: int = self._random.randrange(1, 0xFFFF) if identifier is None else identifier
         self._pool = RandomPool(0, _LAST_SEQUENCE, self._random)
 
@@ -76,7 +94,7 @@ class IcmpCodec(ProbeCodec):
 
     def resolve(
         self,
-        message: EchoMessage | IcmpError | IcmpOther | UdpDatagram,
+        message: EchoMessage | IcmpError | IcmpOther | UdpDatagram | TcpSegment,
         sender: IPv4Address | IPv6Address,
     ) -> ProbeId | Refusal:
         """Find the probe that an echo reply or an ICMP error answers; see :meth:`ProbeCodec.resolve`."""
@@ -127,8 +145,10 @@ class IcmpCodec(ProbeCodec):
 
     def _fill(self, template: Template, digest: bytes) -> None:
         # Any checksum but the two forms of zero can be reached, and no kernel that fills it in itself
-        # would write it another way.
-        constant = 1 + int.from_bytes(digest[TOKEN_SIZE:]) % 0xFFFE if self._constant else 0
+        # would write it another way. Neighbouring flows of a trace never share one.
+        constant = 0
+        if self._constant:
+            constant = 1 + (int.from_bytes(digest[TOKEN_SIZE:]) + template.flow) % 0xFFFE
         _HEADER.pack_into(template.buffer, 0, _ECHO_REQUEST[self.family], 0, constant, self.identifier, 0)
         initial = 0
         if self.family is AddressFamily.IPV6 and template.source is not None:
@@ -156,3 +176,20 @@ class IcmpCodec(ProbeCodec):
                 _WORD.pack_into(buffer, _CHECKSUM_AT, balance)
             segments.append(bytes(buffer))
         return segments
+
+    def _transport_changes(
+        self,
+        probe: ProbeId,  # noqa: ARG002 - the sequence number says all
+        template: Template,
+        transport: memoryview,
+    ) -> list[Change]:
+        if self.family is AddressFamily.IPV6 and template.source is None:
+            return []  # the kernel has computed the checksum over an address that nobody knows
+        _, _, checksum, _, sequence = _HEADER.unpack_from(transport)
+        if self._constant:
+            (sent,) = _WORD.unpack_from(template.buffer, _CHECKSUM_AT)
+        else:
+            sent = self._balance(template, sequence)
+        if checksum == sent or {checksum, sent} == {0, 0xFFFF}:
+            return []
+        return [Change(ChangedField.TRANSPORT_CHECKSUM, sent, checksum)]

@@ -1,8 +1,9 @@
 """Pools of wire identifiers: which number the next probe gets, and when a used one may be taken again.
 
-Two kinds, for two kinds of identifier. A *random* pool hands out the numbers of a sixteen-bit field in an
-order that nobody outside can guess. A *port* pool hands out destination ports from a base port up, the
-lowest free one first, because ports far from the base are more likely to be in real use.
+Three kinds, for three kinds of identifier. A *random* pool hands out the numbers of a sixteen-bit field in
+an order that nobody outside can guess, a *sequence* pool those of a field of thirty-two bits. A *port* pool
+hands out destination ports from a base port up, the lowest free one first, because ports far from the base
+are more likely to be in real use.
 
 Knows nothing of packets; resting before reuse is the business of the ledger.
 """
@@ -65,6 +66,31 @@ class RandomPool:
         if place != value:
             self._moved[place] = value
         self._free = place + 1
+
+
+class SequencePool:
+    """Numbers of thirty-two bits, drawn at random; those that are out are never drawn again."""
+
+    __slots__ = ("_out", "_random")
+
+    def __init__(self, random: Random) -> None:
+        self._out: set[int] = set()
+        self._random = random
+
+    def take(self, count: int) -> list[int]:
+        """Draw some numbers. There are four thousand million: no socket holds a noticeable part of them."""
+        numbers: list[int] = []
+        out = self._out
+        while len(numbers) < count:
+            for word in memoryview(self._random.randbytes(4 * (count - len(numbers)))).cast("I"):
+                if word not in out:
+                    out.add(word)
+                    numbers.append(word)
+        return numbers
+
+    def give_back(self, number: int) -> None:
+        """Return a number that was drawn."""
+        self._out.remove(number)
 
 
 class PortPool:

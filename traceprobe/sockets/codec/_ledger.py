@@ -1,9 +1,9 @@
-"""What ICMP and UDP probes have in common on the wire: templates, tokens, and the ledger of identifiers.
+"""What all probes have in common on the wire: templates, tokens, and the ledger of identifiers.
 
 A template is the datagram of one trace (and flow, and size) with everything filled in but the identifier
-and the word that balances the checksum; sending a probe stores two words and copies it. The ledger knows
-which identifier belongs to which probe, keeps no identifier in use twice, and lets the identifiers of
-probes that were given up rest before they are used again.
+and what depends on it; sending a probe stores a few words and copies it. The ledger knows which identifier
+belongs to which probe, keeps no identifier in use twice, and lets the identifiers of probes that were
+given up rest before they are used again.
 
 Sans-IO: knows no sockets and no clocks; time is an argument.
 """
@@ -19,61 +19,38 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from traceprobe.config import MAX_PACKET_SIZE, AddressFamily, FlowStrategy, Protocol
 from traceprobe.errors import ConfigError, NoUsableSocketError, UnsupportedOption, UsageError
 from traceprobe.model import PROBE_INDEX_BITS
+from traceprobe.sockets.codec._changes import compare_payload, header_changes
 from traceprobe.sockets.codec._refusal import Refusal
+from traceprobe.sockets.codec._template import (
+    BALANCE_SIZE,
+    COOKIE_SIZE,
+    DEFAULT_SIZE,
+    IP_HEADER,
+    TOKEN_SIZE,
+    TRANSPORT_HEADER,
+    SentHeader,
+    Template,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from ipaddress import IPv4Address, IPv6Address
 
-    from traceprobe.model import Probe, ProbeId
-    from traceprobe.packets import EchoMessage, IcmpError, IcmpOther, UdpDatagram
+    from traceprobe.model import Change, Probe, ProbeId
+    from traceprobe.packets import (
+        EchoMessage,
+        IcmpError,
+        IcmpOther,
+        QuotedDatagram,
+        TcpSegment,
+        UdpDatagram,
+    )
 
-TRANSPORT_HEADER: Final = 8
-"""Bytes of an ICMP echo header (RFC 792) and of a UDP header (RFC 768)."""
-
-COOKIE_SIZE: Final = 4
-"""Bytes at the head of every token that are the same for all probes of a socket, so that a filter in the
-kernel can know its packets even if a translator has changed their identifiers."""
-
-TOKEN_SIZE: Final = COOKIE_SIZE + 8
-"""Bytes of the token: the cookie, and 64 bits for each trace, beyond guessing within the life of a probe."""
-
-BALANCE_SIZE: Final = 2
-"""Bytes of the word that keeps the checksum where it shall be."""
-
-_IP_HEADER: Final = {AddressFamily.IPV4: 20, AddressFamily.IPV6: 40}
-_DEFAULT_SIZE: Final = {AddressFamily.IPV4: 60, AddressFamily.IPV6: 80}
 _SECRET_SIZE: Final = 32
 _FLOW_LIMIT: Final = 2**32
-
-
-class Template:
-    """A datagram ready but for its identifier, and what the reply to it must show."""
-
-    __slots__ = ("address", "base", "buffer", "destination", "key", "port", "probes", "source", "token")
-
-    def __init__(
-        self,
-        key: tuple[int, int, int, int],
-        destination: IPv4Address | IPv6Address,
-        source: IPv4Address | IPv6Address | None,
-        port: int,
-        token: bytes,
-        buffer: bytearray,
-    ) -> None:
-        self.key = key
-        self.destination = destination
-        self.address = int(destination)
-        """The destination as packets show it: without the zone of a link-local address."""
-        self.source = source
-        self.port = port
-        self.token = token
-        """The token, as much of it as the packet has room for."""
-        self.buffer = buffer
-        self.base = 0
-        """Ones' complement sum of everything but the identifier and the balancing word."""
-        self.probes = 0
-        """How many identifiers refer to this template, resting ones included."""
+_LABEL_MASK: Final = 0xFFFFF
+_STATELESS_LABEL: Final = 0x80000
+"""Linux keeps the lower half of the flow labels for leases (net.ipv6.flowlabel_state_ranges)."""
 
 
 class ProbeCodec(ABC):
@@ -81,17 +58,24 @@ class ProbeCodec(ABC):
 
     Args:
         family: Address family of all destinations.
-        flow: Flow strategy; ``DUBLIN`` is not supported by any codec yet.
+        flow: Flow strategy. ``PARIS`` and ``DUBLIN`` hold the flow of all probes of a trace that have the
+            same flow number; ``CLASSIC`` lets it vary with every probe.
         quarantine_ns: How long the identifier of a released probe rests, nanoseconds.
         random: Source of identifiers; None is the operating system's.
         secret: Key that tokens are derived with; None draws one.
+        payload_pattern: What the payload is filled with behind what identifies a probe; None for zeros.
+        labelled: Whether the socket can set the IPv6 flow label of each probe.
+        flow_label: The flow label (the first one, where it varies); None derives one.
+
+    Attributes:
+        sent_header: What is known of the IP headers that the kernel writes; set by the socket.
 
     Raises:
         UnsupportedOption: The flow strategy is one that this codec can't hold.
     """
 
     protocol: ClassVar[Protocol]
-    flows: ClassVar[frozenset[FlowStrategy]] = frozenset({FlowStrategy.PARIS, FlowStrategy.CLASSIC})
+    flows: ClassVar[frozenset[FlowStrategy]] = frozenset(FlowStrategy)
 
     def __init__(
         self,
@@ -101,6 +85,9 @@ class ProbeCodec(ABC):
         quarantine_ns: int,
         random: Random | None = None,
         secret: bytes | None = None,
+        payload_pattern: bytes | None = None,
+        labelled: bool = False,
+        flow_label: int | None = None,
     ) -> None:
         if flow not in self.flows:
             raise UnsupportedOption(
@@ -114,17 +101,22 @@ class ProbeCodec(ABC):
         self._random = SystemRandom() if random is None else random
         self._secret = self._random.randbytes(_SECRET_SIZE) if secret is None else secret
         self._quarantine_ns = quarantine_ns
-        self._constant = flow is FlowStrategy.PARIS
+        self._constant = flow is not FlowStrategy.CLASSIC
+        self._pattern = payload_pattern or b""
+        self.labelled: bool = labelled and family is AddressFamily.IPV6
+        """Whether probes have a flow label that :meth:`flow_labels` tells."""
+        self._label = flow_label
+        self.sent_header = SentHeader()
         self._token_at = TRANSPORT_HEADER + (BALANCE_SIZE if self._constant else 0)
         self._cookie = blake2b(key=self._secret, digest_size=COOKIE_SIZE).digest()
         self._templates: dict[tuple[int, int, int, int], Template] = {}
         self._tokens: dict[bytes, Template] = {}
         # Identifier -> probe; resting identifiers stay, so that a late reply is known for what it is.
-        self._probes: dict[int, tuple[ProbeId, Template]] = {}
+        self._probes: dict[int, tuple[ProbeId, Template, int]] = {}
         self._identifiers: dict[ProbeId, int] = {}
         self._resting: deque[tuple[int, int]] = deque()
 
-    # --- what the two protocols differ in ---------------------------------------------------------------
+    # --- what the protocols differ in ------------------------------------------------------------------
 
     @property
     @abstractmethod
@@ -134,7 +126,7 @@ class ProbeCodec(ABC):
     @abstractmethod
     def resolve(
         self,
-        message: EchoMessage | IcmpError | IcmpOther | UdpDatagram,
+        message: EchoMessage | IcmpError | IcmpOther | UdpDatagram | TcpSegment,
         sender: IPv4Address | IPv6Address,
     ) -> ProbeId | Refusal:
         """Find the probe that a message answers.
@@ -168,6 +160,23 @@ class ProbeCodec(ABC):
     def _segments(self, template: Template, identifiers: list[int]) -> list[bytes]:
         """Copies of the template, each with an identifier and what depends on it."""
 
+    @abstractmethod
+    def _transport_changes(self, probe: ProbeId, template: Template, transport: memoryview) -> list[Change]:
+        """Compare a quoted transport header; the payload is compared elsewhere."""
+
+    def _place_token(self, template: Template, digest: bytes) -> None:
+        """Write the token, and the pattern behind it, into a fresh template."""
+        start = self._token_at
+        token = digest[: min(TOKEN_SIZE, len(template.buffer) - start)]
+        template.token = token
+        template.token_end = start + len(token)
+        template.buffer[start : template.token_end] = token
+        template.fill(template.token_end, self._pattern)
+
+    def _label_step(self, identifier: int, template: Template) -> int:  # noqa: ARG002 - depends on protocol
+        """What is added to the first flow label for a probe whose flow is one of its own."""
+        return identifier
+
     # --- for filters ---------------------------------------------------------------------------------
 
     @property
@@ -185,17 +194,17 @@ class ProbeCodec(ABC):
     @property
     def default_size(self) -> int:
         """Bytes of a probe that names no size, IP header included."""
-        return _DEFAULT_SIZE[self.family]
+        return DEFAULT_SIZE[self.family]
 
     @property
     def minimum_size(self) -> int:
         """Bytes of the smallest probe, IP header included."""
-        return _IP_HEADER[self.family] + self._token_at
+        return IP_HEADER[self.family] + self._token_at
 
     @property
     def header_size(self) -> int:
         """Bytes of the IP header in front of what :meth:`encode` returns."""
-        return _IP_HEADER[self.family]
+        return IP_HEADER[self.family]
 
     def check_size(self, size: int) -> None:
         """Check a probe's size.
@@ -258,7 +267,13 @@ class ProbeCodec(ABC):
                     if len(template.token) == TOKEN_SIZE:
                         self._tokens[template.token] = template
                 template.probes += stop - start
-                self._probes.update(zip(identifiers, ((probe, template) for probe in ids), strict=True))
+                self._probes.update(
+                    zip(
+                        identifiers,
+                        ((probes[place].id, template, probes[place].ttl) for place in range(start, stop)),
+                        strict=True,
+                    )
+                )
                 self._identifiers.update(zip(ids, identifiers, strict=True))
                 segments += self._segments(template, identifiers)
         except BaseException:
@@ -292,7 +307,7 @@ class ProbeCodec(ABC):
             self._forget(resting.popleft()[1])
 
     def _forget(self, identifier: int) -> None:
-        _, template = self._probes.pop(identifier)
+        _, template, _ = self._probes.pop(identifier)
         self._give_back(identifier, template)
         template.probes -= 1
         if not template.probes:
@@ -330,17 +345,92 @@ class ProbeCodec(ABC):
             raise UsageError(f"{probe.destination} is no IPv{self.family.value} address")
         port = self._port_of(probe)
         named = f"{trace} {probe.flow} {size} {port}".encode()
-        digest = (
-            self._cookie
-            + blake2b(named, key=self._secret, digest_size=TOKEN_SIZE - COOKIE_SIZE + BALANCE_SIZE).digest()
-        )
-        buffer = bytearray(size - _IP_HEADER[self.family])
-        room = len(buffer) - self._token_at
-        token = digest[: min(TOKEN_SIZE, room)]
-        buffer[self._token_at : self._token_at + len(token)] = token
-        template = Template(key, probe.destination, source, port, token, buffer)
+        own = blake2b(named, key=self._secret, digest_size=TOKEN_SIZE - COOKIE_SIZE).digest()
+        # What the flows of a trace count from is the same for all of them.
+        common = blake2b(b"%d" % trace, key=self._secret, digest_size=BALANCE_SIZE + COOKIE_SIZE).digest()
+        digest = self._cookie + own + common
+        label = self._first_label(probe, digest) if self.labelled else None
+        buffer = bytearray(size - IP_HEADER[self.family])
+        template = Template(key, probe.destination, source, port, buffer, label)
+        self._place_token(template, digest)
         self._fill(template, digest)
         return template
+
+    def _first_label(self, probe: Probe, digest: bytes) -> int:
+        step = probe.flow if self._constant else 0
+        if self._label is not None:
+            return self._label + step & _LABEL_MASK
+        # Routers that balance load may hash the label instead of ports and checksums.
+        chosen = int.from_bytes(digest[-COOKIE_SIZE:])
+        return _STATELESS_LABEL | (chosen + step & _LABEL_MASK >> 1)
+
+    def flow_labels(self, probes: Sequence[Probe]) -> list[int]:
+        """The IPv6 flow label of each probe, if this codec is ``labelled``; constant or varied as the flow.
+
+        Args:
+            probes: Probes that are outstanding.
+        """
+        labels = []
+        for probe in probes:
+            identifier = self._identifiers[probe.id]
+            labels.append(self._label_of(identifier, self._probes[identifier][1]) or 0)
+        return labels
+
+    def _label_of(self, identifier: int, template: Template) -> int | None:
+        label = template.label
+        if label is None or self._constant:
+            return label
+        step = self._label_step(identifier, template)
+        if self._label is not None:
+            return label + step & _LABEL_MASK
+        return _STATELESS_LABEL | (label + step & _LABEL_MASK >> 1)
+
+    # --- what the path did ------------------------------------------------------------------------------
+
+    def changes(self, probe: ProbeId, quoted: QuotedDatagram, *, time_exceeded: bool) -> tuple[Change, ...]:
+        """What the path did to a probe, by the datagram that an ICMP error quotes.
+
+        Args:
+            probe: The probe that the error was resolved to.
+            quoted: What it quotes.
+            time_exceeded: Whether it says that the probe's TTL has expired.
+        """
+        identifier = self._identifiers.get(probe)
+        if identifier is None:
+            return ()
+        _, template, ttl = self._probes[identifier]
+        changes = header_changes(
+            template,
+            self.sent_header,
+            self._label_of(identifier, template),
+            quoted,
+            ttl if time_exceeded else None,
+            IP_HEADER[self.family],
+        )
+        transport = quoted.transport
+        changes += self._transport_changes(probe, template, transport)
+        payload = compare_payload(template, 0, transport)
+        if payload is not None:
+            changes.append(payload)
+        return tuple(changes)
+
+    def transport_changes(self, probe: ProbeId, transport: memoryview) -> tuple[Change, ...]:
+        """The same, where only the transport header and what is behind it are shown."""
+        identifier = self._identifiers.get(probe)
+        if identifier is None:
+            return ()
+        template = self._probes[identifier][1]
+        changes = self._transport_changes(probe, template, transport)
+        payload = compare_payload(template, 0, transport)
+        return tuple(changes) if payload is None else (*changes, payload)
+
+    def payload_changes(self, probe: ProbeId, payload: memoryview) -> tuple[Change, ...]:
+        """The same, where only what is behind the transport header is shown."""
+        identifier = self._identifiers.get(probe)
+        if identifier is None:
+            return ()
+        change = compare_payload(self._probes[identifier][1], TRANSPORT_HEADER, payload)
+        return () if change is None else (change,)
 
     # --- matching --------------------------------------------------------------------------------------
 
@@ -363,10 +453,10 @@ class ProbeCodec(ABC):
         found = self._probes.get(identifier)
         if found is None:
             return self._refuse(payload, Refusal.UNMATCHED)
-        probe, template = found
+        probe, template, _ = found
         expected = template.token
         if self._constant:
-            expected = self._balance(template, identifier).to_bytes(BALANCE_SIZE) + expected
+            expected = self._leading_word(template, identifier).to_bytes(BALANCE_SIZE) + expected
         shown = bytes(payload[: len(expected)])
         if shown != expected and (complete or not expected.startswith(shown.rstrip(b"\0"))):
             # Quotes end anywhere, and some routers fill them up with zeros to the length that RFC 4884
@@ -377,6 +467,10 @@ class ProbeCodec(ABC):
         if probe not in self._identifiers:
             return Refusal.RELEASED
         return probe
+
+    def _leading_word(self, template: Template, identifier: int) -> int:
+        """The word in front of the token of a probe with a constant flow."""
+        return self._balance(template, identifier)
 
     @staticmethod
     def _balance(template: Template, identifier: int) -> int:

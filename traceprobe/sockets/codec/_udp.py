@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from traceprobe.config import Protocol
 from traceprobe.errors import ConfigError, UsageError
+from traceprobe.model import Change, ChangedField
 from traceprobe.packets import (
     IcmpError,
     IpProtocol,
@@ -20,8 +21,9 @@ from traceprobe.packets import (
     pseudo_header_sum,
 )
 from traceprobe.sockets.codec._identifiers import LAST_PORT, PortPool, RandomPool
-from traceprobe.sockets.codec._ledger import TOKEN_SIZE, TRANSPORT_HEADER, ProbeCodec, Template
+from traceprobe.sockets.codec._ledger import ProbeCodec
 from traceprobe.sockets.codec._refusal import Refusal
+from traceprobe.sockets.codec._template import BALANCE_SIZE, TOKEN_SIZE, TRANSPORT_HEADER, Template
 
 if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv6Address
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 
     from traceprobe.config import AddressFamily, FlowStrategy
     from traceprobe.model import Probe, ProbeId
-    from traceprobe.packets import EchoMessage, IcmpOther
+    from traceprobe.packets import EchoMessage, IcmpOther, TcpSegment
 
 DEFAULT_UDP_PORT: Final = 33434
 """Where traceroute has always begun; nothing listens there (RFC 6335 leaves it unassigned)."""
@@ -49,12 +51,16 @@ class UdpCodec(ProbeCodec):
 
     Args:
         family: Address family of all destinations.
-        flow: ``PARIS`` keeps both ports constant, ``CLASSIC`` varies the destination port.
+        flow: ``PARIS`` and ``DUBLIN`` keep both ports of a flow constant, the flow's number being added to
+            the destination port; ``CLASSIC`` varies the destination port with every probe.
         source_port: Source port of all probes.
         quarantine_ns: How long the identifier of a released probe rests, nanoseconds.
         default_port: Destination port (the first one, for ``CLASSIC``) of probes that name none.
         random: Source of checksums; None is the operating system's.
         secret: Key that tokens are derived with; None draws one.
+        payload_pattern: As in :class:`ProbeCodec`, like all that follow.
+        labelled: Whether flow labels can be set.
+        flow_label: The flow label.
     """
 
     protocol = Protocol.UDP
@@ -69,8 +75,20 @@ class UdpCodec(ProbeCodec):
         default_port: int = DEFAULT_UDP_PORT,
         random: Random | None = None,
         secret: bytes | None = None,
+        payload_pattern: bytes | None = None,
+        labelled: bool = False,
+        flow_label: int | None = None,
     ) -> None:
-        super().__init__(family, flow, quarantine_ns=quarantine_ns, random=random, secret=secret)
+        super().__init__(
+            family,
+            flow,
+            quarantine_ns=quarantine_ns,
+            random=random,
+            secret=secret,
+            payload_pattern=payload_pattern,
+            labelled=labelled,
+            flow_label=flow_label,
+        )
         self.source_port = source_port
         self.default_port = default_port
         self._pool = RandomPool(_FIRST_CHECKSUM, _LAST_CHECKSUM, self._random)
@@ -85,7 +103,7 @@ class UdpCodec(ProbeCodec):
 
     def resolve(
         self,
-        message: EchoMessage | IcmpError | IcmpOther | UdpDatagram,
+        message: EchoMessage | IcmpError | IcmpOther | UdpDatagram | TcpSegment,
         sender: IPv4Address | IPv6Address,
     ) -> ProbeId | Refusal:
         """Find the probe that an ICMP error or a datagram answers; see :meth:`ProbeCodec.resolve`."""
@@ -123,15 +141,23 @@ class UdpCodec(ProbeCodec):
         if not self._constant:
             # Its payload is the service's own, so there is no token to compare.
             return self._match(_place(sender) + port, sender, payload[:0])
-        template = self._tokens.get(bytes(payload[self._token_at - TRANSPORT_HEADER :][:TOKEN_SIZE]))
+        template = self._token_in(payload)
         if template is None:
             asked = any(t.address == int(sender) and t.port == port for t in self._templates.values())
             return Refusal.AMBIGUOUS if asked else Refusal.FOREIGN
         if int(sender) != template.address or port != template.port:
             return Refusal.REWRITTEN
+        return self._match(self._identifier_in(template, payload), sender, payload)
+
+    def _token_in(self, payload: memoryview) -> Template | None:
+        """The template whose whole token a payload shows."""
+        return self._tokens.get(bytes(payload[self._token_at - TRANSPORT_HEADER :][:TOKEN_SIZE]))
+
+    def _identifier_in(self, template: Template, payload: memoryview) -> int:
+        """The identifier of a probe with a constant flow, by the word in front of its token."""
         # base + checksum + balance is 0xffff in ones' complement, which is arithmetic modulo 0xffff.
-        (balance,) = _WORD.unpack_from(payload)
-        return self._match(-(template.base + balance) % 0xFFFF, sender, payload)
+        balance = int.from_bytes(payload[:BALANCE_SIZE])
+        return -(template.base + balance) % 0xFFFF
 
     def _resolve_quote(
         self, destination: IPv4Address | IPv6Address, transport: memoryview
@@ -145,7 +171,12 @@ class UdpCodec(ProbeCodec):
         if not self._constant:
             return self._match(_place(destination) + port, destination, payload)
         found = self._probes.get(checksum)
-        if found is not None and found[1].port != port:
+        if found is None or found[1].port != port or found[1].address != int(destination):
+            # A translator changes the checksum with the addresses. The word in front of the token still
+            # says which probe it is, and the token that it is one; ports and destination must be right.
+            template = self._token_in(payload)
+            if template is not None and template.port == port:
+                return self._match(self._identifier_in(template, payload), destination, payload)
             return self._refuse(payload, Refusal.UNMATCHED)
         return self._match(checksum, destination, payload)
 
@@ -165,6 +196,29 @@ class UdpCodec(ProbeCodec):
             template.base = ones_complement_sum(template.buffer, initial)
         elif self._constant:
             raise UsageError("the checksum of a UDP probe needs its source address")
+
+    def _label_step(self, identifier: int, template: Template) -> int:
+        return (identifier & LAST_PORT) - template.port
+
+    def _transport_changes(self, probe: ProbeId, template: Template, transport: memoryview) -> list[Change]:
+        _, port, length, checksum = _HEADER.unpack_from(transport)
+        changes: list[Change] = []
+        if length != len(template.buffer):
+            changes.append(Change(ChangedField.UDP_LENGTH, len(template.buffer), length))
+        if self._constant:
+            found = self._probes.get(checksum)
+            if found is None or found[0] != probe:
+                changes.append(Change(ChangedField.TRANSPORT_CHECKSUM, self._identifiers[probe], checksum))
+        elif template.source is not None:
+            sent = self._checksum(template.base - template.port + port)
+            if checksum != sent:
+                changes.append(Change(ChangedField.TRANSPORT_CHECKSUM, sent, checksum))
+        return changes
+
+    @staticmethod
+    def _checksum(total: int) -> int:
+        """The checksum that goes with a sum; a checksum of 0 is written the other way (RFC 768)."""
+        return 0xFFFF - ((total & 0xFFFF) + (total >> 16)) or 0xFFFF
 
     def _take(self, template: Template, count: int) -> list[int] | None:
         if self._constant:
@@ -202,9 +256,7 @@ class UdpCodec(ProbeCodec):
             port = identifier & LAST_PORT
             _WORD.pack_into(buffer, _PORT_AT, port)
             if template.source is not None:
-                total = base + port
-                checksum = 0xFFFF - ((total & 0xFFFF) + (total >> 16))
-                _WORD.pack_into(buffer, _CHECKSUM_AT, checksum or 0xFFFF)
+                _WORD.pack_into(buffer, _CHECKSUM_AT, self._checksum(base + port))
             segments.append(bytes(buffer))
         return segments
 

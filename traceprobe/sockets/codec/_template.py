@@ -1,0 +1,102 @@
+"""A datagram ready but for its identifier, and what its replies must show and may differ in.
+
+One template serves all probes of a trace with the same flow and size; it holds numbers and bytes that are
+worked out once, so that sending and matching a probe cost a few stores and comparisons.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from traceprobe.config import AddressFamily
+
+if TYPE_CHECKING:
+    from ipaddress import IPv4Address, IPv6Address
+
+TRANSPORT_HEADER: Final = 8
+"""Bytes of an ICMP echo header (RFC 792) and of a UDP header (RFC 768)."""
+
+COOKIE_SIZE: Final = 4
+"""Bytes at the head of every token that are the same for all probes of a socket, so that a filter in the
+kernel can know its packets even if a translator has changed their identifiers."""
+
+TOKEN_SIZE: Final = COOKIE_SIZE + 8
+"""Bytes of the token: the cookie, and 64 bits for each trace, beyond guessing within the life of a probe."""
+
+BALANCE_SIZE: Final = 2
+"""Bytes of the word that keeps the checksum where it shall be."""
+
+IP_HEADER: Final = {AddressFamily.IPV4: 20, AddressFamily.IPV6: 40}
+DEFAULT_SIZE: Final = {AddressFamily.IPV4: 60, AddressFamily.IPV6: 80}
+
+
+class SentHeader(NamedTuple):
+    """What a socket knows of the IP header that its kernel puts in front of each probe.
+
+    None is what it does not know: changes of that are not reported, since they could be the kernel's.
+    """
+
+    traffic_class: int | None = None
+    """DSCP and ECN bits (RFC 2474, RFC 3168)."""
+    dont_fragment: bool | None = None
+    """IPv4 only."""
+    identification: int | None = None
+    """IPv4 only."""
+
+
+class Template:
+    """A datagram ready but for its identifier."""
+
+    __slots__ = (
+        "address",
+        "base",
+        "buffer",
+        "destination",
+        "key",
+        "label",
+        "port",
+        "probes",
+        "source",
+        "source_number",
+        "token",
+        "token_end",
+    )
+
+    def __init__(
+        self,
+        key: tuple[int, int, int, int],
+        destination: IPv4Address | IPv6Address,
+        source: IPv4Address | IPv6Address | None,
+        port: int,
+        buffer: bytearray,
+        label: int | None,
+    ) -> None:
+        self.key = key
+        self.destination = destination
+        self.address = int(destination)
+        """The destination as packets show it: without the zone of a link-local address."""
+        self.source = source
+        self.source_number = None if source is None else int(source)
+        self.port = port
+        self.token = b""
+        """The token, as much of it as the packet has room for."""
+        self.token_end = len(buffer)
+        """Where the payload begins that identifies nothing."""
+        self.buffer = buffer
+        self.label = label
+        """IPv6 flow label (the first one, where it varies); None if the kernel chooses."""
+        self.base = 0
+        """Ones' complement sum of everything but the identifier and the balancing word."""
+        self.probes = 0
+        """How many identifiers refer to this template, resting ones included."""
+
+    @property
+    def flow(self) -> int:
+        """The flow number."""
+        return self.key[1]
+
+    def fill(self, start: int, pattern: bytes) -> None:
+        """Repeat a pattern from an offset to the end."""
+        room = len(self.buffer) - start
+        if room > 0 and pattern:
+            self.buffer[start:] = (pattern * (room // len(pattern) + 1))[:room]

@@ -1,0 +1,149 @@
+"""UDP probes whose payload alone tells them apart: a constant flow where the kernel writes the header.
+
+A socket without privileges neither chooses the checksum nor sees it in a quote. So the first word of the
+payload is the identifier, and the token vouches for it. Some routers quote nothing behind the UDP header
+(RFC 792 asks for no more): then only destination and ports are known, which all probes of a flow share.
+Such an answer counts where it is certain, because one probe alone can be meant; else it is ambiguous.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import TYPE_CHECKING, Any, Final
+
+from traceprobe.config import FlowStrategy
+from traceprobe.sockets.codec._refusal import Refusal
+from traceprobe.sockets.codec._template import BALANCE_SIZE, TRANSPORT_HEADER, Template
+from traceprobe.sockets.codec._udp import UdpCodec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from ipaddress import IPv4Address, IPv6Address
+
+    from traceprobe.model import Probe, ProbeId
+
+_NS: Final = 1_000_000_000
+_WORD: Final = Struct("!H")
+_HEADER: Final = Struct("!HHHH")
+
+
+class TokenUdpCodec(UdpCodec):
+    """UDP datagrams of a constant flow, told apart by their payload; arguments as for ``UdpCodec``."""
+
+    flows = frozenset({FlowStrategy.PARIS, FlowStrategy.DUBLIN})
+
+    def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - passed on as they are
+        super().__init__(*args, **options)
+        # Destination and port -> identifiers that an empty quote can mean -> until when they are awaited.
+        self._candidates: dict[tuple[int, int], dict[int, int]] = {}
+
+    def encode_batch(
+        self, probes: Sequence[Probe], source: IPv4Address | IPv6Address | None, now_ns: int
+    ) -> list[bytes]:
+        """Give probes identifiers and make their segments; see :meth:`ProbeCodec.encode_batch`."""
+        segments = super().encode_batch(probes, source, now_ns)
+        for probe in probes:
+            identifier = self._identifiers[probe.id]
+            template = self._probes[identifier][1]
+            waits_ns = round(probe.timeout * _NS) or self._quarantine_ns
+            place = (template.address, template.port)
+            self._candidates.setdefault(place, {})[identifier] = now_ns + waits_ns
+        return segments
+
+    def release(self, probes: Iterable[ProbeId], now_ns: int) -> None:
+        """Give probes up; an empty quote can still mean one of them as long as it was awaited."""
+        super().release(probes, now_ns)
+        for place in list(self._candidates):
+            self._awaited(place, now_ns)
+
+    def withdraw(self, probes: Iterable[ProbeId]) -> None:
+        """Take back probes that never left the machine."""
+        gone = [probe for probe in probes if probe in self._identifiers]
+        for probe in gone:
+            self._was_answered(probe)
+        super().withdraw(gone)
+
+    def resolve_quoted_payload(
+        self, destination: IPv4Address | IPv6Address, port: int, payload: memoryview, now_ns: int
+    ) -> ProbeId | Refusal:
+        """Find the probe by where it went and what is quoted behind its UDP header.
+
+        An empty quote, or one that was filled up with zeros (RFC 4884 section 3), stands for the only
+        probe of its flow that still waits for an answer, if there is just one. Unlike other resolving
+        this takes note of the answer.
+
+        Args:
+            destination: Where the probe went.
+            port: To which port.
+            payload: What is quoted.
+            now_ns: Monotonic clock, nanoseconds.
+        """
+        if len(payload) < BALANCE_SIZE or not any(payload):
+            outcome = self._only_candidate((int(destination), port), now_ns)
+        else:
+            (identifier,) = _WORD.unpack_from(payload)
+            found = self._probes.get(identifier)
+            if found is not None and found[1].port != port:
+                return self._refuse(payload, Refusal.UNMATCHED)
+            outcome = self._match(identifier, destination, payload)
+        if not isinstance(outcome, Refusal):
+            self._was_answered(outcome)
+        return outcome
+
+    def resolve_answer(
+        self, sender: IPv4Address | IPv6Address, port: int, payload: memoryview
+    ) -> ProbeId | Refusal:
+        """Find the probe that a datagram from the probed port answers; see :class:`UdpCodec`."""
+        outcome = super().resolve_answer(sender, port, payload)
+        if not isinstance(outcome, Refusal):
+            self._was_answered(outcome)
+        return outcome
+
+    def _only_candidate(self, place: tuple[int, int], now_ns: int) -> ProbeId | Refusal:
+        awaited = self._awaited(place, now_ns)
+        if not awaited:
+            return Refusal.UNMATCHED
+        if len(awaited) > 1:
+            return Refusal.AMBIGUOUS
+        probe = self._probes[next(iter(awaited))][0]
+        return probe if probe in self._identifiers else Refusal.RELEASED
+
+    def _awaited(self, place: tuple[int, int], now_ns: int) -> dict[int, int]:
+        """The identifiers that an empty quote from a place can mean; forgets those of the past."""
+        awaited = {
+            identifier: until
+            for identifier, until in self._candidates.pop(place, {}).items()
+            if until > now_ns and identifier in self._probes
+        }
+        if awaited:
+            self._candidates[place] = awaited
+        return awaited
+
+    def _was_answered(self, probe: ProbeId) -> None:
+        identifier = self._identifiers[probe]
+        template = self._probes[identifier][1]
+        place = (template.address, template.port)
+        awaited = self._candidates.get(place, {})
+        awaited.pop(identifier, None)
+        if not awaited:
+            self._candidates.pop(place, None)
+
+    # --- what is different on the wire --------------------------------------------------------------------
+
+    def _leading_word(self, template: Template, identifier: int) -> int:  # noqa: ARG002 - no balance
+        return identifier
+
+    def _identifier_in(self, template: Template, payload: memoryview) -> int:  # noqa: ARG002 - as above
+        (identifier,) = _WORD.unpack_from(payload)
+        return int(identifier)
+
+    def _fill(self, template: Template, digest: bytes) -> None:  # noqa: ARG002 - no field to derive
+        _HEADER.pack_into(template.buffer, 0, self.source_port, template.port, len(template.buffer), 0)
+
+    def _segments(self, template: Template, identifiers: list[int]) -> list[bytes]:
+        buffer = template.buffer
+        segments = []
+        for identifier in identifiers:
+            _WORD.pack_into(buffer, TRANSPORT_HEADER, identifier)
+            segments.append(bytes(buffer))
+        return segments
