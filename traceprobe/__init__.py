@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from traceprobe.config import TracerouteConfig as TracerouteConfig
     from traceprobe.enrich import Enricher as Enricher
     from traceprobe.enrich import Resolver as Resolver
+    from traceprobe.enrich import TextAnswer as TextAnswer
+    from traceprobe.enrich import TextResolver as TextResolver
     from traceprobe.errors import AbiError as AbiError
     from traceprobe.errors import BusyError as BusyError
     from traceprobe.errors import ClosedError as ClosedError
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from traceprobe.errors import NoUsableSocketError as NoUsableSocketError
     from traceprobe.errors import PacketError as PacketError
     from traceprobe.errors import PrivilegeError as PrivilegeError
+    from traceprobe.errors import ResolverError as ResolverError
     from traceprobe.errors import SendError as SendError
     from traceprobe.errors import TraceprobeError as TraceprobeError
     from traceprobe.errors import UnsupportedOption as UnsupportedOption
@@ -95,6 +98,8 @@ _HOMES: Final = {
     "traceprobe.enrich": (
         "Enricher",
         "Resolver",
+        "TextAnswer",
+        "TextResolver",
     ),
     "traceprobe.errors": (
         "AbiError",
@@ -106,6 +111,7 @@ _HOMES: Final = {
         "NoUsableSocketError",
         "PacketError",
         "PrivilegeError",
+        "ResolverError",
         "SendError",
         "TraceprobeError",
         "UnsupportedOption",
@@ -203,6 +209,7 @@ __all__ = [
     "ReplyKind",
     "ReplyReceived",
     "Resolver",
+    "ResolverError",
     "Responder",
     "RttStatistics",
     "Segment",
@@ -212,6 +219,8 @@ __all__ = [
     "SocketCapabilities",
     "SocketFactory",
     "StopReason",
+    "TextAnswer",
+    "TextResolver",
     "TimestampSource",
     "TimingConfig",
     "Trace",

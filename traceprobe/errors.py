@@ -24,6 +24,7 @@ __all__ = [
     "NoUsableSocketError",
     "PacketError",
     "PrivilegeError",
+    "ResolverError",
     "SendError",
     "TraceprobeError",
     "UnsupportedOption",
@@ -110,6 +111,23 @@ class NameResolutionError(TraceprobeError, OSError):
 
     def __reduce__(self) -> tuple[object, ...]:
         return type(self), (self.target, self.reason)
+
+
+class ResolverError(TraceprobeError, OSError):
+    """A DNS question could not be answered. That there is no such name is an answer.
+
+    Attributes:
+        question: The name that was asked for.
+        reason: Why there is no answer.
+    """
+
+    def __init__(self, question: str, reason: str) -> None:
+        super().__init__(f"{question}: {reason}")
+        self.question = question
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.question, self.reason)
 
 
 class NoUsableSocketError(TraceprobeError, OSError):

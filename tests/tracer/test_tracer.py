@@ -345,10 +345,10 @@ async def test_failures_before_the_first_probe_are_plain_exceptions() -> None:
         traceprobe.open_trace("192.0.2.9", socket_factory=network, no_such_option=1)  # type: ignore[call-arg]
     with pytest.raises(ConfigError, match="config"):
         traceprobe.open_trace("192.0.2.9", 5, socket_factory=network)  # type: ignore[arg-type]
-    with pytest.raises(UnsupportedOption, match="reverse_dns"):
-        traceprobe.open_trace("192.0.2.9", socket_factory=network, enrichment=EnrichmentConfig.names())
     with pytest.raises(UnsupportedOption, match="asn"):
-        traceprobe.open_trace("192.0.2.9", socket_factory=network, enrichment=EnrichmentConfig(asn=True))
+        traceprobe.open_trace(
+            "192.0.2.9", socket_factory=network, resolver=SlowNames(), enrichment=EnrichmentConfig(asn=True)
+        )
 
 
 async def test_idle_sockets_are_closed_when_there_are_many() -> None:

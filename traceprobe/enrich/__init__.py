@@ -3,7 +3,18 @@
 Knows nothing of probing.
 """
 
+from traceprobe.enrich._lookups import Lookups
 from traceprobe.enrich._pipeline import EnrichmentPipeline
-from traceprobe.enrich._protocols import Enricher, Resolver, ReverseDnsEnricher
+from traceprobe.enrich._protocols import Enricher, Resolver, TextAnswer, TextResolver, name_of
+from traceprobe.enrich._reverse import ReverseDnsEnricher
 
-__all__ = ["Enricher", "EnrichmentPipeline", "Resolver", "ReverseDnsEnricher"]
+__all__ = [
+    "Enricher",
+    "EnrichmentPipeline",
+    "Lookups",
+    "Resolver",
+    "ReverseDnsEnricher",
+    "TextAnswer",
+    "TextResolver",
+    "name_of",
+]

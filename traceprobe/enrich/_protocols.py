@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+import attrs
+
+from traceprobe.errors import ResolverError
+
 if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv6Address
 
@@ -11,37 +15,62 @@ if TYPE_CHECKING:
 
 
 class Resolver(Protocol):
-    """A name service for the addresses on a path."""
+    """A name service for the addresses on a path; ``reverse`` is all that host names need."""
 
     async def reverse(self, address: IPv4Address | IPv6Address) -> str | None:
         """The host name of an address (RFC 1035 section 3.5, RFC 3596 section 2.5); None if it has none.
 
         Raises:
-            OSError: The look-up failed; the name stays unknown.
+            OSError: The look-up failed; the name stays unknown, and the reason is kept with the hop.
+        """
+        ...
+
+
+@attrs.frozen
+class TextAnswer:
+    """The TXT records of a name (RFC 1035 section 3.3.14)."""
+
+    strings: tuple[bytes, ...]
+    """One for each record, the parts of a record joined; empty if there are none, or no such name."""
+    ttl: float
+    """For how many seconds this may be remembered."""
+
+
+class TextResolver(Resolver, Protocol):
+    """A resolver that can also tell networks, which stand in TXT records."""
+
+    async def text(self, name: str) -> TextAnswer:
+        """The TXT records of an absolute name, such as ``1.2.0.192.origin.asn.cymru.com``.
+
+        Raises:
+            OSError: The look-up failed; the network stays unknown, and the reason is kept with the hop.
         """
         ...
 
 
 class Enricher(Protocol):
-    """Finds something out about an address; asked once for each new address of a trace."""
+    """Finds something out about an address; asked once for each new address of a trace.
+
+    It may have a ``name``, a string by which its failures are called (``EnrichmentError.enricher``);
+    without one, they bear the name of its class.
+    """
 
     async def enrich(self, address: IPv4Address | IPv6Address) -> Knowledge:
         """What is known of an address; fields that stay unknown are None.
 
         Raises:
-            OSError: The look-up failed; what it would have told stays unknown.
+            OSError: The look-up failed; the reason is kept with the hop. Any other exception is taken
+                for a fault of the enricher: it is logged, too, and the trace goes on.
         """
         ...
 
 
-class ReverseDnsEnricher:
-    """Turns a resolver's host names into knowledge."""
+def name_of(enricher: Enricher) -> str:
+    """What an enricher's failures are called by."""
+    name = getattr(enricher, "name", None)
+    return name if isinstance(name, str) else type(enricher).__name__
 
-    def __init__(self, resolver: Resolver) -> None:
-        self._resolver = resolver
 
-    async def enrich(self, address: IPv4Address | IPv6Address) -> Knowledge:
-        """The host name of an address."""
-        from traceprobe.model import Knowledge
-
-        return Knowledge(hostname=await self._resolver.reverse(address))
+def reason_of(error: Exception) -> str:
+    """Why a look-up failed, in a line."""
+    return error.reason if isinstance(error, ResolverError) else str(error) or type(error).__name__

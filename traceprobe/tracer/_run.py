@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING
 import anyio
 import anyio.lowlevel
 
+from traceprobe.enrich import name_of
 from traceprobe.errors import SendError
 from traceprobe.model import (
     NOTHING_KNOWN,
+    EnrichmentError,
     HopEnriched,
     HopRevised,
     HopSettled,
+    Knowledge,
     ReplyReceived,
     StopReason,
     TraceFinished,
@@ -33,8 +36,8 @@ if TYPE_CHECKING:
 
     from traceprobe.config import Protocol, TracerouteConfig
     from traceprobe.engine import TracerouteEngine
-    from traceprobe.enrich import EnrichmentPipeline
-    from traceprobe.model import Event, Hop, Knowledge, ProbeId, Reply, SentProbe
+    from traceprobe.enrich import Enricher, EnrichmentPipeline
+    from traceprobe.model import Event, Hop, ProbeId, Reply, SentProbe
     from traceprobe.tracer._hub import SocketHub
 
 _NS = 1_000_000_000
@@ -50,7 +53,8 @@ class TraceRun:
         target: What was asked for.
         engine: Decides; belongs to this run alone.
         hub: The socket and its other users; the run must be attached to it already.
-        pipeline: Look-ups; None for none.
+        pipeline: Makes the look-ups.
+        enrichers: Which look-ups to make.
     """
 
     def __init__(
@@ -59,7 +63,8 @@ class TraceRun:
         config: TracerouteConfig,
         engine: TracerouteEngine,
         hub: SocketHub,
-        pipeline: EnrichmentPipeline | None,
+        pipeline: EnrichmentPipeline,
+        enrichers: Sequence[Enricher],
         trace_id: int,
         destination: IPv4Address | IPv6Address,
     ) -> None:
@@ -69,8 +74,8 @@ class TraceRun:
         self.scope = anyio.CancelScope()
         self.done = anyio.Event()
         self.knowledge: dict[IPv4Address | IPv6Address, Knowledge] = {}
-        self.pending: Counter[IPv4Address | IPv6Address] = Counter()
-        """Look-ups on their way, by address."""
+        self.pending: dict[IPv4Address | IPv6Address, list[Enricher]] = {}
+        """Who is still being asked about an address."""
         self.result: TraceResult | None = None
         self.error: Exception | None = None
         self._target = target
@@ -78,12 +83,14 @@ class TraceRun:
         self._engine = engine
         self._hub = hub
         self._pipeline = pipeline
+        self._enrichers = tuple(enrichers)
         self._clock = hub.clock
         self._alarm = hub.clock.alarm()
         self._armed_for: int | None = None
         self._waiting = False
         self._sent: list[ProbeId] = []
-        self._asked: set[IPv4Address | IPv6Address] = set()
+        self._ttls: dict[IPv4Address | IPv6Address, set[int]] = {}
+        """Where each address has answered that is looked up."""
         self._settled: set[int] = set()
         self._socket_error: Exception | None = None
         self._discarded_before = hub.discarded()
@@ -111,6 +118,10 @@ class TraceRun:
     def hop(self, ttl: int) -> Hop:
         """One hop as it stands."""
         return self._engine.hop(ttl, self.knowledge)
+
+    def is_being_looked_up(self, ttl: int) -> bool:
+        """Whether somebody is still being asked about an address that has answered at this TTL."""
+        return any(ttl in self._ttls[address] for address in self.pending)
 
     # --- what the hub calls ---------------------------------------------------------------------------
 
@@ -232,8 +243,8 @@ class TraceRun:
             self.log.announce()
 
     def _append(self, event: Event) -> None:
-        if self._pipeline is not None and isinstance(event, ReplyReceived):
-            self._ask_about(event.reply.address)
+        if self._enrichers and isinstance(event, ReplyReceived):
+            self._ask_about(event.reply.address, event.probe.ttl)
         elif isinstance(event, HopSettled):
             self._settled.add(event.hop.ttl)
             if self.knowledge:
@@ -242,25 +253,28 @@ class TraceRun:
             event = HopRevised(self.hop(event.hop.ttl))
         self.log.append(event)
 
-    def _ask_about(self, address: IPv4Address | IPv6Address) -> None:
-        assert self._pipeline is not None
-        if address not in self._asked:
-            self._asked.add(address)
-            self.pending[address] += self._pipeline.request(address, self._learnt)
-
-    def _learnt(self, address: IPv4Address | IPv6Address, knowledge: Knowledge | None) -> None:
-        if self.done.is_set():
+    def _ask_about(self, address: IPv4Address | IPv6Address, ttl: int) -> None:
+        ttls = self._ttls.get(address)
+        if ttls is not None:
+            ttls.add(ttl)
             return
-        self.pending[address] -= 1
-        if not self.pending[address]:
+        self._ttls[address] = {ttl}
+        self.pending[address] = list(self._enrichers)
+        self._pipeline.request(address, self._enrichers, self._learnt)
+
+    def _learnt(self, address: IPv4Address | IPv6Address, enricher: Enricher, knowledge: Knowledge) -> None:
+        pending = self.pending.get(address)
+        if pending is None:
+            return
+        pending.remove(enricher)
+        if not pending:
             del self.pending[address]
         before = self.knowledge.get(address, NOTHING_KNOWN)
-        after = before if knowledge is None else before.merged(knowledge)
+        after = before.merged(knowledge)
         if after != before:
             self.knowledge[address] = after
-            for hop in self._engine.hops(self.knowledge):
-                if hop.ttl in self._settled and address in hop.addresses:
-                    self.log.append(HopEnriched(hop, address, after))
+            for ttl in sorted(self._ttls[address] & self._settled):
+                self.log.append(HopEnriched(self.hop(ttl), address, after))
         self.log.announce()
         if not self.pending and self._ended_ns is not None:
             self._alarm.wake()
@@ -292,6 +306,15 @@ class TraceRun:
         deadline = self._ended_ns + round(self._config.timing.enrichment_timeout * _NS)
         while self.pending and self._clock.monotonic_ns() < deadline:
             await self._alarm.wait(deadline)
+        self._give_up(f"no answer {self._config.timing.enrichment_timeout:g} s after the end of the trace")
+
+    def _give_up(self, reason: str) -> None:
+        """Say what is missing: nothing more is waited for."""
+        for address, enrichers in self.pending.items():
+            errors = tuple(EnrichmentError(name_of(enricher), reason) for enricher in enrichers)
+            known = self.knowledge.get(address, NOTHING_KNOWN)
+            self.knowledge[address] = known.merged(Knowledge(errors=errors))
+        self.pending.clear()
 
     def _close(self) -> None:
         """Give everything back; never waits."""
@@ -306,6 +329,7 @@ class TraceRun:
         self._hub.socket.release(self._sent)
         if self.error is None and self._socket_error is not None and not self._engine.finished:
             self.error = self._socket_error
+        self._give_up("the trace was ended before there was an answer")
         if self.error is None:
             self.result = self._make_result()
             self.log.append(TraceFinished(self.result))

@@ -153,7 +153,7 @@ class Trace(AsyncIterable["Hop"]):
         if until == "settled":
             return self._reader(_settled)
         if until == "enriched":
-            return self._reader(_WhenEnriched(self._started()).select)
+            return _WhenEnriched(self._started(), self._check_entered)
         raise UsageError(f"until={until!r}: must be 'settled' or 'enriched'")
 
     def in_order(self, *, until: Literal["settled", "enriched"] = "settled") -> AsyncIterator[Hop]:
@@ -200,25 +200,35 @@ def _everything(event: Event | None) -> Iterable[Event]:
     return () if event is None else (event,)
 
 
-class _WhenEnriched:
+class _WhenEnriched(AsyncIterator["Hop"]):
     """Holds settled hops back until nothing is being looked up about their addresses.
 
     A hop is handed out as it stands at that moment, also to a reader that comes late.
     """
 
-    def __init__(self, run: TraceRun) -> None:
+    def __init__(self, run: TraceRun, check: Callable[[], None]) -> None:
         self._run = run
+        self._check = check
+        self._place = 0
         self._held: list[int] = []
 
-    def select(self, event: Event | None) -> Iterable[Hop]:
-        if isinstance(event, HopSettled):
-            self._held.append(event.hop.ttl)
-        hops = [self._run.hop(ttl) for ttl in self._held]
-        pending = self._run.pending
-        ready = [hop for hop in hops if event is None or not any(a in pending for a in hop.addresses)]
-        for hop in ready:
-            self._held.remove(hop.ttl)
-        return ready
+    async def __anext__(self) -> Hop:
+        self._check()
+        log = self._run.log
+        while True:
+            for event in log.events[self._place :]:
+                if isinstance(event, HopSettled):
+                    self._held.append(event.hop.ttl)
+            self._place = len(log.events)
+            if log.error is not None:
+                raise log.error
+            for ttl in self._held:
+                if log.closed or not self._run.is_being_looked_up(ttl):
+                    self._held.remove(ttl)
+                    return self._run.hop(ttl)
+            if log.closed:
+                raise StopAsyncIteration
+            await log.news()
 
 
 class _InOrder(AsyncIterator["Hop"]):

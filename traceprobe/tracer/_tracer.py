@@ -10,8 +10,8 @@ import anyio
 
 from traceprobe.config import AddressFamily, TracerouteConfig
 from traceprobe.engine import TracerouteEngine
-from traceprobe.enrich import EnrichmentPipeline, ReverseDnsEnricher
-from traceprobe.errors import ClosedError, ConfigError, FamilyMismatchError, UnsupportedOption, UsageError
+from traceprobe.enrich import EnrichmentPipeline, Lookups
+from traceprobe.errors import ClosedError, ConfigError, FamilyMismatchError, UsageError
 from traceprobe.tracer._hub import SocketHub
 from traceprobe.tracer._pacing import RateLimit, Window
 from traceprobe.tracer._run import TraceRun
@@ -47,7 +47,9 @@ class Tracer:
             ``packets_per_second`` and ``max_in_flight_per_destination`` hold over all traces.
         socket_factory: Another network, such as a :class:`~traceprobe.testing.SimulatedNetwork`; None
             for the real one.
-        resolver: Name service for reverse look-ups; host names are looked up if it is given.
+        resolver: Another name service than the one that ``config.enrichment`` describes; host names are
+            looked up if it is given. None makes one, if any look-ups are asked for; on a network that
+            brings a name service, such as a simulated one, that is asked.
         enrichers: More look-ups to make for each address.
         **options: Fields of ``config`` to replace.
 
@@ -73,9 +75,8 @@ class Tracer:
 
             socket_factory = ProbeSocketFactory(self.config)
         self._factory: SocketFactory = socket_factory
-        self._resolver = resolver
-        self._enrichers = (*([ReverseDnsEnricher(resolver)] if resolver is not None else ()), *enrichers)
-        self._check_enrichment(self.config)
+        self._lookups = Lookups(resolver, enrichers, socket_factory)
+        self._lookups.check(self.config.enrichment)
         self._tasks: TaskGroup | None = None
         self._pipeline: EnrichmentPipeline | None = None
         self._hubs: dict[Hashable, SocketHub] = {}
@@ -93,8 +94,7 @@ class Tracer:
         tasks = anyio.create_task_group()
         await tasks.__aenter__()
         self._tasks = tasks
-        if self._enrichers:
-            self._pipeline = EnrichmentPipeline(self._enrichers, tasks)
+        self._pipeline = EnrichmentPipeline(tasks, self.config.enrichment.max_lookups)
         return self
 
     async def __aexit__(
@@ -119,6 +119,7 @@ class Tracer:
             with anyio.CancelScope(shield=True):
                 for hub in hubs:
                     await hub.socket.aclose()
+                await self._lookups.aclose()
 
     async def trace(self, target: str, **options: Unpack[TraceOptions]) -> TraceResult:
         """Trace the path to a target and return the result.
@@ -146,42 +147,25 @@ class Tracer:
     # --- for Trace --------------------------------------------------------------------------------------
 
     async def _start(self, target: str, config: TracerouteConfig) -> TraceRun:
-        if self._tasks is None:
+        if self._tasks is None or self._pipeline is None:
             raise UsageError("the tracer was not entered: write 'async with Tracer(...) as tracer:' first")
         if self._tasks.cancel_scope.cancel_called:
             raise ClosedError("the tracer has been closed")
-        self._check_enrichment(config)
+        self._lookups.check(config.enrichment)
         destination = await self._resolve(target, config)
+        enrichers = await self._lookups.enrichers_for(config)
         hub = await self._hub_for(config, AddressFamily(destination.version))
         try:
             trace_id = next(self._trace_ids)
             now = self._factory.clock.monotonic_ns()
             engine = TracerouteEngine(config, destination, now, trace_id=trace_id)
-            run = TraceRun(target, config, engine, hub, self._pipeline, trace_id, destination)
+            run = TraceRun(target, config, engine, hub, self._pipeline, enrichers, trace_id, destination)
             hub.attach(run)
         except BaseException:
             hub.leases -= 1
             raise
         self._tasks.start_soon(run.main)
         return run
-
-    def _check_enrichment(self, config: TracerouteConfig) -> None:
-        wanted = config.enrichment
-        if wanted.reverse_dns and self._resolver is None:
-            raise UnsupportedOption(
-                "reverse_dns",
-                True,
-                mode=None,
-                remedy="pass a resolver= that answers, or EnrichmentConfig.off()",
-            )
-        for name in ("asn", "public_address"):
-            if getattr(wanted, name):
-                raise UnsupportedOption(
-                    name,
-                    True,
-                    mode=None,
-                    remedy="pass enrichers= that find it out, or EnrichmentConfig.off()",
-                )
 
     async def _resolve(self, target: str, config: TracerouteConfig) -> IPAddress:
         _check_target(target)

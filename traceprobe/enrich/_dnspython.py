@@ -1,0 +1,139 @@
+"""Asks DNS servers with dnspython: on trio, and on asyncio over TLS and HTTPS or where aiodns is missing.
+
+dnspython checks where an answer comes from, its number and its question, and asks again over TCP what did
+not fit into a datagram. It guesses the event loop once for the whole process, so it is told each time.
+"""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from traceprobe.enrich._dns import Records
+from traceprobe.errors import ResolverError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Literal
+
+    import dns.message
+    import dns.nameserver
+
+    from traceprobe._enrichment_config import NameServer
+    from traceprobe.enrich._dns import DnsSettings
+
+
+class DnspythonClient:
+    """A stub resolver; see :class:`~traceprobe.enrich._dns.DnsClient`.
+
+    Args:
+        servers: Whom to ask; None for the system's servers.
+        settings: How often and how long.
+        loop: The kind of event loop that is running.
+
+    Raises:
+        OSError: The system's servers are not known.
+    """
+
+    def __init__(
+        self,
+        servers: Sequence[dns.nameserver.Nameserver] | None,
+        settings: DnsSettings,
+        loop: Literal["asyncio", "trio"],
+    ) -> None:
+        import dns.asyncbackend
+        import dns.asyncresolver
+        import dns.resolver
+
+        try:
+            self._resolver = dns.asyncresolver.Resolver(configure=servers is None)
+        except dns.resolver.NoResolverConfiguration as error:
+            raise ResolverError("servers", f"the system names none: {error}") from error
+        if servers is not None:
+            self._resolver.nameservers = list(servers)
+        asked = len(self._resolver.nameservers)
+        self._resolver.timeout = settings.timeout
+        self._resolver.lifetime = settings.timeout * settings.attempts * max(1, asked)
+        self._backend = dns.asyncbackend.get_backend(loop)
+
+    @classmethod
+    async def open(
+        cls, servers: Sequence[NameServer], settings: DnsSettings, loop: Literal["asyncio", "trio"]
+    ) -> DnspythonClient:
+        """Make a client; the names of servers are resolved by the system.
+
+        Raises:
+            OSError: The system knows no servers, or no address of one.
+        """
+        if not servers:
+            return cls(None, settings, loop)
+        reached: list[dns.nameserver.Nameserver] = []
+        for server in servers:
+            reached += await _reach(server)
+        return cls(reached, settings, loop)
+
+    async def pointers(self, name: str) -> Records[str]:
+        """The targets of the PTR records of a name."""
+        found, ttl = await self._ask(name, "PTR")
+        return Records(tuple(record.target.to_text() for record in found), ttl)
+
+    async def texts(self, name: str) -> Records[bytes]:
+        """The TXT records of a name."""
+        found, ttl = await self._ask(name, "TXT")
+        return Records(tuple(b"".join(record.strings) for record in found), ttl)
+
+    async def _ask(self, name: str, kind: str) -> tuple[Sequence[Any], int]:
+        import dns.exception
+        import dns.name
+        import dns.resolver
+
+        try:
+            question = dns.name.from_text(name)  # absolute, so that search domains stay away
+            answer = await self._resolver.resolve(
+                question, kind, raise_on_no_answer=False, search=False, backend=self._backend
+            )
+            return tuple(answer.rrset or ()), answer.chaining_result.minimum_ttl
+        except dns.resolver.NXDOMAIN as error:
+            response: dns.message.QueryMessage = error.response(question)  # type: ignore[no-untyped-call]
+            return (), response.resolve_chaining().minimum_ttl
+        except dns.exception.DNSException as error:
+            raise ResolverError(name, self._reason(error)) from None
+
+    def _reason(self, error: Exception) -> str:
+        """Why no server answered, in a few words: dnspython tells what became of each attempt."""
+        import dns.exception
+
+        if isinstance(error, dns.exception.Timeout):
+            return f"no server answered within {self._resolver.lifetime:g} s"
+        attempts = getattr(error, "kwargs", {}).get("errors") or ()
+        reasons = dict.fromkeys(str(attempt[3]) or type(attempt[3]).__name__ for attempt in attempts)
+        return "; ".join(reasons) or str(error)
+
+    async def aclose(self) -> None:
+        """Nothing to give back: each query has a socket of its own, and closes it."""
+
+
+async def _reach(server: NameServer) -> Sequence[dns.nameserver.Nameserver]:
+    """A server at each of its addresses.
+
+    Raises:
+        OSError: Its name has no address.
+    """
+    import dns.nameserver
+
+    if server.transport == "dns":
+        return [dns.nameserver.Do53Nameserver(server.host, server.port)]
+    try:
+        found = await anyio.getaddrinfo(server.host, server.port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise ResolverError(server.host, f"this DNS server has no address: {error}") from error
+    addresses = [str(sockaddr[0]) for *_, sockaddr in found]
+    if server.transport == "tls":
+        # The name, or the address itself, is what the certificate has to be made out to.
+        return [
+            dns.nameserver.DoTNameserver(address, server.port, hostname=server.host) for address in addresses
+        ]
+    assert server.url is not None
+    return [dns.nameserver.DoHNameserver(server.url, bootstrap_address=address) for address in addresses]

@@ -1,0 +1,148 @@
+"""The resolver that a tracer makes itself: what it asks, shares and remembers, over either DNS library.
+
+``aiodns`` asks on asyncio and uvloop; ``dnspython`` asks on trio, over TLS and HTTPS, and wherever aiodns
+is not installed. Neither is imported before a trace wants something looked up.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.util
+import sys
+from typing import TYPE_CHECKING, Literal
+
+import anyio.to_thread
+
+from traceprobe._enrichment_config import NameServer
+from traceprobe.enrich._dns import reverse_name
+from traceprobe.enrich._protocols import TextAnswer
+from traceprobe.enrich._questions import Questions
+from traceprobe.errors import ResolverError, UnsupportedOption
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from ipaddress import IPv4Address, IPv6Address
+    from typing import Self
+
+    from traceprobe.enrich._dns import DnsClient, DnsSettings, Records
+
+
+class DnsResolver:
+    """Names and texts from DNS; a :class:`~traceprobe.enrich.TextResolver`.
+
+    Args:
+        client: Asks the servers; closed with the resolver.
+        settings: How long to remember what.
+        now_ns: The monotonic clock that memory goes by.
+    """
+
+    def __init__(self, client: DnsClient, settings: DnsSettings, now_ns: Callable[[], int]) -> None:
+        self._client = client
+        self._pointers = Questions(client.pointers, settings, now_ns)
+        self._texts = Questions(client.texts, settings, now_ns)
+
+    @classmethod
+    async def open(cls, settings: DnsSettings, now_ns: Callable[[], int]) -> Self:
+        """Make a resolver for the running event loop.
+
+        Raises:
+            UnsupportedOption: A library is missing.
+        """
+        return cls(await _open_client(settings), settings, now_ns)
+
+    async def reverse(self, address: IPv4Address | IPv6Address) -> str | None:
+        """The host name of an address: of several, the first in alphabetical order, which stays the same.
+
+        Raises:
+            ResolverError: No server could answer.
+        """
+        records = await self._pointers.answer(reverse_name(address))
+        names = (name.removesuffix(".") for name in records.values)
+        return min((name for name in names if name), default=None)
+
+    async def text(self, name: str) -> TextAnswer:
+        """The TXT records of an absolute name.
+
+        Raises:
+            ResolverError: No server could answer.
+        """
+        records = await self._texts.answer(name)
+        return TextAnswer(records.values, records.ttl or 0.0)
+
+    async def aclose(self) -> None:
+        """Cancel what is asked and give everything back."""
+        await self._client.aclose()
+
+
+class UnusableClient:
+    """Stands in for a client that could not be made; says why to everybody who asks."""
+
+    def __init__(self, reason: str) -> None:
+        self._reason = reason
+
+    async def pointers(self, name: str) -> Records[str]:
+        """Fail."""
+        raise ResolverError(name, self._reason)
+
+    async def texts(self, name: str) -> Records[bytes]:
+        """Fail."""
+        raise ResolverError(name, self._reason)
+
+    async def aclose(self) -> None:
+        """Nothing to give back."""
+
+
+async def _open_client(settings: DnsSettings) -> DnsClient:
+    loop = event_loop()
+    servers = tuple(map(NameServer.parse, settings.servers))
+    library = choose_library(loop, servers)
+    # Loading a library takes longer than many a round trip. It happens before the first probe is sent, and
+    # in a thread, so that whatever else runs on the loop goes on.
+    await anyio.to_thread.run_sync(functools.partial(importlib.import_module, library))
+    try:
+        if library == "aiodns":
+            from traceprobe.enrich._aiodns import AiodnsClient
+
+            return AiodnsClient(servers, settings)
+        from traceprobe.enrich._dnspython import DnspythonClient
+
+        return await DnspythonClient.open(servers, settings, loop)
+    except OSError as error:
+        return UnusableClient(str(error))
+
+
+def event_loop() -> Literal["asyncio", "trio"]:
+    """Which kind of event loop runs in this thread."""
+    trio = sys.modules.get("trio")
+    return "trio" if trio is not None and trio.lowlevel.in_trio_task() else "asyncio"
+
+
+def choose_library(
+    loop: Literal["asyncio", "trio"], servers: Sequence[NameServer]
+) -> Literal["aiodns", "dns.asyncresolver"]:
+    """The library to ask with.
+
+    Raises:
+        UnsupportedOption: It is not installed.
+    """
+    secure = next((server for server in servers if server.transport != "dns"), None)
+    if loop == "asyncio" and secure is None and _installed("aiodns"):
+        return "aiodns"
+    if not _installed("dns"):
+        libraries = "aiodns or dnspython" if loop == "asyncio" and secure is None else "dnspython"
+        raise UnsupportedOption(
+            "enrichment", "DNS look-ups", mode=None, remedy=f"install {libraries}, or pass a resolver="
+        )
+    if any(server.transport == "https" for server in servers) and not _installed("httpx2"):
+        raise UnsupportedOption(
+            "dns_servers",
+            tuple(server.url for server in servers if server.url is not None),
+            mode=None,
+            remedy="DNS over HTTPS needs: python -m pip install 'traceprobe[doh]'",
+        )
+    return "dns.asyncresolver"
+
+
+def _installed(module: str) -> bool:
+    return importlib.util.find_spec(module) is not None
