@@ -22,6 +22,7 @@ CAPABILITIES = frozenset({
     "strace",
     "traceroute",
     "trio",
+    "tshark",
     "tun",
     "unprivileged",
     "uvloop",
