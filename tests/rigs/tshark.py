@@ -1,4 +1,4 @@
-"""Has tshark read datagrams, and says what it objects to: it knows every protocol and believes no checksum."""
+"""Has tshark read datagrams, and says what it objects to; it knows every protocol and trusts no checksum."""
 
 from __future__ import annotations
 
