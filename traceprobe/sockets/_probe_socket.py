@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections import Counter
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypeVar
 
 import anyio.lowlevel
 
@@ -39,6 +39,22 @@ CodecT = TypeVar("CodecT", bound=ProbeCodec)
 _NS = 1_000_000_000
 
 
+class Waiter(Protocol):
+    """What a socket waits on: :class:`~traceprobe.loops.Readiness`, or what stands in for it."""
+
+    async def wait_readable(self) -> None:
+        """Wait until there may be something to read, or :meth:`wake` or :meth:`close` is called."""
+        ...
+
+    def wake(self) -> None:
+        """Let the waiting task go on."""
+        ...
+
+    def close(self) -> None:
+        """Let all waiting tasks go on, for good."""
+        ...
+
+
 class Batch(NamedTuple):
     """Datagrams to send, in columns."""
 
@@ -57,7 +73,8 @@ class KernelProbeSocket(SendAndReceive, Generic[CodecT]):
         capabilities: What it can do.
         clock: The clock that replies are timed by.
         routes: Finds the way to each destination.
-        wait_on: The descriptor that is readable when there is something to receive.
+        wait_on: The descriptor that is readable when there is something to receive, or what else to
+            wait on.
     """
 
     _source_needed = False
@@ -70,7 +87,7 @@ class KernelProbeSocket(SendAndReceive, Generic[CodecT]):
         capabilities: SocketCapabilities,
         clock: Clock,
         routes: Routes,
-        wait_on: int,
+        wait_on: int | Waiter,
     ) -> None:
         self._family = codec.family
         self._codec = codec
@@ -80,8 +97,13 @@ class KernelProbeSocket(SendAndReceive, Generic[CodecT]):
         self._round_trips = RoundTrips(
             round(config.timing.clock_step_tolerance * _NS),
             stamped=capabilities.timestamps is TimestampSource.KERNEL_TX_RX,
+            unstamped=(
+                TimestampSource.QPC
+                if capabilities.timestamps is TimestampSource.QPC
+                else TimestampSource.USER
+            ),
         )
-        self._readiness = Readiness(wait_on)
+        self._readiness: Waiter = Readiness(wait_on) if isinstance(wait_on, int) else wait_on
         self._discarded: Counter[str] = Counter()
         self._ready: list[Reply] = []
         self._receiving = False

@@ -68,10 +68,14 @@ class RoundTrips:
     Args:
         tolerance_ns: How far the two clocks may move against each other within one round trip.
         stamped: Whether the kernel stamps what is sent.
+        unstamped: What round-trip times that no stamp of the kernel is part of come from.
     """
 
-    def __init__(self, tolerance_ns: int, *, stamped: bool) -> None:
+    def __init__(
+        self, tolerance_ns: int, *, stamped: bool, unstamped: TimestampSource = TimestampSource.USER
+    ) -> None:
         self._tolerance_ns = tolerance_ns
+        self._unstamped = unstamped
         self._stamped = stamped
         self._sent: dict[ProbeId, tuple[SentProbe, int]] = {}
         self._awaited: dict[int, ProbeId] = {}
@@ -135,4 +139,4 @@ class RoundTrips:
                 rtt_ns = max(arrival_ns - sent.sent_at_ns, 0)
                 return RoundTrip(rtt_ns, received_ns, TimestampSource.KERNEL_RX, None)
         rtt_ns = now.monotonic_ns - sent.sent_ns
-        return RoundTrip(rtt_ns, now.monotonic_ns, TimestampSource.USER, None)
+        return RoundTrip(rtt_ns, now.monotonic_ns, self._unstamped, None)

@@ -43,7 +43,7 @@ class Crossing(Generic[ItemT]):
         # What is put meanwhile stays for the next time: its knock is still to come.
         return [items.popleft() for _ in range(len(items))]
 
-    async def wait(self) -> None:
+    async def wait_readable(self) -> None:
         """Wait until there may be something to take, or :meth:`wake` or :meth:`close` is called."""
         self.attach()
         if self._items or self._closed:

@@ -197,7 +197,7 @@ class WindowsIcmpSocket(SendAndReceive):
             if self._ready:
                 await anyio.lowlevel.checkpoint()
             while not self._ready:
-                await self._crossing.wait()
+                await self._crossing.wait_readable()
                 self._check_open()
                 self._drain()
             return self._take_ready()
