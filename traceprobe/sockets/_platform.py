@@ -49,7 +49,8 @@ def platform_modes() -> tuple[ModeEntry, ...]:
     elif sys.platform == "win32":  # noqa: RET505 - type checkers then know which branch is for which platform
         return (ModeEntry(Mode.WINDOWS_ICMP, Protocol.ICMP, _windows_icmp),)
     else:
-        return ()
+        name = bsd_name(sys.platform)
+        return () if name is None else bsd_modes(name)
 
 
 def unprivileged_mode() -> Mode | None:
@@ -59,7 +60,47 @@ def unprivileged_mode() -> Mode | None:
     elif sys.platform == "win32":  # noqa: RET505 - as above
         return Mode.WINDOWS_ICMP
     else:
-        return None
+        return Mode.DARWIN_DGRAM if sys.platform == "darwin" else None
+
+
+def bsd_name(platform: str) -> str | None:
+    """Which of the systems of ``ffi.bsd`` a platform is; None if none of them.
+
+    Args:
+        platform: As ``sys.platform`` has it: with the release at its end, but on macOS.
+    """
+    known = ("freebsd", "netbsd", "openbsd", "dragonfly", "darwin")
+    return next((name for name in known if platform.startswith(name)), None)
+
+
+def bsd_modes(name: str) -> tuple[ModeEntry, ...]:
+    """What a BSD or macOS has, best first.
+
+    Args:
+        name: Name of the system.
+    """
+
+    def raw(
+        config: TracerouteConfig, family: AddressFamily, protocol: Protocol, clock: Clock
+    ) -> BuiltInSocket:
+        from traceprobe.sockets.bsd_raw import open_bsd_raw
+
+        return open_bsd_raw(name, config, family, protocol, clock)
+
+    modes = []
+    for protocol in (Protocol.ICMP, Protocol.UDP):
+        modes.append(ModeEntry(Mode.BSD_RAW, protocol, raw))
+        if name == "darwin":
+            modes.append(ModeEntry(Mode.DARWIN_DGRAM, protocol, _darwin_dgram))
+    return tuple(modes)
+
+
+def _darwin_dgram(
+    config: TracerouteConfig, family: AddressFamily, protocol: Protocol, clock: Clock
+) -> BuiltInSocket:
+    from traceprobe.sockets.darwin_dgram import open_darwin_dgram
+
+    return open_darwin_dgram(config, family, protocol, clock)
 
 
 def _linux_raw(

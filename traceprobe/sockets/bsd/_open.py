@@ -1,0 +1,180 @@
+"""Puts the sockets of a way of probing together: which descriptors there are, and what is asked of them.
+
+The two ways differ in the kind of the ICMP socket and in who writes the headers of UDP probes, and in
+nothing else.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, closing
+from typing import TYPE_CHECKING
+
+from traceprobe.config import AddressFamily, FlowStrategy, Mode, Protocol
+from traceprobe.errors import UnsupportedOption
+from traceprobe.sockets._modes import check_ports, choose_flow, quarantine_ns
+from traceprobe.sockets.bsd._options import Opener
+from traceprobe.sockets.bsd._socket import BsdProbeSocket, bsd_capabilities
+from traceprobe.sockets.bsd._systems import TtlMethod
+from traceprobe.sockets.bsd._udp import BsdUdpSocket
+from traceprobe.sockets.codec import IcmpCodec, UdpCodec
+
+if TYPE_CHECKING:
+    from traceprobe.config import TracerouteConfig
+    from traceprobe.loops import Clock
+    from traceprobe.model import TimestampSource
+    from traceprobe.sockets._platform import BuiltInSocket
+    from traceprobe.sockets.bsd._kernel import Kernel, KernelSocket
+    from traceprobe.sockets.bsd._systems import BsdSystem
+    from traceprobe.sockets.codec import ProbeCodec
+    from traceprobe.sockets.protocol import SocketCapabilities
+
+
+def open_bsd_socket(
+    kernel: Kernel,
+    system: BsdSystem,
+    mode: Mode,
+    config: TracerouteConfig,
+    family: AddressFamily,
+    protocol: Protocol,
+    clock: Clock,
+) -> BuiltInSocket:
+    """Open the sockets of a way of probing.
+
+    Args:
+        kernel: The kernel to open them with.
+        system: How it behaves.
+        mode: ``BSD_RAW`` or ``DARWIN_DGRAM``.
+        config: The configuration that they honour.
+        family: Address family.
+        protocol: What the probes are made of.
+        clock: Times replies.
+
+    Raises:
+        PrivilegeError: The process must not open such sockets, or must not set an option.
+        NoUsableSocketError: This machine has no such sockets.
+        UnsupportedOption: An option can't be honoured.
+        ConfigError: An option can't be used on this machine.
+    """
+    check_ports(config, mode, protocol)
+    if config.flow_label is not None:
+        raise UnsupportedOption(
+            "flow_label", config.flow_label, mode=mode.value, remedy="leave it out on this system"
+        )
+    opener = Opener(kernel, system, family, config, mode)
+    with ExitStack() as stack:
+        parts = _Parts(opener, protocol, clock, stack)
+        opened: BuiltInSocket = parts.udp() if protocol is Protocol.UDP else parts.icmp_only()
+        stack.pop_all()
+    return opened
+
+
+class _Parts:
+    """The sockets that are open so far; closed if not all of them can be had."""
+
+    def __init__(self, opener: Opener, protocol: Protocol, clock: Clock, stack: ExitStack) -> None:
+        self._opener = opener
+        self._clock = clock
+        self._stack = stack
+        self._raw = opener.mode is Mode.BSD_RAW
+        abi = opener.abi
+        number = abi.ipproto_icmp if opener.family is AddressFamily.IPV4 else abi.ipproto_icmpv6
+        sends = protocol is Protocol.ICMP
+        self._icmp_number = number
+        self._icmp = self._open(abi.sock_raw if self._raw else abi.sock_dgram, number, configured=sends)
+        if opener.config.source is not None and sends:
+            opener.bind(self._icmp)
+        self._granted = opener.size_buffer(self._icmp)
+        self._stamps = opener.ask_for_stamps(self._icmp)
+        opener.ask_for_ttl(self._icmp)
+        opener.filter_icmp(self._icmp, echo=sends)
+
+    def icmp_only(self) -> BsdProbeSocket[IcmpCodec]:
+        """ICMP probes leave by the socket that hears the answers."""
+        opener, config = self._opener, self._opener.config
+        flow = self._flow(IcmpCodec.flows, Protocol.ICMP)
+        codec = IcmpCodec(
+            opener.family,
+            flow,
+            quarantine_ns=quarantine_ns(config),
+            payload_pattern=config.payload_pattern,
+        )
+        method = opener.system.raw_ttl[opener.family] if self._raw else _dgram_ttl(opener)
+        if method is TtlMethod.HEADER:
+            self._icmp.setsockopt(opener.abi.ipproto_ip, opener.abi.ip_hdrincl, 1)
+        return BsdProbeSocket(
+            opener,
+            codec,
+            self._capabilities(codec, IcmpCodec.flows, self._stamps),
+            self._clock,
+            icmp=self._icmp,
+            outgoing=self._icmp,
+            method=method,
+            protocol=self._icmp_number,
+        )
+
+    def udp(self) -> BsdUdpSocket:
+        """UDP probes leave by a raw socket, or by the one that has the source port."""
+        opener, config, abi = self._opener, self._opener.config, self._opener.abi
+        flows = UdpCodec.flows if self._raw else frozenset({FlowStrategy.CLASSIC})
+        flow = self._flow(flows, Protocol.UDP)
+        raw = None
+        method = _dgram_ttl(opener)
+        if self._raw:
+            raw = self._open(abi.sock_raw, abi.ipproto_udp)
+            if config.source is not None:
+                opener.bind(raw)
+            method = opener.system.raw_ttl[opener.family]
+            if method is TtlMethod.HEADER:
+                raw.setsockopt(abi.ipproto_ip, abi.ip_hdrincl, 1)
+        holder = self._open(abi.sock_dgram, abi.ipproto_udp, configured=raw is None)
+        source_port = opener.bind(holder, config.source_port or 0)
+        opener.size_buffer(holder)
+        opener.ask_for_stamps(holder)
+        opener.ask_for_ttl(holder)
+        codec = UdpCodec(
+            opener.family,
+            flow,
+            source_port=source_port,
+            quarantine_ns=quarantine_ns(config),
+            payload_pattern=config.payload_pattern,
+        )
+        gathering = self._stack.enter_context(closing(opener.kernel.gather()))
+        gathering.watch(self._icmp.fileno())
+        gathering.watch(holder.fileno())
+        return BsdUdpSocket(
+            opener,
+            codec,
+            self._capabilities(codec, flows, self._stamps),
+            self._clock,
+            icmp=self._icmp,
+            holder=holder,
+            raw=raw,
+            method=method,
+            gathering=gathering,
+        )
+
+    def _open(self, kind: int, protocol: int, *, configured: bool = True) -> KernelSocket:
+        return self._stack.enter_context(closing(self._opener.open(kind, protocol, configured=configured)))
+
+    def _flow(self, flows: frozenset[FlowStrategy], protocol: Protocol) -> FlowStrategy:
+        opener = self._opener
+        return choose_flow(
+            opener.config,
+            opener.mode,
+            flows,
+            protocol=protocol,
+            otherwise=f"mode {Mode.BSD_RAW.value!r}, which holds the flow of probes but needs root",
+        )
+
+    def _capabilities(
+        self, codec: ProbeCodec, flows: frozenset[FlowStrategy], stamps: TimestampSource
+    ) -> SocketCapabilities:
+        config = self._opener.config
+        if config.packet_size is not None:
+            codec.check_size(config.packet_size)
+        return bsd_capabilities(self._opener, codec, flows=flows, timestamps=stamps, buffer=self._granted)
+
+
+def _dgram_ttl(opener: Opener) -> TtlMethod:
+    """How the TTL of a datagram socket is set: by option in IPv4, by control message in IPv6."""
+    return TtlMethod.OPTION if opener.family is AddressFamily.IPV4 else TtlMethod.CONTROL

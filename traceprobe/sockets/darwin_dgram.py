@@ -1,0 +1,37 @@
+"""macOS without privileges: ICMP and ICMPv6 by datagram sockets, UDP by an ordinary one.
+
+The datagram ICMP socket may send echo requests only and knows few options, but it hears every ICMP message
+that the machine receives, errors about UDP probes and other programs' packets among them. The kernel
+neither chooses the identifier nor sorts replies by it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from traceprobe.config import Mode, Protocol
+from traceprobe.sockets.bsd._kernel import HostKernel
+from traceprobe.sockets.bsd._open import open_bsd_socket
+from traceprobe.sockets.bsd._systems import DARWIN
+
+if TYPE_CHECKING:
+    from traceprobe.config import AddressFamily, TracerouteConfig
+    from traceprobe.loops import Clock
+    from traceprobe.sockets._platform import BuiltInSocket
+
+PROTOCOLS: Final = frozenset({Protocol.ICMP, Protocol.UDP})
+
+
+def open_darwin_dgram(
+    config: TracerouteConfig, family: AddressFamily, protocol: Protocol, clock: Clock
+) -> BuiltInSocket:
+    """Open the sockets of this mode.
+
+    Raises:
+        AbiError: The system is not laid out as its table says.
+        NoUsableSocketError: This machine has no such sockets.
+        UnsupportedOption: An option can't be honoured.
+        ConfigError: An option can't be used on this machine.
+    """
+    kernel = HostKernel(DARWIN.name, batches=DARWIN.batches)
+    return open_bsd_socket(kernel, DARWIN, Mode.DARWIN_DGRAM, config, family, protocol, clock)
