@@ -10,9 +10,14 @@ import attrs
 from traceprobe.config import FlowStrategy, Protocol
 from traceprobe.model import (
     Asn,
+    Change,
+    ChangedField,
     EnrichmentError,
     Exchange,
+    ExtensionObject,
     Hop,
+    InterfaceInformation,
+    InterfaceRole,
     Knowledge,
     MplsLabel,
     ProbeResult,
@@ -30,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 STARTED_AT_NS = 1_795_341_600_000_000_000  # 2026-11-22T10:00:00Z
+UNQUOTED = {ReplyKind.ECHO_REPLY, ReplyKind.SYN_ACK, ReplyKind.RST, ReplyKind.UDP_DATA}
 Outcome: TypeAlias = ProbeResult | tuple[str, float] | None
 
 
@@ -43,6 +49,10 @@ def replied(
     late: bool = False,
     mtu: int | None = None,
     mpls: Sequence[MplsLabel] = (),
+    interfaces: Sequence[InterfaceInformation] = (),
+    extensions: Sequence[ExtensionObject] = (),
+    changes: Sequence[Change] = (),
+    quoted_ttl: int | None = 1,
 ) -> ProbeResult:
     """A probe that was answered."""
     return ProbeResult(
@@ -58,9 +68,12 @@ def replied(
         icmp_type=None if icmp is None else icmp[0],
         icmp_code=None if icmp is None else icmp[1],
         reply_ttl=64,
-        quoted_ttl=1,
+        quoted_ttl=None if kind in UNQUOTED else quoted_ttl,
         mtu=mtu,
         mpls=tuple(mpls),
+        interfaces=tuple(interfaces),
+        extensions=tuple(extensions),
+        changes=tuple(changes),
     )
 
 
@@ -171,7 +184,22 @@ TYPICAL = result(
     hop(3, None, None, None),
     hop(
         4,
-        replied("198.51.100.9", 9.433, mpls=[MplsLabel(16001, 0, 0, 1), MplsLabel(24005, 0, 1, 1)]),
+        replied(
+            "198.51.100.9",
+            9.433,
+            mpls=[MplsLabel(16001, 0, 0, 1), MplsLabel(24005, 0, 1, 1)],
+            interfaces=[
+                InterfaceInformation(
+                    InterfaceRole.INCOMING, 530, ip_address("198.51.100.9"), "xe-0/0/3.530", 1500
+                ),
+                InterfaceInformation(InterfaceRole.NEXT_HOP, address=ip_address("198.51.100.33")),
+            ],
+            extensions=[ExtensionObject(3, 2, b"\x00\x00\x00\x2a")],
+            changes=[
+                Change(ChangedField.DSCP, 0, 46),
+                Change(ChangedField.SOURCE, "192.168.1.23", "192.0.2.77"),
+            ],
+        ),
         None,
         ("198.51.100.9", 9.398),
         names={"198.51.100.9": AT_AN_EXCHANGE},
@@ -192,4 +220,4 @@ TYPICAL = result(
         names={"203.0.113.80": Knowledge("www.example.net", segment=Segment.DESTINATION)},
     ),
 )
-"""Names, a silent hop, MPLS labels, loss, two responders, a late reply, and the destination."""
+"""Names, a silent hop, MPLS labels and all else that a router tells, loss, a late reply, the destination."""

@@ -10,9 +10,14 @@ from traceprobe.config import FlowStrategy, Mode, Protocol
 from traceprobe.model import (
     NOTHING_KNOWN,
     Asn,
+    Change,
+    ChangedField,
     EnrichmentError,
     Exchange,
+    ExtensionObject,
     Hop,
+    InterfaceInformation,
+    InterfaceRole,
     Knowledge,
     MplsLabel,
     ProbeResult,
@@ -74,6 +79,19 @@ knowledge = st.just(NOTHING_KNOWN) | st.builds(
 )
 
 
+words = st.integers(0, 2**32 - 1)
+interfaces = st.builds(
+    InterfaceInformation,
+    st.sampled_from(InterfaceRole),
+    st.none() | words,
+    st.none() | addresses,
+    st.none() | texts,
+    st.none() | words,
+)
+extensions = st.builds(ExtensionObject, octets, octets, st.binary(max_size=20))
+changes = st.builds(Change, st.sampled_from(ChangedField), words | texts, words | texts)
+
+
 @st.composite
 def probe_results(
     draw: st.DrawFn, attempt: int, responders: Sequence[IPv4Address | IPv6Address]
@@ -100,6 +118,9 @@ def probe_results(
                 quoted_ttl=st.none() | octets,
                 mtu=st.none() | st.integers(0, 2**32 - 1),
                 mpls=st.lists(labels, max_size=3).map(tuple),
+                interfaces=st.lists(interfaces, max_size=2).map(tuple),
+                extensions=st.lists(extensions, max_size=2).map(tuple),
+                changes=st.lists(changes, max_size=3).map(tuple),
             )
         )
     if status is ProbeStatus.SEND_ERROR:
@@ -116,6 +137,7 @@ def hops(draw: st.DrawFn, ttl: int) -> Hop:
         ttl,
         [draw(probe_results(attempt, responders)) for attempt in range(1, count + 1)],
         {address: draw(knowledge) for address in responders},
+        ttl_zero_forwarding=draw(st.booleans()),
     )
 
 

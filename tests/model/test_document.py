@@ -17,6 +17,8 @@ from tests.model.samples import TYPICAL, cancelled, hop, result, unsent
 from tests.model.strategies import results
 from traceprobe.errors import ConfigError
 from traceprobe.model import (
+    ChangedField,
+    InterfaceRole,
     ReplyKind,
     Segment,
     SegmentReason,
@@ -82,6 +84,9 @@ def test_schema_and_typed_dictionaries_name_the_same_fields_in_the_same_order() 
         (definitions["enrichment_error"], _document_types.EnrichmentErrorDocument),
         (definitions["probe"], _document_types.ProbeDocument),
         (definitions["mpls"]["items"], _document_types.MplsDocument),
+        (definitions["interfaces"]["items"], _document_types.InterfaceDocument),
+        (definitions["extensions"]["items"], _document_types.ExtensionDocument),
+        (definitions["changes"]["items"], _document_types.ChangeDocument),
     ]:
         assert list(described["properties"]) == list(typed.__annotations__)
 
@@ -93,6 +98,9 @@ def test_the_schema_knows_every_word_of_the_model() -> None:
     assert schema["$defs"]["segment"]["enum"] == [*(segment.value for segment in Segment), None]
     assert schema["$defs"]["segment_reason"]["enum"] == [*(reason.value for reason in SegmentReason), None]
     assert schema["$defs"]["timestamp_source"]["enum"] == [source.value for source in TimestampSource]
+    interface, change = (schema["$defs"][name]["items"]["properties"] for name in ("interfaces", "changes"))
+    assert interface["role"]["enum"] == [role.value for role in InterfaceRole]
+    assert change["field"]["enum"] == [field.value for field in ChangedField]
 
 
 def test_silence_and_failure_are_null_and_never_made_up() -> None:
@@ -158,10 +166,17 @@ ALL_FIELDS = [
         f"hops[3].probes[0].{name}"
         for name in (
             "attempt", "flow", "status", "late", "address", "rtt_ms", "sent_at", "timestamp_source", "reply",
-            "icmp_type", "icmp_code", "reply_ttl", "quoted_ttl", "mpls", "mtu", "waited_ms", "error",
+            "icmp_type", "icmp_code", "reply_ttl", "quoted_ttl", "return_path_length", "mpls", "interfaces",
+            "extensions", "changes", "mtu", "waited_ms", "error",
         )
     ),
     *(f"hops[3].probes[0].mpls[1].{name}" for name in ("label", "tc", "s", "ttl")),
+    *(
+        f"hops[3].probes[0].interfaces[0].{name}"
+        for name in ("role", "index", "address", "name", "mtu")
+    ),
+    *(f"hops[3].probes[0].extensions[0].{name}" for name in ("class_num", "c_type", "payload")),
+    *(f"hops[3].probes[0].changes[0].{name}" for name in ("field", "sent", "seen")),
 ]  # fmt: skip
 
 
@@ -247,6 +262,25 @@ def test_a_value_of_the_wrong_kind_is_named_by_its_path(path: str, value: object
         ("hops[3].probes[0].mpls[0].label", 2**20),
         ("hops[3].probes[0].mpls[0].s", 2),
         ("hops[3].probes[0].late", "false"),
+        ("hops[3].probes[0].return_path_length", 2),
+        ("hops[3].probes[0].return_path_length", None),
+        ("hops[3].probes[0].interfaces[0].role", "INCOMING"),
+        ("hops[3].probes[0].interfaces[0].index", -1),
+        ("hops[3].probes[0].interfaces[1].address", "198.51.100"),
+        ("hops[3].probes[0].extensions[0].class_num", 256),
+        ("hops[3].probes[0].extensions[0].payload", "0"),
+        ("hops[3].probes[0].extensions[0].payload", "0x2a"),
+        ("hops[3].probes[0].extensions[0].payload", "2A"),
+        ("hops[3].probes[0].extensions[0].payload", "00 2a"),
+        ("hops[3].probes[0].changes[0].field", "hop_limit"),
+        ("hops[3].probes[0].changes[0].sent", -1),
+        ("hops[3].probes[0].changes[0].seen", 46.0),
+        ("hops[3].probes[0].changes[0].seen", None),
+        ("hops[3].nat", False),
+        ("hops[3].nat", None),
+        ("hops[3].forward_path_length", 4),
+        ("hops[3].ttl_zero_forwarding", None),
+        ("hops[3].ttl_zero_forwarding", 0),
     ],
 )
 def test_a_value_out_of_bounds_or_at_odds_with_the_rest_is_named(path: str, value: object) -> None:

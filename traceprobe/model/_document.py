@@ -24,11 +24,24 @@ from traceprobe.model._document_knowledge import (
     responder_to_document,
 )
 from traceprobe.model._document_reader import Reader
+from traceprobe.model._document_reply import (
+    change_from,
+    changes_to_document,
+    extension_from,
+    extensions_to_document,
+    interface_from,
+    interfaces_to_document,
+    mpls_from,
+    mpls_to_document,
+)
 from traceprobe.model._document_types import (
     AsnDocument,
+    ChangeDocument,
     EnrichmentErrorDocument,
     ExchangeDocument,
+    ExtensionDocument,
     HopDocument,
+    InterfaceDocument,
     KnowledgeDocument,
     MplsDocument,
     ProbeDocument,
@@ -38,18 +51,21 @@ from traceprobe.model._document_types import (
     TraceDocument,
 )
 from traceprobe.model._hop import Hop, ProbeResult, ProbeStatus, RttStatistics, wall_time
-from traceprobe.model._reply import MplsLabel, ReplyKind, TimestampSource
+from traceprobe.model._reply import ReplyKind, TimestampSource
 from traceprobe.model._result import StopReason, TraceResult, TraceTimings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
 __all__ = [
     "SCHEMA_VERSION",
     "AsnDocument",
+    "ChangeDocument",
     "EnrichmentErrorDocument",
     "ExchangeDocument",
+    "ExtensionDocument",
     "HopDocument",
+    "InterfaceDocument",
     "KnowledgeDocument",
     "MplsDocument",
     "ProbeDocument",
@@ -57,8 +73,11 @@ __all__ = [
     "RttDocument",
     "TimingsDocument",
     "TraceDocument",
+    "changes_to_document",
+    "extensions_to_document",
     "from_document",
     "hop_to_document",
+    "interfaces_to_document",
     "knowledge_to_document",
     "milliseconds",
     "mpls_to_document",
@@ -128,6 +147,9 @@ def hop_to_document(hop: Hop) -> HopDocument:
         "received": hop.received,
         "loss": hop.loss,
         "rtt_ms": _statistics_to_document(hop.statistics),
+        "nat": hop.nat,
+        "forward_path_length": hop.forward_path_length,
+        "ttl_zero_forwarding": hop.ttl_zero_forwarding,
         "probes": [_probe_to_document(probe) for probe in hop.probes],
     }
 
@@ -162,11 +184,6 @@ def _statistics_to_document(statistics: RttStatistics | None) -> RttDocument | N
     }
 
 
-def mpls_to_document(stack: Iterable[MplsLabel]) -> list[MplsDocument]:
-    """A label stack, as it stands in ``mpls``."""
-    return [{"label": entry.label, "tc": entry.tc, "s": entry.s, "ttl": entry.ttl} for entry in stack]
-
-
 def _probe_to_document(probe: ProbeResult) -> ProbeDocument:
     return {
         "attempt": probe.attempt,
@@ -182,7 +199,11 @@ def _probe_to_document(probe: ProbeResult) -> ProbeDocument:
         "icmp_code": probe.icmp_code,
         "reply_ttl": probe.reply_ttl,
         "quoted_ttl": probe.quoted_ttl,
+        "return_path_length": probe.return_path_length,
         "mpls": mpls_to_document(probe.mpls),
+        "interfaces": interfaces_to_document(probe.interfaces),
+        "extensions": extensions_to_document(probe.extensions),
+        "changes": changes_to_document(probe.changes),
         "mtu": probe.mtu,
         "waited_ms": milliseconds(probe.waited_ns),
         "error": probe.error,
@@ -236,6 +257,7 @@ def _hop_from(reader: Reader) -> Hop:
         ttl=reader.whole("ttl", 1, 255),
         probes=tuple(_probe_from(probe) for probe in reader.each("probes")),
         responders=tuple(responder_from(responder) for responder in reader.each("responders")),
+        ttl_zero_forwarding=reader.flag("ttl_zero_forwarding"),
     )
     # What only sums the probes and the responders up can't be told otherwise than they tell it.
     for name, value in hop_to_document(hop).items():
@@ -245,7 +267,7 @@ def _hop_from(reader: Reader) -> Hop:
 
 
 def _probe_from(reader: Reader) -> ProbeResult:
-    return ProbeResult(
+    probe = ProbeResult(
         attempt=reader.whole("attempt", 1),
         flow=reader.whole("flow", 0),
         status=reader.member("status", ProbeStatus),
@@ -261,14 +283,11 @@ def _probe_from(reader: Reader) -> ProbeResult:
         reply_ttl=reader.optional_whole("reply_ttl", 0, 0xFF),
         quoted_ttl=reader.optional_whole("quoted_ttl", 0, 0xFF),
         mtu=reader.optional_whole("mtu", 0, 0xFFFFFFFF),
-        mpls=tuple(
-            MplsLabel(
-                label=entry.whole("label", 0, 0xFFFFF),
-                tc=entry.whole("tc", 0, 7),
-                s=entry.whole("s", 0, 1),
-                ttl=entry.whole("ttl", 0, 0xFF),
-            )
-            for entry in reader.each("mpls")
-        ),
+        mpls=tuple(map(mpls_from, reader.each("mpls"))),
+        interfaces=tuple(map(interface_from, reader.each("interfaces"))),
+        extensions=tuple(map(extension_from, reader.each("extensions"))),
+        changes=tuple(map(change_from, reader.each("changes"))),
         error=reader.optional(reader.text, "error"),
     )
+    reader.agrees("return_path_length", probe.return_path_length)
+    return probe

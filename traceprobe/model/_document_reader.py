@@ -25,6 +25,7 @@ ValueT = TypeVar("ValueT")
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _TIMESTAMP: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
+_HEXADECIMAL: Final = re.compile(r"([0-9a-f]{2})*", re.ASCII)
 _NS_PER_MS: Final = 1_000_000
 _NS_PER_SECOND: Final = 1_000_000_000
 
@@ -86,6 +87,18 @@ class Reader:
         if not isinstance(value, str):
             _refuse(self._name(key), value, "a string")
         return value
+
+    def whole_or_text(self, key: str) -> int | str:
+        """An integer of 0 or more, or a string."""
+        value = self._value(key)
+        return value if isinstance(value, str) else _whole(self._name(key), value, 0)
+
+    def hexadecimal(self, key: str) -> bytes:
+        """Bytes, written as pairs of hexadecimal digits without anything between them."""
+        value = self._value(key)
+        if not isinstance(value, str) or not _HEXADECIMAL.fullmatch(value):
+            _refuse(self._name(key), value, "pairs of hexadecimal digits")
+        return bytes.fromhex(value)
 
     def flag(self, key: str) -> bool:
         """True or false."""

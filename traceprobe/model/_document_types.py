@@ -60,6 +60,32 @@ class MplsDocument(TypedDict):
     ttl: int
 
 
+class InterfaceDocument(TypedDict):
+    """What a responder tells about one of its interfaces (RFC 5837)."""
+
+    role: str
+    index: int | None
+    address: str | None
+    name: str | None
+    mtu: int | None
+
+
+class ExtensionDocument(TypedDict):
+    """An extension object without a field of its own (RFC 4884 section 8); ``payload`` is hexadecimal."""
+
+    class_num: int
+    c_type: int
+    payload: str
+
+
+class ChangeDocument(TypedDict):
+    """One field of a probe that differed when the responder saw it."""
+
+    field: str
+    sent: int | str
+    seen: int | str
+
+
 class RttDocument(TypedDict):
     """Round-trip times of a hop in milliseconds; ``stddev`` is the population's."""
 
@@ -101,14 +127,21 @@ class ProbeDocument(TypedDict):
     icmp_code: int | None
     reply_ttl: int | None
     quoted_ttl: int | None
+    return_path_length: int | None
     mpls: list[MplsDocument]
+    interfaces: list[InterfaceDocument]
+    extensions: list[ExtensionDocument]
+    changes: list[ChangeDocument]
     mtu: int | None
     waited_ms: float | None
     error: str | None
 
 
 class HopDocument(TypedDict):
-    """One hop; silent if ``address`` is None. All but ``probes`` and ``responders`` sums these two up."""
+    """One hop; silent if ``address`` is None.
+
+    All but ``probes``, ``responders`` and ``ttl_zero_forwarding`` sums these two up.
+    """
 
     ttl: int
     address: str | None
@@ -127,6 +160,9 @@ class HopDocument(TypedDict):
     received: int
     loss: float | None
     rtt_ms: RttDocument | None
+    nat: bool | None
+    forward_path_length: int | None
+    ttl_zero_forwarding: bool
     probes: list[ProbeDocument]
 
 

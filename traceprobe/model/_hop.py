@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from traceprobe.model._knowledge import NOTHING_KNOWN, Responder
+from traceprobe.model._route_facts import forward_path_length, return_path_length, translated
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -77,8 +78,11 @@ class ProbeResult:
     mtu: int | None = None
     mpls: tuple[MplsLabel, ...] = ()
     interfaces: tuple[InterfaceInformation, ...] = ()
+    """What the responder tells about its interfaces (RFC 5837)."""
     extensions: tuple[ExtensionObject, ...] = ()
+    """Extension objects of kinds that have no field of their own here."""
     changes: tuple[Change, ...] = ()
+    """What the path did to the probe, as far as the mode can see the quote."""
     error: str | None = None
     """Why the kernel refused to send it: the symbolic error number, such as ``ENETUNREACH``."""
 
@@ -86,6 +90,11 @@ class ProbeResult:
     def rtt(self) -> float | None:
         """Round-trip time in seconds."""
         return None if self.rtt_ns is None else self.rtt_ns / _NS_PER_SECOND
+
+    @property
+    def return_path_length(self) -> int | None:
+        """How many hops the reply came, by its TTL and the usual initial ones; None if that is unknown."""
+        return return_path_length(self.reply_ttl)
 
     @property
     def sent_at(self) -> datetime | None:
@@ -126,11 +135,14 @@ class Hop:
         ttl: TTL or hop limit of its probes.
         probes: One result for each probe, by attempt.
         responders: Who answered, most replies first, ties by the earliest attempt.
+        ttl_zero_forwarding: The router here forwards what has no TTL left, and the next one has answered for
+            it: who answered here is the next hop, quoting a TTL of 0.
     """
 
     ttl: int
     probes: tuple[ProbeResult, ...]
     responders: tuple[Responder, ...] = ()
+    ttl_zero_forwarding: bool = False
 
     @classmethod
     def from_probes(
@@ -138,6 +150,8 @@ class Hop:
         ttl: int,
         probes: Iterable[ProbeResult],
         knowledge: Mapping[IPv4Address | IPv6Address, Knowledge] | None = None,
+        *,
+        ttl_zero_forwarding: bool = False,
     ) -> Hop:
         """Build a hop out of its probes and what is known of the addresses that answered."""
         ordered = tuple(sorted(probes, key=lambda probe: probe.attempt))
@@ -149,7 +163,7 @@ class Hop:
             Responder(address, replies, known.get(address, NOTHING_KNOWN))
             for address, replies in counted.most_common()
         )
-        return cls(ttl, ordered, responders)
+        return cls(ttl, ordered, responders, ttl_zero_forwarding)
 
     @property
     def address(self) -> IPv4Address | IPv6Address | None:
@@ -231,6 +245,23 @@ class Hop:
     def rtt(self) -> float | None:
         """Fastest round-trip time in seconds; None if the hop is silent."""
         return None if self.statistics is None else self.statistics.min
+
+    @cached_property
+    def nat(self) -> bool | None:
+        """Whether probes had gone through an address translator before they ended here.
+
+        It is so for every hop behind the translator. None where no reply shows the probe's headers: nothing
+        answered, only echo replies did, or the mode can't see them.
+        """
+        return translated(self.probes)
+
+    @cached_property
+    def forward_path_length(self) -> int | None:
+        """How many hops away who answered is, by the TTL that an error other than time-exceeded quotes.
+
+        Less than ``ttl`` where the path is shorter than that. None where it can't be told.
+        """
+        return forward_path_length(self.ttl, self.probes)
 
     def __str__(self) -> str:
         """One line: ``7  192.0.2.1  1.25 ms  (2 of 3 answered)``."""

@@ -24,11 +24,15 @@ from traceprobe._version import __version__
 from traceprobe.model import HopEnriched, HopRevised, HopSettled, ProbeSent, ReplyReceived, TraceFinished
 from traceprobe.model._document import (
     SCHEMA_VERSION,
+    changes_to_document,
+    extensions_to_document,
     hop_to_document,
+    interfaces_to_document,
     knowledge_to_document,
     milliseconds,
     mpls_to_document,
 )
+from traceprobe.model._route_facts import return_path_length
 from traceprobe.render.sanitize import escape_del
 
 if TYPE_CHECKING:
@@ -110,7 +114,11 @@ def _reply(event: ReplyReceived) -> Fields:
         "icmp_code": reply.icmp_code,
         "reply_ttl": reply.reply_ttl,
         "quoted_ttl": reply.quoted_ttl,
+        "return_path_length": return_path_length(reply.reply_ttl),
         "mpls": mpls_to_document(reply.mpls),
+        "interfaces": interfaces_to_document(reply.interfaces),
+        "extensions": extensions_to_document(reply.extensions),
+        "changes": changes_to_document(reply.changes),
         "mtu": reply.mtu,
     }
 
