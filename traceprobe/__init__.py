@@ -43,13 +43,18 @@ if TYPE_CHECKING:
     from traceprobe.loops import Alarm as Alarm
     from traceprobe.loops import Clock as Clock
     from traceprobe.model import Asn as Asn
+    from traceprobe.model import Change as Change
+    from traceprobe.model import ChangedField as ChangedField
     from traceprobe.model import EnrichmentError as EnrichmentError
     from traceprobe.model import Event as Event
     from traceprobe.model import Exchange as Exchange
+    from traceprobe.model import ExtensionObject as ExtensionObject
     from traceprobe.model import Hop as Hop
     from traceprobe.model import HopEnriched as HopEnriched
     from traceprobe.model import HopRevised as HopRevised
     from traceprobe.model import HopSettled as HopSettled
+    from traceprobe.model import InterfaceInformation as InterfaceInformation
+    from traceprobe.model import InterfaceRole as InterfaceRole
     from traceprobe.model import Knowledge as Knowledge
     from traceprobe.model import MplsLabel as MplsLabel
     from traceprobe.model import Probe as Probe
@@ -123,13 +128,18 @@ _HOMES: Final = {
     ),
     "traceprobe.model": (
         "Asn",
+        "Change",
+        "ChangedField",
         "EnrichmentError",
         "Event",
         "Exchange",
+        "ExtensionObject",
         "Hop",
         "HopEnriched",
         "HopRevised",
         "HopSettled",
+        "InterfaceInformation",
+        "InterfaceRole",
         "Knowledge",
         "MplsLabel",
         "Probe",
@@ -175,6 +185,8 @@ __all__ = [
     "Asn",
     "AsyncProbeSocket",
     "BusyError",
+    "Change",
+    "ChangedField",
     "Clock",
     "ClosedError",
     "ConfigError",
@@ -183,12 +195,15 @@ __all__ = [
     "EnrichmentError",
     "Event",
     "Exchange",
+    "ExtensionObject",
     "FamilyMismatchError",
     "FlowStrategy",
     "Hop",
     "HopEnriched",
     "HopRevised",
     "HopSettled",
+    "InterfaceInformation",
+    "InterfaceRole",
     "Knowledge",
     "Mode",
     "ModeReport",
