@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from traceprobe.errors import BusyError as BusyError
     from traceprobe.errors import ClosedError as ClosedError
     from traceprobe.errors import ConfigError as ConfigError
+    from traceprobe.errors import DataFileError as DataFileError
     from traceprobe.errors import FamilyMismatchError as FamilyMismatchError
     from traceprobe.errors import NameResolutionError as NameResolutionError
     from traceprobe.errors import NoUsableSocketError as NoUsableSocketError
@@ -111,6 +112,7 @@ _HOMES: Final = {
         "BusyError",
         "ClosedError",
         "ConfigError",
+        "DataFileError",
         "FamilyMismatchError",
         "NameResolutionError",
         "NoUsableSocketError",
@@ -190,6 +192,7 @@ __all__ = [
     "Clock",
     "ClosedError",
     "ConfigError",
+    "DataFileError",
     "Enricher",
     "EnrichmentConfig",
     "EnrichmentError",

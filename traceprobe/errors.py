@@ -19,6 +19,7 @@ __all__ = [
     "BusyError",
     "ClosedError",
     "ConfigError",
+    "DataFileError",
     "FamilyMismatchError",
     "NameResolutionError",
     "NoUsableSocketError",
@@ -128,6 +129,23 @@ class ResolverError(TraceprobeError, OSError):
 
     def __reduce__(self) -> tuple[object, ...]:
         return type(self), (self.question, self.reason)
+
+
+class DataFileError(TraceprobeError, OSError):
+    """A file that look-ups were to be made in can't be used.
+
+    Attributes:
+        path: The file.
+        reason: What is wrong with it.
+    """
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path = path
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.path, self.reason)
 
 
 class NoUsableSocketError(TraceprobeError, OSError):

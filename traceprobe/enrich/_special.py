@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 import attrs
 
+from traceprobe.enrich._prefixes import PrefixTable
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
 IPAddress: TypeAlias = IPv4Address | IPv6Address
 IPNetwork: TypeAlias = IPv4Network | IPv6Network
@@ -48,7 +50,7 @@ class SpecialPurpose:
     reserved_by_protocol: bool | None = None
 
 
-_REGISTRIES: Final = {4: "ipv4-special-purpose.csv", 6: "ipv6-special-purpose.csv"}
+_REGISTRIES: Final = ("ipv4-special-purpose.csv", "ipv6-special-purpose.csv")
 
 _OTHERS: Final = (
     SpecialPurpose(
@@ -90,19 +92,12 @@ _FOOTNOTE: Final = re.compile(r"\s*\[[0-9]+\]$")
 
 def special_purpose(address: IPAddress) -> SpecialPurpose | None:
     """The most specific entry that an address falls under; None if it is an ordinary address."""
-    value, width = int(address), address.max_prefixlen
-    for length, blocks in _table(address.version).items():
-        entry = blocks.get(value >> (width - length))
-        if entry is not None:
-            return entry
-    return None
+    return _table().longest(address)
 
 
 def special_purposes() -> tuple[SpecialPurpose, ...]:
     """Every entry, IPv4 first, the most specific ones first."""
-    return tuple(
-        entry for version in (4, 6) for blocks in _table(version).values() for entry in blocks.values()
-    )
+    return tuple(_table())
 
 
 def embedded_ipv4(address: IPAddress) -> IPv4Address | None:
@@ -130,14 +125,9 @@ def announced_address(address: IPAddress) -> IPAddress | None:
 
 
 @functools.cache
-def _table(version: int) -> Mapping[int, Mapping[int, SpecialPurpose]]:
-    """Entries by length of their prefix, the longest first, and by the bits of their prefix."""
-    table: dict[int, dict[int, SpecialPurpose]] = {}
-    others = (entry for entry in _OTHERS if entry.prefix.version == version)
-    for entry in (*others, *_read(_REGISTRIES[version])):
-        bits = int(entry.prefix.network_address) >> (entry.prefix.max_prefixlen - entry.prefix.prefixlen)
-        table.setdefault(entry.prefix.prefixlen, {})[bits] = entry
-    return dict(sorted(table.items(), reverse=True))
+def _table() -> PrefixTable[SpecialPurpose]:
+    entries = (*_OTHERS, *(entry for name in _REGISTRIES for entry in _read(name)))
+    return PrefixTable((entry.prefix, entry) for entry in entries)
 
 
 def _read(name: str) -> Iterator[SpecialPurpose]:
