@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tests.rigs.chain import RouterChain
     from tests.rigs.tun import SimulatedInternet
     from tests.rigs.unprivileged import PortableInterpreter
+    from traceprobe.enrich._dns import DnsClient, DnsSettings
 
 if missing_module("hypothesis") is None:  # tests/bsd runs without it, on machines that have little
     import hypothesis
@@ -61,6 +62,22 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     for name, missing in _MARKED.items():
         if item.get_closest_marker(name) is not None:
             require(name, missing())
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_name_server_of_the_system() -> Iterator[None]:
+    """Tests ask no name servers but those that they run themselves."""
+    from traceprobe.enrich import _resolver
+
+    real = _resolver.open_client
+
+    async def open_client(settings: DnsSettings) -> DnsClient:
+        assert settings.servers, "a test would ask the name servers of the system"
+        return await real(settings)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_resolver, "open_client", open_client)
+        yield
 
 
 @pytest.fixture(scope="module", params=[*_LOOPS, pytest.param(("trio", {}), id="trio")])

@@ -7,15 +7,24 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.docs.markdown import Page
 from tests.golden import check_golden
 from tests.house.package import ROOT
-from traceprobe import ConfigError, FlowStrategy, Mode, TimingConfig, TraceOptions, TracerouteConfig
+from traceprobe import (
+    ConfigError,
+    EnrichmentConfig,
+    FlowStrategy,
+    Mode,
+    TimingConfig,
+    TraceOptions,
+    TracerouteConfig,
+)
 from traceprobe.cli import _parser
-from traceprobe.cli._trace import options_of
+from traceprobe.cli._trace import lookups_of, options_of
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -60,6 +69,18 @@ CONTRACT: list[tuple[list[str], dict[str, object]]] = [
     (["--ndjson"], {}),
     (["--csv"], {}),
     (["--packet-size", "100"], {"packet_size": 100}),
+    (["--resolver", "192.0.2.53"], {}),
+]
+
+LOOKUPS: list[tuple[list[str], dict[str, object]]] = [
+    ([], {"reverse_dns": True, "asn": True}),
+    (["-n"], {"asn": True}),
+    (["--no-asn"], {"reverse_dns": True}),
+    (["-n", "--no-asn"], {}),
+    (
+        ["--resolver", "192.0.2.53:5353", "--resolver", "tls://dns.example"],
+        {"reverse_dns": True, "asn": True, "dns_servers": ("192.0.2.53:5353", "tls://dns.example")},
+    ),
 ]
 
 
@@ -75,6 +96,13 @@ def options(*arguments: str) -> TraceOptions:
 def test_an_option_sets_its_field_and_no_other(arguments: list[str], expected: dict[str, object]) -> None:
     assert options(*arguments) == expected
     TracerouteConfig().with_options(options(*arguments))
+
+
+@pytest.mark.parametrize(("arguments", "expected"), LOOKUPS, ids=lambda value: " ".join(value) or "default")
+def test_names_and_networks_are_looked_up_unless_an_option_says_no(
+    arguments: list[str], expected: dict[str, Any]
+) -> None:
+    assert lookups_of(_parser.parse(["host", *arguments])) == EnrichmentConfig(**expected)
 
 
 def test_without_options_everything_is_left_to_the_configuration() -> None:
@@ -192,7 +220,7 @@ def test_help_reads_well_and_fits_two_screens(capsys: pytest.CaptureFixture[str]
     assert ending.value.code == 0
     text = capsys.readouterr().out
     check_golden(GOLDEN / "help.txt", text)
-    assert len(text.splitlines()) <= 50
+    assert len(text.splitlines()) <= 60
     assert max(map(len, text.splitlines())) <= 80
 
 

@@ -348,7 +348,7 @@ def test_what_can_not_be_done_has_its_status(
 def test_without_the_privilege_an_explicit_wish_ends_with_status_3(
     arguments: list[str], silence: Namespace
 ) -> None:
-    command = ["python", "-m", "traceprobe", "127.0.0.1", *arguments]
+    command = ["python", "-m", "traceprobe", "-n", "--no-asn", "127.0.0.1", *arguments]
     done = silence.run(command, check=False, privileges=Privileges.NO_CAPABILITIES)
     assert (done.returncode, done.stdout) == (ExitStatus.NO_SOCKET, "")
     assert "CAP_NET_RAW" in done.stderr
@@ -358,7 +358,7 @@ def test_without_the_privilege_an_explicit_wish_ends_with_status_3(
 
 @pytest.mark.unprivileged
 def test_without_the_privilege_a_plain_trace_finds_another_way(silence: Namespace) -> None:
-    command = ["python", "-m", "traceprobe", "127.0.0.1", "--json"]
+    command = ["python", "-m", "traceprobe", "-n", "--no-asn", "127.0.0.1", "--json"]
     done = silence.run(command, privileges=Privileges.NO_CAPABILITIES)
     assert json.loads(done.stdout)["mode"] == "linux_udp"
     doctor = silence.run(["python", "-m", "traceprobe", "doctor"], privileges=Privileges.NO_CAPABILITIES)

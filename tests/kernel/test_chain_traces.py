@@ -180,6 +180,9 @@ def test_nothing_is_left_open_by_leaving_early(chain: RouterChain, version: int)
 # --- the command -------------------------------------------------------------------------------------------
 
 
+NO_LOOKUPS = ("-n", "--no-asn")
+
+
 def command(chain: RouterChain, *arguments: str) -> subprocess.CompletedProcess[str]:
     return chain.run(["python", "-m", "traceprobe", *arguments], check=False)
 
@@ -197,7 +200,7 @@ def _validator(schema: dict[str, Any]) -> Any:
 @both_versions
 @both_protocols
 def test_json_is_what_the_schema_says(chain: RouterChain, version: int, protocol: str) -> None:
-    finished = command(chain, "--json", f"--{protocol}", target(chain, version))
+    finished = command(chain, *NO_LOOKUPS, "--json", f"--{protocol}", target(chain, version))
     assert (finished.returncode, finished.stderr) == (0, "")
     document = json.loads(finished.stdout)
     _validator(trace_schema()).validate(document)
@@ -206,7 +209,7 @@ def test_json_is_what_the_schema_says(chain: RouterChain, version: int, protocol
 
 @both_versions
 def test_each_line_of_ndjson_is_what_the_schema_says(chain: RouterChain, version: int) -> None:
-    finished = command(chain, "--ndjson", target(chain, version))
+    finished = command(chain, *NO_LOOKUPS, "--ndjson", target(chain, version))
     assert (finished.returncode, finished.stderr) == (0, "")
     lines = [json.loads(line) for line in finished.stdout.splitlines()]
     validator = _validator(event_schema())
@@ -217,19 +220,19 @@ def test_each_line_of_ndjson_is_what_the_schema_says(chain: RouterChain, version
 
 @both_versions
 def test_text_lists_every_hop(chain: RouterChain, version: int) -> None:
-    finished = command(chain, "-n", target(chain, version))
+    finished = command(chain, *NO_LOOKUPS, target(chain, version))
     assert finished.returncode == 0
     shown = re.findall(r"^ +\d+ .* ms +(\S+)$", finished.stdout, re.MULTILINE)
     assert shown == hops(chain, version)
 
 
 def test_exit_status_tells_how_it_ended(chain: RouterChain) -> None:
-    assert command(chain, "-n", "-m", "5", "--fast", chain.target4).returncode == 1
-    assert command(chain, "-n", "-4", chain.target6).returncode == 2
-    assert command(chain, "-n", "-i", "nonsense0", chain.target4).returncode == 2
-    assert command(chain, "-n", "--mode", "linux_ping", chain.target4).returncode == 3
+    assert command(chain, *NO_LOOKUPS, "-m", "5", "--fast", chain.target4).returncode == 1
+    assert command(chain, *NO_LOOKUPS, "-4", chain.target6).returncode == 2
+    assert command(chain, *NO_LOOKUPS, "-i", "nonsense0", chain.target4).returncode == 2
+    assert command(chain, *NO_LOOKUPS, "--mode", "linux_ping", chain.target4).returncode == 3
     with RouterChain(2, unreachable_at=2) as broken:
-        finished = command(broken, "-n", broken.target4)
+        finished = command(broken, *NO_LOOKUPS, broken.target4)
         assert finished.returncode == 1
         assert "!H" in finished.stdout
 

@@ -134,7 +134,7 @@ def command(
 
 
 def test_nobody_can_use_the_command(chain: RouterChain, portable_interpreter: PortableInterpreter) -> None:
-    finished = command(chain, portable_interpreter, "--json", chain.target4)
+    finished = command(chain, portable_interpreter, "-n", "--no-asn", "--json", chain.target4)
     assert (finished.returncode, finished.stderr) == (0, "")
     assert addresses(json.loads(finished.stdout)) == hops(chain, 4)
 
@@ -142,7 +142,7 @@ def test_nobody_can_use_the_command(chain: RouterChain, portable_interpreter: Po
 def test_nobody_is_told_what_would_help(
     chain: RouterChain, portable_interpreter: PortableInterpreter
 ) -> None:
-    finished = command(chain, portable_interpreter, "--icmp", chain.target4)
+    finished = command(chain, portable_interpreter, "-n", "--no-asn", "--icmp", chain.target4)
     assert finished.returncode == 3
     assert finished.stdout == ""
     assert "ping_group_range" in finished.stderr

@@ -58,6 +58,7 @@ SPELLINGS: Final = {field: "--" + option.replace("_", "-") for option, field in 
     "family": "-4/-6",
     "protocol": "--icmp/--udp/--tcp",
     "target": "TARGET",
+    "dns_servers": "--resolver",
 }
 """What sets a field, as it is written on the command line."""
 
@@ -248,6 +249,17 @@ def _add_way_options(group: argparse._ArgumentGroup) -> None:
         )
 
 
+def _add_lookup_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("-n", "--numeric", action="store_true", help="look up no host names")
+    group.add_argument("--no-asn", action="store_true", help="look up no autonomous systems")
+    group.add_argument(
+        "--resolver",
+        action="append",
+        metavar="SERVER",
+        help="DNS server to ask: ADDRESS[:PORT], or a URL",
+    )
+
+
 def _add_trace_options(parser: argparse.ArgumentParser) -> None:
     way = parser.add_argument_group("how to probe (default: the best way that is open)")
     _add_way_options(way)
@@ -280,9 +292,9 @@ def _add_trace_options(parser: argparse.ArgumentParser) -> None:
     )
     amount.add_argument("--fast", action="store_true", help="don't wait long for silent hops")
 
+    _add_lookup_options(parser.add_argument_group("what to look up (default: names and networks)"))
+
     output = parser.add_argument_group("what to print (default: a line for each hop, once it is known)")
-    output.add_argument("-n", "--numeric", action="store_true", help="look up no host names")
-    output.add_argument("--no-asn", action="store_true", help="look up no autonomous systems")
     form = output.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="the result as one JSON document")
     form.add_argument("--ndjson", action="store_true", help="each event as a line of JSON, as it happens")

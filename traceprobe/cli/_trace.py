@@ -35,6 +35,19 @@ def options_of(namespace: argparse.Namespace) -> TraceOptions:
     return cast("TraceOptions", options)
 
 
+def lookups_of(namespace: argparse.Namespace) -> traceprobe.EnrichmentConfig:
+    """What to look up: everything that the system's name servers can tell, unless the options say otherwise.
+
+    Raises:
+        ConfigError: An option can't be used.
+    """
+    return traceprobe.EnrichmentConfig(
+        reverse_dns=not namespace.numeric,
+        asn=not namespace.no_asn,
+        dns_servers=tuple(namespace.resolver or ()),
+    )
+
+
 def trace_and_print(
     namespace: argparse.Namespace,
     target: str,
@@ -50,7 +63,7 @@ def trace_and_print(
         namespace: The parsed command line.
         target: Name or address.
         results: Where to print.
-        network: Another network than the real one.
+        network: Another network than the real one; real name servers know nothing of its addresses.
         resolver: Its name service.
         enrichers: More look-ups.
 
@@ -58,12 +71,11 @@ def trace_and_print(
         TraceprobeError: The trace could not be made.
         KeyboardInterrupt: Somebody interrupted it; what was known has been printed.
     """
+    options = options_of(namespace)
+    if network is None:
+        options["enrichment"] = lookups_of(namespace)
     trace = traceprobe.open_trace(
-        target,
-        socket_factory=network,
-        resolver=resolver,
-        enrichers=enrichers,
-        **options_of(namespace),
+        target, socket_factory=network, resolver=resolver, enrichers=enrichers, **options
     )
     result = anyio.run(functools.partial(_follow, trace, printer_for(namespace, results)))
     return ExitStatus.REACHED if result.reached else ExitStatus.NOT_REACHED

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Literal
 
+    import dns.exception
     import dns.message
     import dns.nameserver
 
@@ -91,25 +92,23 @@ class DnspythonClient:
 
         try:
             question = dns.name.from_text(name)  # absolute, so that search domains stay away
-            answer = await self._resolver.resolve(
-                question, kind, raise_on_no_answer=False, search=False, backend=self._backend
-            )
+            with anyio.fail_after(self._resolver.lifetime):
+                answer = await self._resolver.resolve(
+                    question, kind, raise_on_no_answer=False, search=False, backend=self._backend
+                )
             return tuple(answer.rrset or ()), answer.chaining_result.minimum_ttl
+        except TimeoutError:
+            raise self._no_answer(name) from None
         except dns.resolver.NXDOMAIN as error:
             response: dns.message.QueryMessage = error.response(question)  # type: ignore[no-untyped-call]
             return (), response.resolve_chaining().minimum_ttl
+        except dns.exception.Timeout:
+            raise self._no_answer(name) from None
         except dns.exception.DNSException as error:
-            raise ResolverError(name, self._reason(error)) from None
+            raise ResolverError(name, _reason(error)) from None
 
-    def _reason(self, error: Exception) -> str:
-        """Why no server answered, in a few words: dnspython tells what became of each attempt."""
-        import dns.exception
-
-        if isinstance(error, dns.exception.Timeout):
-            return f"no server answered within {self._resolver.lifetime:g} s"
-        attempts = getattr(error, "kwargs", {}).get("errors") or ()
-        reasons = dict.fromkeys(str(attempt[3]) or type(attempt[3]).__name__ for attempt in attempts)
-        return "; ".join(reasons) or str(error)
+    def _no_answer(self, name: str) -> ResolverError:
+        return ResolverError(name, f"no server answered within {self._resolver.lifetime:g} s")
 
     async def aclose(self) -> None:
         """Nothing to give back: each query has a socket of its own, and closes it."""
@@ -137,3 +136,10 @@ async def _reach(server: NameServer) -> Sequence[dns.nameserver.Nameserver]:
         ]
     assert server.url is not None
     return [dns.nameserver.DoHNameserver(server.url, bootstrap_address=address) for address in addresses]
+
+
+def _reason(error: dns.exception.DNSException) -> str:
+    """Why no server answered, in a few words: dnspython tells what became of each attempt."""
+    attempts = error.kwargs.get("errors") or ()
+    reasons = dict.fromkeys(str(attempt[3]) or type(attempt[3]).__name__ for attempt in attempts)
+    return "; ".join(reasons) or str(error)

@@ -49,7 +49,7 @@ class DnsResolver:
         Raises:
             UnsupportedOption: A library is missing.
         """
-        return cls(await _open_client(settings), settings, now_ns)
+        return cls(await open_client(settings), settings, now_ns)
 
     async def reverse(self, address: IPv4Address | IPv6Address) -> str | None:
         """The host name of an address: of several, the first in alphabetical order, which stays the same.
@@ -93,7 +93,12 @@ class UnusableClient:
         """Nothing to give back."""
 
 
-async def _open_client(settings: DnsSettings) -> DnsClient:
+async def open_client(settings: DnsSettings) -> DnsClient:
+    """Make a client for the running event loop.
+
+    Raises:
+        UnsupportedOption: A library is missing.
+    """
     loop = event_loop()
     servers = tuple(map(NameServer.parse, settings.servers))
     library = choose_library(loop, servers)
