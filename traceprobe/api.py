@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import anyio
 import anyio.from_thread
 
+from traceprobe.loops import outcome_of
 from traceprobe.tracer import Trace, Tracer
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ def trace(
     with anyio.from_thread.start_blocking_portal() as portal:
         future = portal.start_task_soon(call)
         try:
-            return future.result()
+            return outcome_of(future)
         except BaseException:
             future.cancel()
             raise

@@ -38,7 +38,7 @@ PYTHON_VERSION = "3.11"
 PYTHON_FOLDER = "cp311"
 
 _LEFT_OUT = frozenset({"coverage", "scapy", "uvloop"})
-"""What the project's tests use elsewhere: there is no uvloop for Windows, and the others are not asked for."""
+"""There is no uvloop for Windows; the others are of no use there."""
 _WINDOWS_ONLY = ("cffi", "colorama")
 """What others depend on under Windows; pip judges such conditions by the system that it runs on."""
 _LOWERED = ("rpds-py==0.18.1",)
