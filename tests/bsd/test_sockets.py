@@ -1,0 +1,258 @@
+"""The whole backend on kernels that behave like each system: the contract of sockets, and right traces."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import attrs
+import pytest
+
+from tests.bsd.kernels import QUIRKS, FakeKernel
+from tests.bsd.paths import ROUTERS, Path
+from traceprobe.config import AddressFamily, FlowStrategy, Mode, Protocol, TracerouteConfig
+from traceprobe.errors import SendError
+from traceprobe.ffi.bsd import abi_for
+from traceprobe.loops import SystemClock
+from traceprobe.sockets.bsd import _open, _send
+from traceprobe.sockets.bsd._open import open_bsd_socket
+from traceprobe.sockets.bsd._systems import SYSTEMS, TtlMethod
+from traceprobe.testing import check_probe_socket
+from traceprobe.tracer import Tracer
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Sequence
+    from ipaddress import IPv4Address, IPv6Address
+
+    from traceprobe.loops import Clock
+    from traceprobe.model import TraceResult
+    from traceprobe.sockets._platform import BuiltInSocket
+    from traceprobe.sockets.bsd._systems import BsdSystem
+
+
+class Way(NamedTuple):
+    """One way of probing on one system."""
+
+    system: str
+    mode: Mode
+    family: AddressFamily
+    protocol: Protocol
+
+    def __str__(self) -> str:
+        return f"{self.system}-{self.mode.value}-{self.family.value}-{self.protocol.value}"
+
+    def open(
+        self, kernel: FakeKernel, config: TracerouteConfig, system: BsdSystem | None = None
+    ) -> BuiltInSocket:
+        return open_bsd_socket(
+            kernel,
+            system or SYSTEMS[self.system],
+            self.mode,
+            config,
+            self.family,
+            self.protocol,
+            SystemClock(),
+        )
+
+
+WAYS = [
+    Way(system, mode, family, protocol)
+    for system in SYSTEMS
+    for mode in (Mode.BSD_RAW, Mode.DARWIN_DGRAM)
+    if mode is Mode.BSD_RAW or system == "darwin"
+    for family in AddressFamily
+    for protocol in (Protocol.ICMP, Protocol.UDP)
+]
+EVERY_WAY = pytest.mark.parametrize("way", WAYS, ids=str)
+
+
+class Network:
+    """A socket factory on a fake kernel."""
+
+    def __init__(self, kernel: FakeKernel, way: Way, system: BsdSystem | None = None) -> None:
+        self._kernel = kernel
+        self._way = way
+        self._system = system
+        self._clock = SystemClock()
+
+    @property
+    def clock(self) -> Clock:
+        return self._clock
+
+    async def lookup(self, host: str, family: AddressFamily | None) -> Sequence[IPv4Address | IPv6Address]:
+        return [self._kernel.path.target(self._way.family.value)]
+
+    def socket_key(self, config: TracerouteConfig, family: AddressFamily) -> Hashable:
+        return family
+
+    async def open(self, config: TracerouteConfig, family: AddressFamily) -> BuiltInSocket:
+        return self._way.open(self._kernel, config, self._system)
+
+
+def make_kernel(way: Way, path: Path | None = None, machine: str = "amd64") -> FakeKernel:
+    return FakeKernel(
+        abi_for(way.system, machine),
+        Path() if path is None else path,
+        root=way.mode is Mode.BSD_RAW,
+    )
+
+
+async def trace(
+    kernel: FakeKernel, way: Way, system: BsdSystem | None = None, **options: object
+) -> TraceResult:
+    config = TracerouteConfig(max_ttl=8, **options)  # type: ignore[arg-type]
+    config = attrs.evolve(config, timing=attrs.evolve(config.timing, tail_floor=0.05, probe_timeout=0.3))
+    async with Tracer(config, socket_factory=Network(kernel, way, system)) as tracer:
+        return await tracer.trace("target")
+
+
+def hops(result: TraceResult) -> list[str | None]:
+    return [None if hop.address is None else str(hop.address) for hop in result.hops]
+
+
+@EVERY_WAY
+async def test_the_contract_of_probe_sockets_is_kept(way: Way) -> None:
+    kernel = make_kernel(way)
+    target = kernel.path.target(way.family.value)
+    unroutable = kernel.path.router(way.family.value, 200)
+    kernel.path.unroutable.add(unroutable)
+
+    async def open_socket() -> BuiltInSocket:
+        return way.open(kernel, TracerouteConfig())
+
+    await check_probe_socket(open_socket, target, unroutable=unroutable)
+    assert kernel.sockets == []
+    assert kernel.gatherings == []
+
+
+@EVERY_WAY
+@pytest.mark.parametrize("quoted", [8, None], ids=["short-quotes", "whole-quotes"])
+async def test_a_trace_shows_the_path(way: Way, quoted: int | None) -> None:
+    kernel = make_kernel(way, Path(quoted=quoted, noise=True))
+    result = await trace(kernel, way)
+    assert hops(result) == [str(address) for address in kernel.path.hops(way.family.value)]
+    assert result.reached
+    for hop in result.hops:
+        assert hop.received == hop.sent == 3
+        for probe in hop.probes:
+            assert probe.reply_ttl == 61
+            assert not probe.changes
+    assert result.discarded["foreign"] > 0
+
+
+@EVERY_WAY
+async def test_probes_leave_as_they_should(way: Way) -> None:
+    kernel = make_kernel(way)
+    await trace(kernel, way, queries=1, dscp=10)
+    ttls = [packet[8] if way.family is AddressFamily.IPV4 else packet[7] for packet in kernel.sent]
+    assert ttls == list(range(1, len(ttls) + 1))
+    assert len(ttls) > ROUTERS
+    for packet in kernel.sent:
+        traffic_class = (
+            packet[1] if way.family is AddressFamily.IPV4 else int.from_bytes(packet[:2]) >> 4 & 255
+        )
+        assert traffic_class == 10 << 2
+
+
+@pytest.mark.parametrize("flow", [FlowStrategy.PARIS, FlowStrategy.CLASSIC])
+@pytest.mark.parametrize("system", SYSTEMS)
+@pytest.mark.parametrize("family", AddressFamily)
+async def test_raw_udp_keeps_its_flow_as_it_was_asked_to(
+    system: str, family: AddressFamily, flow: FlowStrategy
+) -> None:
+    way = Way(system, Mode.BSD_RAW, family, Protocol.UDP)
+    kernel = make_kernel(way)
+    await trace(kernel, way, flow=flow)
+    start = 20 if family is AddressFamily.IPV4 else 40
+    ports = {packet[start : start + 4] for packet in kernel.sent}
+    assert len(ports) == (1 if flow is FlowStrategy.PARIS else len(kernel.sent))
+
+
+async def test_control_messages_on_netbsd_are_aligned_as_the_processor_wants_it() -> None:
+    way = Way("netbsd", Mode.BSD_RAW, AddressFamily.IPV6, Protocol.ICMP)
+    kernel = make_kernel(way, machine="aarch64")
+    kernel.quirks = kernel.quirks._replace(alignment=16)
+    result = await trace(kernel, way)
+    assert hops(result) == [str(address) for address in kernel.path.hops(6)]
+
+
+# --- what the kernels don't do, and what would come of relying on it ----------------------------------------
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+async def test_the_ttl_option_of_raw_sockets_works_everywhere_but_on_netbsd(system: str) -> None:
+    """The fake kernels lie as the real ones do: without this, a regression would go unnoticed."""
+    way = Way(system, Mode.BSD_RAW, AddressFamily.IPV4, Protocol.ICMP)
+    kernel = make_kernel(way)
+    by_option = {AddressFamily.IPV4: TtlMethod.OPTION, AddressFamily.IPV6: TtlMethod.CONTROL}
+    result = await trace(kernel, way, attrs.evolve(SYSTEMS[system], raw_ttl=by_option))
+    path = [str(address) for address in kernel.path.hops(4)]
+    assert hops(result) == (path[-1:] if system == "netbsd" else path)
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+async def test_headers_in_the_wrong_byte_order_are_refused(system: str) -> None:
+    way = Way(system, Mode.BSD_RAW, AddressFamily.IPV4, Protocol.ICMP)
+    kernel = make_kernel(way)
+    right = attrs.evolve(
+        SYSTEMS[system],
+        raw_ttl={AddressFamily.IPV4: TtlMethod.HEADER, AddressFamily.IPV6: TtlMethod.CONTROL},
+    )
+    assert hops(await trace(kernel, way, right)) == [str(address) for address in kernel.path.hops(4)]
+    wrong = attrs.evolve(right, header_in_host_order=not right.header_in_host_order)
+    with pytest.raises(SendError, match="Invalid argument"):
+        await trace(kernel, way, wrong)
+
+
+@pytest.mark.parametrize(
+    ("system", "protocol", "code"),
+    [
+        ("freebsd", Protocol.ICMP, None),
+        ("freebsd", Protocol.UDP, 42),
+        ("netbsd", Protocol.ICMP, 22),
+        ("openbsd", Protocol.ICMP, None),
+        ("darwin", Protocol.ICMP, None),
+    ],
+)
+async def test_a_ttl_by_control_message_is_refused_or_worse_in_ipv4(
+    system: str, protocol: Protocol, code: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Were it sent, some kernels would take the message and ignore what it says."""
+    abi = abi_for(system, "amd64")
+    told = _send.TtlOption(abi.ipproto_ip, abi.ip_ttl, (abi.ipproto_ip, abi.ip_ttl))
+    monkeypatch.setattr(_send, "ttl_option", lambda *_: told)
+    monkeypatch.setattr(_open, "_dgram_ttl", lambda _: TtlMethod.CONTROL)
+    way = Way(system, Mode.BSD_RAW, AddressFamily.IPV4, protocol)
+    kernel = make_kernel(way)
+    by_control = dict.fromkeys(AddressFamily, TtlMethod.CONTROL)
+    behaviour = attrs.evolve(SYSTEMS[system], raw_ttl=by_control, batches=False)
+    if protocol is Protocol.UDP:
+        way = way._replace(mode=Mode.DARWIN_DGRAM)
+        kernel.quirks = kernel.quirks._replace(
+            dgram_icmp=True, dgram_options=QUIRKS["darwin"].dgram_options | {(0, abi.ip_recvttl)}
+        )
+    if code is None:
+        assert hops(await trace(kernel, way, behaviour)) == [str(kernel.path.target(4))]
+    else:
+        with pytest.raises(SendError) as caught:
+            await trace(kernel, way, behaviour)
+        assert caught.value.code == code
+
+
+@pytest.mark.parametrize(
+    ("system", "calls"), [("freebsd", 9), ("netbsd", 1), ("openbsd", 3), ("dragonfly", 9), ("darwin", 9)]
+)
+async def test_a_system_call_carries_as_many_probes_as_the_kernel_can_take(system: str, calls: int) -> None:
+    from traceprobe.model import Probe, make_probe_id
+
+    way = Way(system, Mode.BSD_RAW, AddressFamily.IPV4, Protocol.ICMP)
+    path = Path()
+    path.silent = True
+    kernel = make_kernel(way, path)
+    opened = way.open(kernel, TracerouteConfig())
+    probes = [Probe(make_probe_id(1, n), path.target(4), n // 3 + 1, n % 3 + 1) for n in range(9)]
+    before = kernel.system_calls
+    reports = await opened.send_probes(probes)
+    assert [report.error for report in reports] == [None] * 9
+    assert kernel.system_calls - before == calls
+    assert [packet[8] for packet in kernel.sent] == [1, 1, 1, 2, 2, 2, 3, 3, 3]
+    await opened.aclose()
