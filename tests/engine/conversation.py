@@ -60,6 +60,7 @@ def reply_to(
     *,
     rtt_ns: int | None = None,
     sent_at_ns: int | None = None,
+    quoted_ttl: int | None = None,
 ) -> Reply:
     """What a socket would make of an answer."""
     return Reply(
@@ -70,6 +71,7 @@ def reply_to(
         received_ns,
         TimestampSource.SIMULATED,
         sent_at_ns=sent_at_ns,
+        quoted_ttl=quoted_ttl,
     )
 
 
@@ -179,6 +181,7 @@ class Conversation:
         rtt: float | None = None,
         stamped: float | None = None,
         sent_at_ns: int | None = None,
+        quoted: int | None = None,
     ) -> Self:
         """A reply: from the TTL's own router if no address is given, arriving now unless stamped earlier."""
         probe = self.probes[ttl, attempt]
@@ -186,7 +189,16 @@ class Conversation:
         received_ns = self.now if stamped is None else START + round(stamped * MS)
         rtt_ns = None if rtt is None else round(rtt * MS)
         address = address or f"10.0.0.{ttl}"
-        reply = reply_to(probe, sent_ns, received_ns, address, kind, rtt_ns=rtt_ns, sent_at_ns=sent_at_ns)
+        reply = reply_to(
+            probe,
+            sent_ns,
+            received_ns,
+            address,
+            kind,
+            rtt_ns=rtt_ns,
+            sent_at_ns=sent_at_ns,
+            quoted_ttl=quoted,
+        )
         self.engine.reply_received(reply, self.now)
         return self
 

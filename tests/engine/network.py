@@ -10,6 +10,7 @@ import errno
 import heapq
 import itertools
 import random
+from enum import StrEnum
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,23 @@ SUBMIT_NS = 1_500
 """From one probe of a batch to the next."""
 
 
+class Quote(StrEnum):
+    """What TTL an error quotes."""
+
+    UNSEEN = "unseen"
+    """The mode can't see it."""
+    HONEST = "honest"
+    """What was left: 1 at a router."""
+    DOWN = "down"
+    """One less, by responders that count down before they quote."""
+    RESTORED = "restored"
+    """The TTL that was sent."""
+    CONSTANT = "constant"
+    """64, by a translator that sets it anew."""
+    ANY = "any"
+    """Nothing that makes sense."""
+
+
 @attrs.frozen
 class Station:
     """What answers the probes of one TTL."""
@@ -41,6 +59,7 @@ class Station:
     loss: float = 0.0
     """1.0 is a silent one."""
     duplicates: float = 0.0
+    quote: Quote = Quote.UNSEEN
 
 
 @attrs.frozen
@@ -63,6 +82,18 @@ class Network:
             position = count - 1 if not self.cycle else count - self.cycle + (position - count) % self.cycle
         return self.stations[position]
 
+    def quoted(self, ttl: int, dice: random.Random) -> int | None:
+        """The TTL that an error about a probe of this one quotes."""
+        left = 1 if self.cycle else max(1, ttl - len(self.stations) + 1)
+        return {
+            Quote.UNSEEN: None,
+            Quote.HONEST: left,
+            Quote.DOWN: left - 1,
+            Quote.RESTORED: ttl,
+            Quote.CONSTANT: 64,
+            Quote.ANY: dice.randrange(0, ttl + 3),
+        }[self.at(ttl).quote]
+
     def replies(self, probe: Probe, sent_ns: int) -> list[Reply]:
         """What will come back."""
         station = self.at(probe.ttl)
@@ -75,7 +106,8 @@ class Network:
             delay = dice.expovariate(1 / station.jitter) if station.jitter else 0.0
             rtt_ns = round((station.rtt + delay) * MS)
             source = TimestampSource.SIMULATED
-            replies.append(Reply(probe.id, station.kind, address, rtt_ns, sent_ns + rtt_ns, source))
+            reply = Reply(probe.id, station.kind, address, rtt_ns, sent_ns + rtt_ns, source)
+            replies.append(attrs.evolve(reply, quoted_ttl=self.quoted(probe.ttl, dice)))
         return replies
 
     def refusal(self, probe: Probe) -> int | None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from traceprobe.config import FlowStrategy
 from traceprobe.model import ReplyKind, StopReason
 
 if TYPE_CHECKING:
@@ -105,6 +106,26 @@ class Reference:
     def destination_ttl(self) -> int | None:
         """Where the destination has answered."""
         return min((t for t in self.ttls if any(map(self.is_answer, self.replies(t)))), default=None)
+
+    def phantoms(self) -> set[int]:
+        """TTLs behind the end of the path that one-probe path lengths tell, below the one it answered at."""
+        end = self.destination_ttl()
+        if end is None or self.config.flow not in {None, FlowStrategy.PARIS}:
+            return set()
+        shown = [
+            (entry.ttl, entry.ttl + 1 - entry.reply.quoted_ttl)
+            for entry in self.entries
+            if entry.reply is not None and self.is_answer(entry.reply) and entry.reply.quoted_ttl is not None
+        ]
+        lengths = {length for _, length in shown}
+        if len(lengths) != 1 or len({ttl for ttl, _ in shown}) < 2:
+            return set()
+        (length,) = lengths
+        if not any(reply.kind == "time_exceeded" for reply in self.replies(length - 1)):
+            return set()
+        if any(self.replies(ttl) for ttl in range(length, end)):
+            return set()
+        return set(range(length + 1, end))
 
     def end(self) -> tuple[int, StopReason]:
         """The end as it looks now."""
@@ -223,8 +244,8 @@ class Reference:
 
     def awaited(self) -> list[Entry]:
         """Probes that the trace waits for."""
-        end = self.end()[0]
-        return [entry for entry in self.entries if entry.state == "sent" and entry.ttl <= end]
+        end, phantoms = self.end()[0], self.phantoms()
+        return [e for e in self.entries if e.state == "sent" and e.ttl <= end and e.ttl not in phantoms]
 
     def next_deadline(self) -> int | None:
         """When time alone changes something."""
@@ -271,8 +292,8 @@ class Reference:
 
     def complete(self) -> bool:
         """Whether every hop up to the end has settled."""
-        end, _ = self.end()
-        return all(self.settled(ttl) for ttl in self.ttls if ttl <= end)
+        end, phantoms = self.end()[0], self.phantoms()
+        return all(self.settled(ttl) for ttl in self.ttls if ttl <= end and ttl not in phantoms)
 
     def lingers_until(self) -> int:
         """When the last silent probe has been waited for long enough by what is known now."""

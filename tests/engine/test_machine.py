@@ -74,15 +74,25 @@ class EngineMachine(RuleBasedStateMachine):
         self.pair.report(probe, self.now, errno.ENOBUFS if refused else None, sent_ns)
 
     @precondition(lambda self: self.pair.handed_out)
-    @rule(data=st.data(), address=ADDRESSES, kind=KINDS, lag=st.just(0) | MILLISECONDS)
-    def answer(self, data: st.DataObject, address: str, kind: ReplyKind, lag: int) -> None:
+    @rule(
+        data=st.data(),
+        address=ADDRESSES,
+        kind=KINDS,
+        lag=st.just(0) | MILLISECONDS,
+        length=st.none() | st.integers(0, 5),
+    )
+    def answer(
+        self, data: st.DataObject, address: str, kind: ReplyKind, lag: int, length: int | None
+    ) -> None:
         """Any probe that was handed out: outstanding, given up, cancelled, answered, not yet reported."""
         probe = data.draw(st.sampled_from(self.pair.handed_out))
         _, sent_ns = self.pair.sent.get(probe.id, (probe, START))
         received_ns = max(sent_ns, self.now - lag)
         rtt_ns = received_ns - sent_ns
         source = TimestampSource.SIMULATED
-        self.pair.hear(Reply(probe.id, kind, ip_address(address), rtt_ns, received_ns, source), self.now)
+        quoted_ttl = None if length is None else max(0, probe.ttl - length + 1)
+        reply = Reply(probe.id, kind, ip_address(address), rtt_ns, received_ns, source, quoted_ttl=quoted_ttl)
+        self.pair.hear(reply, self.now)
 
     @rule(ttls=st.lists(st.integers(1, 9), max_size=9, unique=True), step=MILLISECONDS, letters=st.randoms())
     def answer_many(self, ttls: list[int], step: int, letters: object) -> None:
@@ -94,6 +104,17 @@ class EngineMachine(RuleBasedStateMachine):
                 rtt_ns = self.now - sent_ns
                 kind, source = ReplyKind.TIME_EXCEEDED, TimestampSource.SIMULATED
                 self.pair.hear(Reply(probe.id, kind, address, rtt_ns, self.now, source), self.now)
+
+    @rule(length=st.integers(2, 7), ttls=st.lists(st.integers(1, 9), max_size=9, unique=True))
+    def the_destination_answers(self, length: int, ttls: list[int]) -> None:
+        """A destination that refuses probes quotes what was left of their TTL."""
+        for probe, sent_ns in list(self.pair.sent.values()):
+            if probe.ttl in ttls and probe.ttl >= length:
+                kind, source = ReplyKind.PORT_UNREACHABLE, TimestampSource.SIMULATED
+                rtt_ns, quoted_ttl = self.now - sent_ns, probe.ttl - length + 1
+                address = ip_address(DESTINATION)
+                reply = Reply(probe.id, kind, address, rtt_ns, self.now, source, quoted_ttl=quoted_ttl)
+                self.pair.hear(reply, self.now)
 
     @rule(step=MILLISECONDS)
     def time_passes(self, step: int) -> None:

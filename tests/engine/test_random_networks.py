@@ -8,8 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.engine.conversation import DESTINATION, MS, START
-from tests.engine.network import SUBMIT_NS, Network, Run, Station, run, steady
-from traceprobe.config import TimingConfig, TracerouteConfig
+from tests.engine.network import SUBMIT_NS, Network, Quote, Run, Station, run, steady
+from traceprobe.config import FlowStrategy, TimingConfig, TracerouteConfig
 from traceprobe.model import ProbeStatus, ReplyKind, StopReason
 
 RTTS = st.one_of(
@@ -31,6 +31,7 @@ def stations(draw: st.DrawFn, ttl: int) -> Station:
         jitter=draw(st.sampled_from([0.0, 0.0, 0.3, 5.0, 60.0])),
         loss=draw(st.sampled_from([0.0, 0.0, 0.0, 0.3, 1.0, 1.0])),
         duplicates=draw(st.sampled_from([0.0, 0.0, 0.0, 0.4])),
+        quote=draw(st.sampled_from([Quote.UNSEEN, Quote.HONEST, Quote.HONEST, *Quote])),
     )
 
 
@@ -61,6 +62,7 @@ CONFIGS = st.builds(
     TracerouteConfig,
     first_ttl=st.sampled_from([1, 1, 1, 3]),
     max_ttl=st.integers(3, 14),
+    flow=st.sampled_from([None, *FlowStrategy]),
     queries=st.integers(1, 3),
     gap_limit=st.none() | st.integers(1, 5),
     stop_on_loop=st.sampled_from([True, True, False]),

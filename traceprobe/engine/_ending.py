@@ -14,6 +14,8 @@ is right, not the first:
   for one, so the message does not stop the trace.
 * ``gap``: so many settled TTLs in a row without any answer, with nothing answered behind them.
 
+Where the destination answered may still be beyond where it is; see ``_path_length``.
+
 Owns the judgement. Changes no hop and no probe.
 """
 
@@ -22,20 +24,31 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from traceprobe.engine._hop_state import Meaning
+from traceprobe.engine._path_length import PathLength
 from traceprobe.model import StopReason
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from ipaddress import IPv4Address, IPv6Address
 
+    from traceprobe.config import FlowStrategy
     from traceprobe.engine._hop_state import HopState
+    from traceprobe.model import Reply
 
 
 class Ending:
     """The nearest end that the hops give evidence of, and why it is one."""
 
-    def __init__(self, hops: Sequence[HopState], *, gap_limit: int | None, stop_on_loop: bool) -> None:
+    def __init__(
+        self,
+        hops: Sequence[HopState],
+        *,
+        flow: FlowStrategy | None = None,
+        gap_limit: int | None,
+        stop_on_loop: bool,
+    ) -> None:
         self._hops = hops
+        self._length = PathLength(hops, flow)
         self._first_ttl = hops[0].ttl
         self._gap_limit = gap_limit
         self._stop_on_loop = stop_on_loop
@@ -51,16 +64,19 @@ class Ending:
         """Why it is the last."""
         self.no_loop_before = self.ttl
         """No loop can turn out to end before this TTL, whatever the outstanding probes bring."""
+        self.length: int | None = None
+        """The destination's own TTL, if that is certain and lower than the lowest one it answered at."""
 
     @property
     def known(self) -> bool:
         """Whether there is evidence of an end before the configured one."""
         return self.reason is not StopReason.MAX_TTL
 
-    def answered(self, hop: HopState, meaning: Meaning) -> None:
+    def answered(self, hop: HopState, reply: Reply, meaning: Meaning) -> None:
         """Take in a reply that the hop has noted already."""
         self._farthest_answered = max(self._farthest_answered, hop.ttl)
         if meaning is Meaning.DESTINATION:
+            self._length.note(hop.ttl, reply)
             if self.destination_ttl is None or hop.ttl < self.destination_ttl:
                 self.destination_ttl = hop.ttl
         elif meaning is Meaning.ON_THE_WAY:
@@ -78,6 +94,7 @@ class Ending:
         self.no_loop_before = last
         if self.destination_ttl is not None:
             self.ttl, self.reason = self.destination_ttl, StopReason.DESTINATION_REACHED
+            self.length = self._length.certain(self.destination_ttl)
             return
         if self._stop_on_loop and self._addresses_repeat:
             suspected = self._loop_end(settled_only=False)

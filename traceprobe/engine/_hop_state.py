@@ -51,9 +51,11 @@ class HopState:
         "on_the_way",
         "outstanding",
         "pending",
+        "quotes_zero",
         "records",
         "settled",
         "settled_ns",
+        "shown_forwarding_zero",
         "ttl",
         "unreachable",
     )
@@ -74,11 +76,15 @@ class HopState:
         """Who has answered first."""
         self.mixed = False
         """More than one address has answered, or an answer is no time-exceeded."""
+        self.quotes_zero = False
+        """Every answer is a time-exceeded that quotes a TTL of 0."""
         self.settled = False
         """Every probe has ended, and no other will be sent."""
         self.settled_ns = 0
         """When the last of them ended."""
         self.announced = False
+        self.shown_forwarding_zero = False
+        """What was last announced of it: that the router here forwards what has no TTL left."""
         self._earliest_sent_ns: int | None = None
 
     def add(self, record: ProbeRecord) -> None:
@@ -106,6 +112,8 @@ class HopState:
 
     def answer(self, reply: Reply, meaning: Meaning) -> None:
         """Note what a probe's first reply shows."""
+        zero = meaning is Meaning.ON_THE_WAY and reply.quoted_ttl == 0
+        self.quotes_zero = zero and (self.quotes_zero or not self.answered)
         self.answered += 1
         self.settled_ns = max(self.settled_ns, reply.received_ns)
         if self.address is None:

@@ -12,17 +12,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import attrs
+
 from traceprobe.config import FlowStrategy
 from traceprobe.engine._ending import Ending
 from traceprobe.engine._hop_state import HopState
 from traceprobe.engine._states import ProbeRecord
 from traceprobe.model import PROBE_INDEX_BITS, make_probe_id, trace_of
+from traceprobe.model._route_facts import forwards_ttl_zero
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from ipaddress import IPv4Address, IPv6Address
 
     from traceprobe.config import TracerouteConfig
-    from traceprobe.model import ProbeId
+    from traceprobe.model import Hop, Knowledge, ProbeId
 
 _INDEX_MASK = (1 << PROBE_INDEX_BITS) - 1
 
@@ -41,7 +45,9 @@ class Path:
         for ttl in range(config.first_ttl, config.max_ttl + 1):
             records = [self._new_record(ttl, attempt) for attempt in range(1, config.queries + 1)]
             self.hops.append(HopState(ttl, records))
-        self.ending = Ending(self.hops, gap_limit=config.gap_limit, stop_on_loop=config.stop_on_loop)
+        self.ending = Ending(
+            self.hops, flow=config.flow, gap_limit=config.gap_limit, stop_on_loop=config.stop_on_loop
+        )
         self._first_open = 0
         """Position of the first hop that has not settled."""
         self._frontier = 0
@@ -85,7 +91,9 @@ class Path:
             self._frontier += 1
         limit = min(self._frontier, min(self.ending.ttl, self.ending.no_loop_before) - self._first_ttl)
         certain = [
-            hop for hop in hops[self._first_uncertain : limit + 1] if hop.settled and not hop.announced
+            hop
+            for hop in hops[self._first_uncertain : limit + 1]
+            if hop.settled and not hop.announced and not self._waits_for_next(hop)
         ]
         for hop in certain:
             hop.announced = True
@@ -95,8 +103,12 @@ class Path:
 
     @property
     def complete(self) -> bool:
-        """Whether every hop up to the end has settled."""
-        return self._first_open > self.ending.ttl - self._first_ttl
+        """Whether every hop up to the end has settled, but for those that are certain not to be any."""
+        last = self.ending.ttl - self._first_ttl
+        if self._first_open > last:
+            return True
+        length = self.ending.length
+        return length is not None and self._first_open > length - self._first_ttl and self.hops[last].settled
 
     @property
     def completed_ns(self) -> int:
@@ -104,8 +116,52 @@ class Path:
         return max(hop.settled_ns for hop in self.up_to(self.ending.ttl))
 
     def awaited(self) -> Sequence[HopState]:
-        """The hops that the trace waits for: up to the end, less the settled ones at the beginning."""
-        return self.hops[self._first_open : self.ending.ttl - self._first_ttl + 1]
+        """The hops that the trace waits for: up to the end, less the settled ones at the beginning.
+
+        Those between the end that is certain and the lowest TTL that it answered at are none.
+        """
+        last = self.ending.ttl - self._first_ttl
+        length = self.ending.length
+        if length is None:
+            return self.hops[self._first_open : last + 1]
+        return [*self.hops[self._first_open : length - self._first_ttl + 1], self.hops[last]]
+
+    def is_awaited(self, hop: HopState) -> bool:
+        """Whether the trace waits for a hop, or has waited for it."""
+        length = self.ending.length
+        return length is None or not length < hop.ttl < self.ending.ttl
+
+    def snapshot(
+        self, hop: HopState, knowledge: Mapping[IPv4Address | IPv6Address, Knowledge] | None = None
+    ) -> Hop:
+        """A hop as it stands, with what the next one tells of it."""
+        shown = hop.hop(knowledge)
+        if not hop.quotes_zero:
+            return shown
+        following = self._following(hop)
+        if not forwards_ttl_zero(shown, None if following is None else following.hop(None)):
+            return shown
+        return attrs.evolve(shown, ttl_zero_forwarding=True)
+
+    def preceding(self, hop: HopState) -> HopState | None:
+        """The hop before one."""
+        position = hop.ttl - self._first_ttl
+        return self.hops[position - 1] if position else None
+
+    def _following(self, hop: HopState) -> HopState | None:
+        position = hop.ttl - self._first_ttl + 1
+        return self.hops[position] if position < len(self.hops) else None
+
+    def _waits_for_next(self, hop: HopState) -> bool:
+        """Whether only the next hop can tell who has answered here."""
+        following = self._following(hop)
+        return (
+            hop.quotes_zero
+            and following is not None
+            and following.ttl <= self.ending.ttl
+            and not following.settled
+            and self.is_awaited(following)
+        )
 
     def end_so_far(self) -> int:
         """The last TTL that there is anything to say about: the end if known, else the farthest tried."""

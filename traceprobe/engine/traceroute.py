@@ -246,7 +246,7 @@ class TracerouteEngine(Tally):
         While no end is known, the farthest TTL that was tried counts as one.
         """
         end = self._path.end_so_far() if self._listed_until is None else self._listed_until
-        return tuple(hop.hop(knowledge) for hop in self._path.up_to(end))
+        return tuple(self._path.snapshot(hop, knowledge) for hop in self._path.up_to(end))
 
     def hop(self, ttl: int, knowledge: Mapping[IPv4Address | IPv6Address, Knowledge] | None = None) -> Hop:
         """One TTL as it stands.
@@ -257,7 +257,7 @@ class TracerouteEngine(Tally):
         first_ttl, max_ttl = self._config.first_ttl, self._config.max_ttl
         if not first_ttl <= ttl <= max_ttl:
             raise UsageError(f"TTL {ttl} is not traced: {first_ttl} to {max_ttl} are")
-        return self._path.hops[ttl - first_ttl].hop(knowledge)
+        return self._path.snapshot(self._path.hops[ttl - first_ttl], knowledge)
 
     def _note_now(self, now: int) -> None:
         if now > self._latest_now:
@@ -282,15 +282,27 @@ class TracerouteEngine(Tally):
         self._events.append(ReplyReceived(record.probe, reply, record.state is ProbeState.ANSWERED_LATE))
         meaning = meaning_of(reply, self._destination)
         hop.answer(reply, meaning)
-        self._ending.answered(hop, meaning)
+        self._ending.answered(hop, reply, meaning)
         if was_outstanding:
             self._outstanding -= 1
             self._ended(record, reply.received_ns)
         else:
             self._withdraw_retry(hop)
-        if hop.announced:
-            self._events.append(HopRevised(hop.hop(None)))
+        self._revise(hop)
         self._advance(reply.received_ns)
+
+    def _revise(self, hop: HopState) -> None:
+        """Tell that a hop has changed that was announced; one that quotes TTL 0 changes with the next."""
+        before = self._path.preceding(hop)
+        if before is not None and before.announced and before.quotes_zero:
+            shown = self._path.snapshot(before)
+            if shown.ttl_zero_forwarding != before.shown_forwarding_zero:
+                before.shown_forwarding_zero = shown.ttl_zero_forwarding
+                self._events.append(HopRevised(shown))
+        if hop.announced:
+            shown = self._path.snapshot(hop)
+            hop.shown_forwarding_zero = shown.ttl_zero_forwarding
+            self._events.append(HopRevised(shown))
 
     def _ended(self, record: ProbeRecord, moment_ns: int) -> None:
         """A probe that was handed out is not pending any more; its hop may have settled by that."""
@@ -300,7 +312,7 @@ class TracerouteEngine(Tally):
         if hop.pending:
             return
         retries_left = self._config.queries + self._config.retries - len(hop.records)
-        if retries_left and hop.silent and self._silence.is_interior(hop.ttl):
+        if retries_left and hop.silent and self._silence.is_interior(hop.ttl) and self._path.is_awaited(hop):
             self._queue.add_retry(self._path.add_retry(hop))
         else:
             hop.settled = True
@@ -347,11 +359,17 @@ class TracerouteEngine(Tally):
                 if hop.ttl <= self._kept_until:
                     self._drop(hop)
             self._kept_until = destination_ttl
-        self._events.extend(HopSettled(hop.hop(None)) for hop in certain)
+        for hop in certain:
+            self._announce(hop)
         if self._path.complete:
             completed_ns, lingers_until = self._path.completed_ns, self._lingers_until()
             if lingers_until <= max(moment_ns, completed_ns):
                 self._finish(self._ending.reason, max(completed_ns, lingers_until), self._ending.ttl)
+
+    def _announce(self, hop: HopState) -> None:
+        shown = self._path.snapshot(hop)
+        hop.shown_forwarding_zero = shown.ttl_zero_forwarding
+        self._events.append(HopSettled(shown))
 
     def _drop(self, hop: HopState) -> None:
         for record in hop.records:
@@ -377,7 +395,7 @@ class TracerouteEngine(Tally):
         for hop in self._path.up_to(end):
             if not hop.announced:
                 hop.announced = True
-                self._events.append(HopSettled(hop.hop(None)))
+                self._announce(hop)
 
     # --- time ----------------------------------------------------------------------------------------
 
