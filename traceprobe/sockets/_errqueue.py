@@ -8,24 +8,57 @@ itself.
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING
+from struct import Struct
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from traceprobe.model import ReplyKind
+from traceprobe.packets import find_extension
 from traceprobe.sockets._linux_socket import CodecT, LinuxProbeSocket
 from traceprobe.sockets._sockaddr import unpack_name
-from traceprobe.sockets.codec import Refusal, error_kind
+from traceprobe.sockets.codec import NO_EXTENSION, Refusal, error_kind, read_extension
 
 if TYPE_CHECKING:
     import socket
     from ipaddress import IPv4Address, IPv6Address
 
-    from traceprobe.config import TracerouteConfig
+    from traceprobe.config import AddressFamily, TracerouteConfig
     from traceprobe.ffi.linux_arena import ReceivedMessage
     from traceprobe.loops import Clock
-    from traceprobe.model import ProbeId
+    from traceprobe.model import Change, ProbeId
     from traceprobe.sockets._control import Control, ExtendedError
     from traceprobe.sockets._timestamps import ClockReading
     from traceprobe.sockets.protocol import SocketCapabilities
+
+
+_WORD: Final = Struct("=I")
+_RFC4884: Final = Struct("=HBx")
+"""``struct sock_ee_data_rfc4884`` (linux/errqueue.h): offset of the extension in the data, flags."""
+IP_HEADER: Final = {4: 20, 6: 40}
+
+
+def split_quote(
+    family: AddressFamily, data: memoryview, hidden: int, error: ExtendedError
+) -> tuple[memoryview, memoryview]:
+    """Tell the quote in an entry of an error queue from the extension structure behind it.
+
+    The kernel names the place where it has checked a compliant message (``IP_RECVERR_RFC4884``); the old
+    kind, and that of older kernels, is found at its fixed place.
+
+    Args:
+        family: Address family.
+        data: The entry's data: the quoted datagram without its first headers, and what follows it.
+        hidden: How many bytes of headers that is.
+        error: What the kernel says about it.
+
+    Returns:
+        Quote and structure; either may be empty.
+    """
+    if not len(data):
+        return data, data
+    place, flags = _RFC4884.unpack(_WORD.pack(error.data))
+    quoted_length = 0 if flags or not place else place + hidden
+    structure = find_extension(int(family), data, hidden, quoted_length=quoted_length)
+    return data[: len(data) - len(structure)], structure
 
 
 class ErrorQueueSocket(LinuxProbeSocket[CodecT]):
@@ -51,11 +84,18 @@ class ErrorQueueSocket(LinuxProbeSocket[CodecT]):
         self._opened = opened
         self._sender = self._make_sender(opened, self._drain_error_queue)
 
+    _hidden_transport: ClassVar[int]
+    """Bytes of the quoted transport header that the error queue does not show."""
+
     @abstractmethod
     def _resolve_error(
-        self, destination: IPv4Address | IPv6Address, port: int, quote: memoryview
+        self, destination: IPv4Address | IPv6Address, port: int, quote: memoryview, now: ClockReading
     ) -> ProbeId | Refusal:
         """Find the probe by what the error queue shows of it."""
+
+    @abstractmethod
+    def _changes(self, probe: ProbeId, quote: memoryview) -> tuple[Change, ...]:
+        """What the quote shows of what the path did to the probe."""
 
     @abstractmethod
     def _data_came(self, message: ReceivedMessage, control: Control, now: ClockReading) -> None:
@@ -79,9 +119,15 @@ class ErrorQueueSocket(LinuxProbeSocket[CodecT]):
         if target is None or error.offender is None:
             self._refuse(Refusal.MALFORMED)
             return
+        hidden = IP_HEADER[self._family] + self._hidden_transport
+        quote, structure = split_quote(self._family, message.data, hidden, error)
+        outcome = self._resolve_error(*target, quote, now)
+        if isinstance(outcome, Refusal):
+            self._refuse(outcome)
+            return
         kind = error_kind(self._family, error.type, error.code)
         self._answered(
-            self._resolve_error(*target, message.data),
+            outcome,
             kind,
             error.offender,
             control.stamp_ns,
@@ -90,4 +136,6 @@ class ErrorQueueSocket(LinuxProbeSocket[CodecT]):
             icmp_code=error.code,
             reply_ttl=control.ttl,
             mtu=error.info or None if kind is ReplyKind.PACKET_TOO_BIG else None,
+            extension=read_extension(structure) if len(structure) else NO_EXTENSION,
+            changes=self._changes(outcome, quote),
         )

@@ -27,6 +27,8 @@ _SHIFT_LEFT: Final = 0x64
 _ADD_X: Final = 0x0C
 _MOVE_A_TO_X: Final = 0x07
 _JUMP_IF_EQUAL: Final = 0x15
+_JUMP_IF_AT_LEAST: Final = 0x35
+_SUBTRACT: Final = 0x14
 _RETURN: Final = 0x06
 _WHOLE_PACKET: Final = 0xFFFFFFFF
 
@@ -45,9 +47,18 @@ _PROTOCOL: Final = {
     (AddressFamily.IPV6, Protocol.ICMP): 58,
     (AddressFamily.IPV4, Protocol.UDP): 17,
     (AddressFamily.IPV6, Protocol.UDP): 17,
+    (AddressFamily.IPV4, Protocol.TCP): 6,
+    (AddressFamily.IPV6, Protocol.TCP): 6,
 }
-# Where the identifier of a probe stands in its transport header: the ICMP identifier, the UDP source port.
-_IDENTIFIER_AT: Final = {Protocol.ICMP: 4, Protocol.UDP: 0}
+# Where the identifier of a probe stands in its transport header: the ICMP identifier, the source port.
+_IDENTIFIER_AT: Final = {Protocol.ICMP: 4, Protocol.UDP: 0, Protocol.TCP: 0}
+
+# RFC 9293 section 3.1
+_TCP_DESTINATION_PORT_AT: Final = 2
+_TCP_FLAGS_AT: Final = 13
+_SYN_RST_ACK: Final = 0x16
+_SYN_ACK: Final = 0x12
+_RST_ACK: Final = 0x14
 
 REJECT_ALL: Final[tuple[FilterInstruction, ...]] = (FilterInstruction(_RETURN, 0, 0, 0),)
 """For a socket that only sends."""
@@ -70,7 +81,13 @@ def type_filter(family: AddressFamily, protocol: Protocol) -> bytes:
 
 
 def packet_filter(
-    family: AddressFamily, protocol: Protocol, identifier: int, cookie: bytes, cookie_at: int
+    family: AddressFamily,
+    protocol: Protocol,
+    identifier: int,
+    cookie: bytes,
+    cookie_at: int,
+    *,
+    count: int = 1,
 ) -> Sequence[FilterInstruction]:
     """The program for ``SO_ATTACH_FILTER`` on a raw ICMP socket.
 
@@ -79,9 +96,10 @@ def packet_filter(
     Args:
         family: Address family of the socket.
         protocol: What the probes are made of.
-        identifier: ICMP identifier or UDP source port of all probes.
+        identifier: ICMP identifier or source port of all probes, or the first of them.
         cookie: Four bytes that all probes carry.
         cookie_at: Where, counted from the transport header.
+        count: How many identifiers there are, from the first one on.
     """
     cookie_word = int.from_bytes(cookie, "big")
     identifier_at = _IDENTIFIER_AT[protocol]
@@ -89,7 +107,11 @@ def packet_filter(
 
     def pass_if_ours(transport_at: int) -> None:
         program.add(_LOAD_HALF, transport_at + identifier_at)
-        program.jump_if(identifier, "pass")
+        if count == 1:
+            program.jump_if(identifier, "pass")
+        else:
+            program.add(_SUBTRACT, identifier)
+            program.jump_if_at_least(count, None, otherwise="pass")
         program.add(_LOAD_WORD, transport_at + cookie_at)
         program.jump_if(cookie_word, "pass", otherwise="reject")
 
@@ -127,6 +149,33 @@ def packet_filter(
     return program.assembled()
 
 
+def segment_filter(family: AddressFamily, first_port: int, count: int) -> Sequence[FilterInstruction]:
+    """The program for ``SO_ATTACH_FILTER`` on a raw TCP socket: passes what answers a SYN from some ports.
+
+    Args:
+        family: Address family of the socket.
+        first_port: The lowest source port of the probes.
+        count: How many source ports they have.
+    """
+    program = _Program()
+    if family is AddressFamily.IPV4:
+        program.add(_SET_X_TO_HEADER_LENGTH, 0)
+    else:
+        program.add(_SET_X, 0)  # a raw IPv6 socket gets no IP header
+    program.add(_LOAD_HALF, _TCP_DESTINATION_PORT_AT)
+    program.add(_SUBTRACT, first_port)
+    program.jump_if_at_least(count, "reject")
+    program.add(_LOAD_BYTE, _TCP_FLAGS_AT)
+    program.add(_AND, _SYN_RST_ACK)
+    program.jump_if(_SYN_ACK, "pass")
+    program.jump_if(_RST_ACK, "pass", otherwise="reject")
+    program.label("pass")
+    program.add(_RETURN, _WHOLE_PACKET)
+    program.label("reject")
+    program.add(_RETURN, 0)
+    return program.assembled()
+
+
 class _Program:
     """A program whose jumps go forward to labels."""
 
@@ -140,6 +189,10 @@ class _Program:
     def jump_if(self, value: int, target: str | None, *, otherwise: str | None = None) -> None:
         """Jump by whether A has a value; None goes on with the next instruction."""
         self._lines.append((_JUMP_IF_EQUAL, value, target, otherwise))
+
+    def jump_if_at_least(self, value: int, target: str | None, *, otherwise: str | None = None) -> None:
+        """Jump by whether A, which has no sign, is at least a value."""
+        self._lines.append((_JUMP_IF_AT_LEAST, value, target, otherwise))
 
     def label(self, name: str) -> None:
         self._labels[name] = len(self._lines)

@@ -160,7 +160,7 @@ def bind(opened: socket.socket, family: AddressFamily, config: TracerouteConfig,
         ) from None
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            raise ConfigError("source_port", port, "a UDP port that no other socket has taken") from None
+            raise ConfigError("source_port", port, "a port that no other socket has taken") from None
         raise ConfigError("source", config.source, f"an address of this machine ({error.strerror})") from None
     return int(opened.getsockname()[1])
 

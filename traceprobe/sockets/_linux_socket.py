@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 from traceprobe.model import TimestampSource
 from traceprobe.sockets._linux_options import (
@@ -20,56 +20,87 @@ from traceprobe.sockets._linux_options import (
 )
 from traceprobe.sockets._linux_receive import LinuxReceiver
 from traceprobe.sockets._linux_send import LinuxSender
+from traceprobe.sockets._modes import quarantine_ns, traffic_class
 from traceprobe.sockets._probe_socket import CodecT as CodecT
 from traceprobe.sockets._probe_socket import KernelProbeSocket
 from traceprobe.sockets._routes import Routes
-from traceprobe.sockets._sockaddr import pack_name
-from traceprobe.sockets.codec import ProbeCodec, UdpCodec
+from traceprobe.sockets._sockaddr import pack_name, with_label
+from traceprobe.sockets.codec import ProbeCodec, SentHeader, TcpCodec, UdpCodec
 from traceprobe.sockets.protocol import SocketCapabilities
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+    from ipaddress import IPv4Address, IPv6Address
 
-    from traceprobe.config import FlowStrategy, Mode, TracerouteConfig
+    from traceprobe.config import TracerouteConfig
     from traceprobe.errors import SendError
     from traceprobe.loops import Clock
+    from traceprobe.model import Probe, ProbeId, SentProbe
+    from traceprobe.sockets._catalogue import ModeFacts
     from traceprobe.sockets._linux_send import Batch
     from traceprobe.sockets._timestamps import ClockReading
 
 
 def linux_capabilities(
-    mode: Mode,
-    codec: ProbeCodec,
-    *,
-    flows: frozenset[FlowStrategy],
-    timestamps: TimestampSource,
-    buffer: int,
-    sees_quoted_ttl: bool,
+    facts: ModeFacts, codec: ProbeCodec, *, timestamps: TimestampSource, buffer: int
 ) -> SocketCapabilities:
     """What a socket can do, by its codec and by what the kernel granted.
 
     Args:
-        mode: The way of probing.
-        codec: Names family, protocol and flow, and how many probes it can tell apart.
-        flows: The flow strategies that the mode can hold.
+        facts: What is known of the way of probing.
+        codec: Names family and flow, and how many probes it can tell apart.
         timestamps: The best source of round-trip times.
         buffer: Bytes of receive buffer that were granted.
-        sees_quoted_ttl: Whether quotes are seen with their IP header.
     """
     return SocketCapabilities(
         family=codec.family,
         protocol=codec.protocol,
-        mode=mode.value,
+        mode=facts.mode.value,
         flow=codec.flow,
-        flows=flows,
-        descriptors="shared",
+        flows=frozenset(facts.flows),
+        descriptors=facts.descriptors,
         timestamps=timestamps,
         max_in_flight=max(1, min(buffer // REPLY_COST, codec.capacity)),
-        sees_quoted_ttl=sees_quoted_ttl,
-        sees_reply_ttl=True,
-        default_port=codec.default_port if isinstance(codec, UdpCodec) else None,
+        sees_quoted_ttl=facts.sees_quoted_ttl,
+        sees_reply_ttl=facts.sees_reply_ttl,
+        default_port=codec.default_port if isinstance(codec, UdpCodec | TcpCodec) else None,
+        sees_extensions=facts.sees_extensions,
+        sees_changes=facts.changes_seen(codec.family),
     )
+
+
+class CodecOptions(TypedDict):
+    """What all codecs take from a configuration."""
+
+    quarantine_ns: int
+    payload_pattern: bytes | None
+    labelled: bool
+    flow_label: int | None
+
+
+def codec_options(config: TracerouteConfig, *, labelled: bool) -> CodecOptions:
+    """What all codecs take from a configuration.
+
+    Args:
+        config: The configuration.
+        labelled: Whether the flow label of each datagram can be set.
+    """
+    return {
+        "quarantine_ns": quarantine_ns(config),
+        "payload_pattern": config.payload_pattern,
+        "labelled": labelled,
+        "flow_label": config.flow_label,
+    }
+
+
+def sent_header(config: TracerouteConfig) -> SentHeader:
+    """What is certain of the IP headers that the kernel will write.
+
+    Whether it sets the don't-fragment bit by itself depends on the route, and what it then takes for the
+    identification on chance. If it was asked to set it, no datagram needs an identification (RFC 6864).
+    """
+    return SentHeader(traffic_class(config), config.dont_fragment, 0 if config.dont_fragment else None)
 
 
 class LinuxProbeSocket(KernelProbeSocket[CodecT]):
@@ -95,7 +126,23 @@ class LinuxProbeSocket(KernelProbeSocket[CodecT]):
     ) -> None:
         routes = Routes(codec.family, config, partial(find_source, codec.family, config), pack_name)
         super().__init__(config, codec, capabilities, clock, routes, wait_on)
+        codec.sent_header = sent_header(config)
         self._receiver = LinuxReceiver(clock)
+
+    def _encode(
+        self, probes: Sequence[Probe], reports: dict[ProbeId, SentProbe]
+    ) -> tuple[Sequence[Probe], Batch, list[IPv4Address | IPv6Address | None]]:
+        sendable, batch, sources = super()._encode(probes, reports)
+        if self._codec.labelled:
+            # The label travels in the socket address; probes of a flow share one, and its bytes.
+            labelled: dict[tuple[bytes, int], bytes] = {}
+            for place, label in enumerate(self._codec.flow_labels(sendable)):
+                key = (batch.names[place], label)
+                name = labelled.get(key)
+                if name is None:
+                    name = labelled[key] = with_label(*key)
+                batch.names[place] = name
+        return sendable, batch, sources
 
     # --- what a way of probing adds ---------------------------------------------------------------------
 

@@ -45,6 +45,8 @@ def platform_modes() -> tuple[ModeEntry, ...]:
             ModeEntry(Mode.LINUX_PING, Protocol.ICMP, _linux_ping),
             ModeEntry(Mode.LINUX_RAW, Protocol.UDP, _linux_raw),
             ModeEntry(Mode.LINUX_UDP, Protocol.UDP, _linux_udp),
+            ModeEntry(Mode.LINUX_RAW, Protocol.TCP, _linux_raw),
+            ModeEntry(Mode.LINUX_TCP, Protocol.TCP, _linux_tcp),
         )
     elif sys.platform == "win32":  # noqa: RET505 - type checkers then know which branch is for which platform
         return (ModeEntry(Mode.WINDOWS_ICMP, Protocol.ICMP, _windows_icmp),)
@@ -133,3 +135,11 @@ def _windows_icmp(
     from traceprobe.sockets.windows_icmp import open_windows_icmp
 
     return open_windows_icmp(config, family, protocol, clock)
+
+
+def _linux_tcp(
+    config: TracerouteConfig, family: AddressFamily, protocol: Protocol, clock: Clock
+) -> BuiltInSocket:
+    from traceprobe.sockets.linux_tcp import open_linux_tcp
+
+    return open_linux_tcp(config, family, protocol, clock)

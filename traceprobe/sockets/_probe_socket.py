@@ -8,21 +8,16 @@ it answers. Knows no system call.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections import Counter
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
-import anyio.lowlevel
-
-from traceprobe.errors import BusyError, ClosedError
-from traceprobe.loops import Readiness
 from traceprobe.model import Reply, SentProbe, TimestampSource
+from traceprobe.sockets._receiving import ReceivingSocket
+from traceprobe.sockets._receiving import Waiter as Waiter
 from traceprobe.sockets._timestamps import RoundTrips, read_clocks
 from traceprobe.sockets.codec import NO_EXTENSION, Answer, ProbeCodec, Refusal
-from traceprobe.sockets.helpers import SendAndReceive
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from ipaddress import IPv4Address, IPv6Address
 
     from traceprobe.config import TracerouteConfig
@@ -39,22 +34,6 @@ CodecT = TypeVar("CodecT", bound=ProbeCodec)
 _NS = 1_000_000_000
 
 
-class Waiter(Protocol):
-    """What a socket waits on: :class:`~traceprobe.loops.Readiness`, or what stands in for it."""
-
-    async def wait_readable(self) -> None:
-        """Wait until there may be something to read, or :meth:`wake` or :meth:`close` is called."""
-        ...
-
-    def wake(self) -> None:
-        """Let the waiting task go on."""
-        ...
-
-    def close(self) -> None:
-        """Let all waiting tasks go on, for good."""
-        ...
-
-
 class Batch(NamedTuple):
     """Datagrams to send, in columns."""
 
@@ -64,7 +43,7 @@ class Batch(NamedTuple):
     ttls: list[int]
 
 
-class KernelProbeSocket(SendAndReceive, Generic[CodecT]):
+class KernelProbeSocket(ReceivingSocket, Generic[CodecT]):
     """Base of the probe sockets of a kernel; see :class:`~traceprobe.sockets.AsyncProbeSocket`.
 
     Args:
@@ -89,10 +68,9 @@ class KernelProbeSocket(SendAndReceive, Generic[CodecT]):
         routes: Routes,
         wait_on: int | Waiter,
     ) -> None:
+        super().__init__(capabilities, clock, wait_on)
         self._family = codec.family
         self._codec = codec
-        self._capabilities = capabilities
-        self._clock = clock
         self._routes = routes
         self._round_trips = RoundTrips(
             round(config.timing.clock_step_tolerance * _NS),
@@ -103,11 +81,6 @@ class KernelProbeSocket(SendAndReceive, Generic[CodecT]):
                 else TimestampSource.USER
             ),
         )
-        self._readiness: Waiter = Readiness(wait_on) if isinstance(wait_on, int) else wait_on
-        self._discarded: Counter[str] = Counter()
-        self._ready: list[Reply] = []
-        self._receiving = False
-        self._closed = False
 
     # --- what a kernel and a way of probing add ---------------------------------------------------------
 
@@ -138,34 +111,7 @@ class KernelProbeSocket(SendAndReceive, Generic[CodecT]):
             ClosedError: The socket was closed meanwhile.
         """
 
-    @abstractmethod
-    def _drain(self) -> None:
-        """Read everything that has come."""
-
-    @abstractmethod
-    def _stop_sending(self) -> None:
-        """Let tasks go on that wait to send."""
-
-    @abstractmethod
-    def _close_descriptors(self) -> None:
-        """Close all descriptors."""
-
     # --- the protocol -----------------------------------------------------------------------------------
-
-    @property
-    def capabilities(self) -> SocketCapabilities:
-        """What this socket can do and see."""
-        return self._capabilities
-
-    @property
-    def discarded(self) -> Mapping[str, int]:
-        """How many packets were refused, by reason."""
-        return MappingProxyType(self._discarded)
-
-    @property
-    def clock(self) -> Clock:
-        """The clock that replies are timed by."""
-        return self._clock
 
     async def send_probes(self, probes: Sequence[Probe]) -> Sequence[SentProbe]:
         """Send probes in the order given; see :meth:`AsyncProbeSocket.send_probes`."""
@@ -206,29 +152,6 @@ class KernelProbeSocket(SendAndReceive, Generic[CodecT]):
                 self._readiness.wake()
         return [reports[probe.id] for probe in probes]
 
-    async def receive(self) -> Sequence[Reply]:
-        """Wait until at least one reply has come; see :meth:`AsyncProbeSocket.receive`."""
-        self._check_open()
-        if self._receiving:
-            raise BusyError("another task is receiving from this socket")
-        self._receiving = True
-        try:
-            if self._ready:
-                await anyio.lowlevel.checkpoint()
-            while not self._ready:
-                await self._readiness.wait_readable()
-                self._check_open()
-                self._drain()
-            return self._take_ready()
-        finally:
-            self._receiving = False
-
-    def receive_nowait(self) -> Sequence[Reply]:
-        """Return the replies that have already come, possibly none."""
-        self._check_open()
-        self._drain()
-        return self._take_ready()
-
     def release(self, probes: Sequence[ProbeId]) -> None:
         """Give probes up."""
         if not self._closed:
@@ -237,39 +160,6 @@ class KernelProbeSocket(SendAndReceive, Generic[CodecT]):
             if self._ready:
                 released = frozenset(probes)
                 self._ready = [reply for reply in self._ready if reply.probe_id not in released]
-
-    async def aclose(self) -> None:
-        """Close the socket and give everything back."""
-        if self._closed:
-            return
-        self._readiness.close()
-        self._stop_sending()
-        self.close_now()
-
-    def close_now(self) -> None:
-        """Close a socket that no task waits for, without an event loop."""
-        self._closed = True
-        self._ready.clear()
-        self._close_descriptors()
-
-    # --- for what builds on it ----------------------------------------------------------------------------
-
-    @property
-    def receiving(self) -> bool:
-        """Whether a task waits in ``receive``."""
-        return self._receiving
-
-    def put_back(self, replies: Iterable[Reply]) -> None:
-        """Hand replies out again, to whoever receives next."""
-        self._ready[:0] = replies
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise ClosedError("the socket has been closed")
-
-    def _take_ready(self) -> list[Reply]:
-        ready, self._ready = self._ready, []
-        return ready
 
     def _encode(
         self, probes: Sequence[Probe], reports: dict[ProbeId, SentProbe]
@@ -303,9 +193,6 @@ class KernelProbeSocket(SendAndReceive, Generic[CodecT]):
             raise
         self._expect(self._codec.header_size + largest)
         return sendable, batch, sources
-
-    def _refuse(self, reason: Refusal) -> None:
-        self._discarded[reason.value] += 1
 
     def _answered(
         self,

@@ -36,6 +36,11 @@ def with_port(name: bytes, port: bytes) -> bytes:
     return b"".join((name[:2], port, name[4:]))
 
 
+def with_label(name: bytes, label: int) -> bytes:
+    """The same IPv6 socket address with a flow label (``sin6_flowinfo``, RFC 3493 section 3.3)."""
+    return b"".join((name[:4], label.to_bytes(4, "big"), name[8:]))
+
+
 def unpack_name(name: memoryview) -> tuple[IPv4Address | IPv6Address, int] | None:
     """Address and port of a packed socket address; None if it is of neither family."""
     if len(name) >= SOCKADDR_IN6.size:

@@ -26,6 +26,7 @@ from traceprobe.errors import (
     UnsupportedOption,
 )
 from traceprobe.loops import SystemClock
+from traceprobe.sockets._catalogue import needs_nothing
 from traceprobe.sockets._platform import ModeEntry, platform_modes, unprivileged_mode
 from traceprobe.sockets._report import ModeReport, ModeStatus
 
@@ -188,6 +189,9 @@ def _fitting(config: TracerouteConfig) -> Sequence[ModeEntry]:
     fitting = [
         entry for entry in entries if mode in {None, entry.mode} and protocol in {None, entry.protocol}
     ]
+    if protocol is None and mode is None:
+        # Connections to a port are opened only where somebody asked for them.
+        fitting = [entry for entry in fitting if entry.protocol is not Protocol.TCP]
     if not fitting:
         assert mode is not None
         assert protocol is not None
@@ -210,6 +214,14 @@ def _status(entry: ModeEntry, family: AddressFamily, error: TraceprobeError) -> 
     return ModeStatus(entry.mode, entry.protocol, family, usable=False, reason=reason, remedies=remedies)
 
 
+def _free_mode(protocols: set[Protocol]) -> Mode | None:
+    """A mode that works here without any privilege, with one of these protocols if there is one."""
+    for entry in platform_modes():
+        if entry.protocol in protocols and needs_nothing(entry.mode, entry.protocol):
+            return entry.mode
+    return unprivileged_mode()
+
+
 def _summary(refusals: Sequence[tuple[ModeEntry, TraceprobeError]], family: AddressFamily) -> TraceprobeError:
     """One error for all refusals."""
     errors = [error for _, error in refusals]
@@ -218,7 +230,7 @@ def _summary(refusals: Sequence[tuple[ModeEntry, TraceprobeError]], family: Addr
     statuses = [_status(entry, family, error) for entry, error in refusals]
     remedies = dict.fromkeys(remedy for status in statuses for remedy in status.remedies)
     privileged = any(isinstance(error, PrivilegeError) for error in errors)
-    free = unprivileged_mode()
+    free = _free_mode({entry.protocol for entry, _ in refusals})
     if privileged and free is not None and free not in {entry.mode for entry, _ in refusals}:
         remedies[f"choose mode {free.value!r}, which needs no privileges"] = None
     kind = PrivilegeError if privileged else NoUsableSocketError

@@ -11,29 +11,27 @@ import socket
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final
 
-from traceprobe.config import AddressFamily, FlowStrategy, Mode, Protocol
+from traceprobe.config import AddressFamily, Mode
 from traceprobe.errors import PacketError
 from traceprobe.model import ReplyKind
 from traceprobe.packets import EchoMessage, parse_icmp
 from traceprobe.sockets import _linux_options as options
+from traceprobe.sockets._catalogue import facts_of
 from traceprobe.sockets._errqueue import ErrorQueueSocket
-from traceprobe.sockets._linux_socket import linux_capabilities
-from traceprobe.sockets._modes import check_ports, choose_flow, quarantine_ns
+from traceprobe.sockets._linux_labels import prepare_flow_labels
+from traceprobe.sockets._linux_socket import codec_options, linux_capabilities
 from traceprobe.sockets._sockaddr import unpack_name
 from traceprobe.sockets.codec import IcmpCodec, Refusal
 
 if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv6Address
 
-    from traceprobe.config import TracerouteConfig
+    from traceprobe.config import Protocol, TracerouteConfig
     from traceprobe.ffi.linux_arena import ReceivedMessage
     from traceprobe.loops import Clock
-    from traceprobe.model import ProbeId
+    from traceprobe.model import Change, ProbeId
     from traceprobe.sockets._control import Control
     from traceprobe.sockets._timestamps import ClockReading
-
-FLOWS: Final = frozenset({FlowStrategy.PARIS, FlowStrategy.CLASSIC})
-PROTOCOLS: Final = frozenset({Protocol.ICMP})
 
 _ICMP: Final = {AddressFamily.IPV4: socket.IPPROTO_ICMP, AddressFamily.IPV6: socket.IPPROTO_ICMPV6}
 
@@ -41,11 +39,16 @@ _ICMP: Final = {AddressFamily.IPV4: socket.IPPROTO_ICMP, AddressFamily.IPV6: soc
 class LinuxPingSocket(ErrorQueueSocket[IcmpCodec]):
     """Probes through a ping socket; see :class:`~traceprobe.sockets.AsyncProbeSocket`."""
 
+    _hidden_transport = 0
+
     def _resolve_error(
-        self, destination: IPv4Address | IPv6Address, port: int, quote: memoryview
+        self, destination: IPv4Address | IPv6Address, port: int, quote: memoryview, now: ClockReading
     ) -> ProbeId | Refusal:
-        del port  # ICMP has none
+        del port, now  # ICMP has no ports
         return self._codec.resolve_quote(destination, quote)
+
+    def _changes(self, probe: ProbeId, quote: memoryview) -> tuple[Change, ...]:
+        return self._codec.transport_changes(probe, quote)
 
     def _data_came(self, message: ReceivedMessage, control: Control, now: ClockReading) -> None:
         name = unpack_name(message.name)
@@ -79,9 +82,9 @@ def open_linux_ping(
         UnsupportedOption: An option can't be honoured.
         ConfigError: An option can't be used on this machine.
     """
-    mode = Mode.LINUX_PING
-    flow = choose_flow(config, mode, FLOWS, protocol=protocol)
-    check_ports(config, mode, protocol)
+    facts = facts_of(Mode.LINUX_PING, protocol)
+    facts.check(config, family)
+    flow = facts.choose_flow(config)
     with ExitStack() as stack:
         opened = stack.enter_context(options.open_socket(family, socket.SOCK_DGRAM, _ICMP[family]))
         options.configure(opened, family, config)
@@ -90,12 +93,11 @@ def open_linux_ping(
         stamps = options.ask_for_stamps(opened)
         options.ask_for_errors(opened, family)
         options.ask_for_ttl(opened, family)
-        codec = IcmpCodec(family, flow, identifier=identifier, quarantine_ns=quarantine_ns(config))
+        labelled = prepare_flow_labels(opened, family, config, flow)
+        codec = IcmpCodec(family, flow, identifier=identifier, **codec_options(config, labelled=labelled))
         if config.packet_size is not None:
             codec.check_size(config.packet_size)
-        capabilities = linux_capabilities(
-            mode, codec, flows=FLOWS, timestamps=stamps, buffer=granted, sees_quoted_ttl=False
-        )
+        capabilities = linux_capabilities(facts, codec, timestamps=stamps, buffer=granted)
         ping = LinuxPingSocket(config, codec, capabilities, clock, opened)
         stack.pop_all()
     return ping

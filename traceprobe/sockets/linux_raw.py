@@ -1,9 +1,11 @@
-"""Raw sockets of Linux: ICMP, ICMPv6 and UDP probes, with all that the network quotes back.
+"""Raw sockets of Linux: ICMP, ICMPv6, UDP and TCP probes, with all that the network quotes back.
 
-Needs ``CAP_NET_RAW``. One raw ICMP socket receives for all traces; for ICMP it sends too. UDP probes leave
-by a raw UDP socket, so that their checksum can be their identifier, from a port that an ordinary UDP
-socket holds; that one also takes what the destination answers by UDP. No ``IP_RECVERR`` here: raw sockets
-see the ICMP errors themselves, and without it no error can get in the way of sending.
+Needs ``CAP_NET_RAW``. One raw ICMP socket receives for all traces; for ICMP it sends too. UDP and TCP
+probes leave by a raw socket of their own, so that checksum or sequence number can be their identifier, from
+a port that an ordinary socket holds. UDP answers come to that one; TCP answers to the raw socket, behind a
+filter that passes nothing else, and the kernel itself resets what it knows no connection of. No
+``IP_RECVERR`` here: raw sockets see the ICMP errors themselves, and without it no error can get in the way
+of sending.
 """
 
 from __future__ import annotations
@@ -13,28 +15,26 @@ import socket
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from traceprobe.config import AddressFamily, FlowStrategy, Mode, Protocol
+from traceprobe.config import AddressFamily, Mode, Protocol
 from traceprobe.errors import PacketError
 from traceprobe.ffi import linux
 from traceprobe.model import ReplyKind
-from traceprobe.packets import EchoMessage, IcmpError, ones_complement_sum, parse_icmp
+from traceprobe.packets import ones_complement_sum, parse_icmp, parse_tcp
 from traceprobe.sockets import _linux_options as options
-from traceprobe.sockets._filters import REJECT_ALL, packet_filter, type_filter
-from traceprobe.sockets._linux_socket import LinuxProbeSocket, linux_capabilities
-from traceprobe.sockets._modes import check_ports, choose_flow, quarantine_ns
+from traceprobe.sockets._catalogue import facts_of
+from traceprobe.sockets._filters import REJECT_ALL, packet_filter, segment_filter, type_filter
+from traceprobe.sockets._linux_labels import prepare_flow_labels
+from traceprobe.sockets._linux_socket import LinuxProbeSocket, codec_options, linux_capabilities
 from traceprobe.sockets._sockaddr import unpack_name
-from traceprobe.sockets.codec import IcmpCodec, Refusal, UdpCodec, error_kind
+from traceprobe.sockets.codec import IcmpCodec, Refusal, TcpCodec, UdpCodec, read_answer
 
 if TYPE_CHECKING:
-    from traceprobe.config import TracerouteConfig
+    from traceprobe.config import FlowStrategy, TracerouteConfig
     from traceprobe.ffi.linux_arena import ReceivedMessage
     from traceprobe.loops import Clock
     from traceprobe.sockets._control import Control
     from traceprobe.sockets._timestamps import ClockReading
     from traceprobe.sockets.protocol import SocketCapabilities
-
-FLOWS: Final = frozenset({FlowStrategy.PARIS, FlowStrategy.CLASSIC})
-PROTOCOLS: Final = frozenset({Protocol.ICMP, Protocol.UDP})
 
 _ICMP: Final = {AddressFamily.IPV4: socket.IPPROTO_ICMP, AddressFamily.IPV6: socket.IPPROTO_ICMPV6}
 _GOOD_SUM: Final = 0xFFFF
@@ -43,18 +43,18 @@ _IPV4_LENGTH_MASK: Final = 0xF
 _IPV4_LENGTH_UNIT: Final = 4
 
 
-class UdpDescriptors(NamedTuple):
-    """What UDP probes need beside the raw ICMP socket."""
+class TransportDescriptors(NamedTuple):
+    """What UDP and TCP probes need beside the raw ICMP socket."""
 
     raw: socket.socket
-    """Sends the probes; gets nothing but transmit stamps."""
+    """Sends the probes. Gets transmit stamps, and the segments that answer TCP probes."""
     holder: socket.socket
     """Holds the source port, and gets what the destination answers by UDP."""
     epoll: select.epoll
     """Readable when any of the sockets is: one thing to wait on."""
 
 
-class LinuxRawSocket(LinuxProbeSocket[IcmpCodec | UdpCodec]):
+class LinuxRawSocket(LinuxProbeSocket[IcmpCodec | UdpCodec | TcpCodec]):
     """Probes through raw sockets; see :class:`~traceprobe.sockets.AsyncProbeSocket`.
 
     Args:
@@ -63,24 +63,24 @@ class LinuxRawSocket(LinuxProbeSocket[IcmpCodec | UdpCodec]):
         capabilities: What the socket can do.
         clock: The clock that replies are timed by.
         icmp: The raw ICMP socket.
-        udp: What UDP probes need beside it.
+        transport: What UDP and TCP probes need beside it.
     """
 
     def __init__(
         self,
         config: TracerouteConfig,
-        codec: IcmpCodec | UdpCodec,
+        codec: IcmpCodec | UdpCodec | TcpCodec,
         capabilities: SocketCapabilities,
         clock: Clock,
         icmp: socket.socket,
-        udp: UdpDescriptors | None,
+        transport: TransportDescriptors | None,
     ) -> None:
-        wait_on = icmp.fileno() if udp is None else udp.epoll.fileno()
+        wait_on = icmp.fileno() if transport is None else transport.epoll.fileno()
         super().__init__(config, codec, capabilities, clock, wait_on)
         self._icmp = icmp
-        self._udp = udp
-        self._outgoing = icmp if udp is None else udp.raw
-        self._source_needed = udp is not None
+        self._transport = transport
+        self._outgoing = icmp if transport is None else transport.raw
+        self._source_needed = transport is not None
         # No ICMP error is ever pending on a raw socket, so none can get in the way.
         self._sender = self._make_sender(self._outgoing, None)
 
@@ -89,11 +89,15 @@ class LinuxRawSocket(LinuxProbeSocket[IcmpCodec | UdpCodec]):
 
     def _drain_data(self) -> None:
         self._receiver.drain(self._icmp.fileno(), self._icmp_came)
-        if self._udp is not None:
-            self._receiver.drain(self._udp.holder.fileno(), self._datagram_came)
+        if self._transport is None:
+            return
+        if isinstance(self._codec, TcpCodec):
+            self._receiver.drain(self._transport.raw.fileno(), self._segment_came)
+        else:
+            self._receiver.drain(self._transport.holder.fileno(), self._datagram_came)
 
     def _close_descriptors(self) -> None:
-        for opened in (self._icmp, *(self._udp or ())):
+        for opened in (self._icmp, *(self._transport or ())):
             opened.close()
 
     def _icmp_came(self, message: ReceivedMessage, control: Control, now: ClockReading) -> None:
@@ -114,31 +118,26 @@ class LinuxRawSocket(LinuxProbeSocket[IcmpCodec | UdpCodec]):
         except PacketError:
             self._refuse(Refusal.MALFORMED)
             return
-        outcome = self._codec.resolve(parsed, sender)
-        if isinstance(parsed, IcmpError):
-            self._answered(
-                outcome,
-                error_kind(self._family, parsed.type, parsed.code),
-                sender,
-                control.stamp_ns,
-                now,
-                icmp_type=parsed.type,
-                icmp_code=parsed.code,
-                reply_ttl=reply_ttl,
-                quoted_ttl=parsed.quoted.ttl,
-                mtu=parsed.mtu,
-            )
+        answer = read_answer(self._codec, parsed, sender)
+        self._answer_came(answer, sender, control.stamp_ns, now, reply_ttl)
+
+    def _segment_came(self, message: ReceivedMessage, control: Control, now: ClockReading) -> None:
+        name = unpack_name(message.name)
+        if name is None:
+            self._refuse(Refusal.MALFORMED)
             return
-        self._answered(
-            outcome,
-            ReplyKind.ECHO_REPLY if isinstance(parsed, EchoMessage) else None,
-            sender,
-            control.stamp_ns,
-            now,
-            icmp_type=0 if self._family is AddressFamily.IPV4 else 129,
-            icmp_code=0,
-            reply_ttl=reply_ttl,
-        )
+        sender, data, reply_ttl = name[0], message.data, control.ttl
+        if self._family is AddressFamily.IPV4:
+            reply_ttl = data[_IPV4_TTL_AT]
+            data = data[(data[0] & _IPV4_LENGTH_MASK) * _IPV4_LENGTH_UNIT :]
+        try:
+            # Its checksum may still be to be filled in by hardware, if it has never left this machine.
+            segment = parse_tcp(data)
+        except PacketError:
+            self._refuse(Refusal.MALFORMED)
+            return
+        answer = read_answer(self._codec, segment, sender)
+        self._answer_came(answer, sender, control.stamp_ns, now, reply_ttl)
 
     def _datagram_came(self, message: ReceivedMessage, control: Control, now: ClockReading) -> None:
         assert isinstance(self._codec, UdpCodec)
@@ -162,9 +161,9 @@ def open_linux_raw(
         UnsupportedOption: An option can't be honoured.
         ConfigError: An option can't be used on this machine.
     """
-    mode = Mode.LINUX_RAW
-    flow = choose_flow(config, mode, FLOWS, protocol=protocol)
-    check_ports(config, mode, protocol)
+    facts = facts_of(Mode.LINUX_RAW, protocol)
+    facts.check(config, family)
+    flow = facts.choose_flow(config)
     with ExitStack() as stack:
         icmp = stack.enter_context(options.open_socket(family, socket.SOCK_RAW, _ICMP[family]))
         options.configure(icmp, family, config)
@@ -174,58 +173,82 @@ def open_linux_raw(
         stamps = options.ask_for_stamps(icmp)
         if family is AddressFamily.IPV6:  # IPv4 datagrams come with their header
             options.ask_for_ttl(icmp, family)
-        codec: IcmpCodec | UdpCodec
-        udp = None
-        if protocol is Protocol.ICMP:
-            codec = IcmpCodec(family, flow, quarantine_ns=quarantine_ns(config))
-            identifier = codec.identifier
-        else:
-            udp = _open_udp(stack, config, family, icmp)
-            identifier = options.bind(udp.holder, family, config, config.source_port or 0)
-            codec = UdpCodec(family, flow, source_port=identifier, quarantine_ns=quarantine_ns(config))
-            stamps = options.ask_for_stamps(udp.raw)
+        transport = None
+        if protocol is not Protocol.ICMP:
+            transport = _open_transport(stack, config, family, protocol, icmp)
+            stamps = options.ask_for_stamps(transport.raw)
+        codec = _make_codec(config, family, protocol, flow, icmp, transport)
         if config.packet_size is not None:
             codec.check_size(config.packet_size)
-        _filter_icmp(icmp, family, protocol, identifier, codec)
-        capabilities = linux_capabilities(
-            mode, codec, flows=FLOWS, timestamps=stamps, buffer=granted, sees_quoted_ttl=True
-        )
-        opened = LinuxRawSocket(config, codec, capabilities, clock, icmp, udp)
+        _filter_icmp(icmp, family, codec)
+        if transport is not None and isinstance(codec, TcpCodec):
+            ports = (codec.source_port, codec.source_ports)
+            linux.attach_filter(transport.raw, segment_filter(family, *ports))
+        capabilities = linux_capabilities(facts, codec, timestamps=stamps, buffer=granted)
+        opened = LinuxRawSocket(config, codec, capabilities, clock, icmp, transport)
         stack.pop_all()
     return opened
 
 
-def _open_udp(
-    stack: ExitStack, config: TracerouteConfig, family: AddressFamily, icmp: socket.socket
-) -> UdpDescriptors:
-    raw = stack.enter_context(options.open_socket(family, socket.SOCK_RAW, socket.IPPROTO_UDP))
+def _make_codec(
+    config: TracerouteConfig,
+    family: AddressFamily,
+    protocol: Protocol,
+    flow: FlowStrategy,
+    icmp: socket.socket,
+    transport: TransportDescriptors | None,
+) -> IcmpCodec | UdpCodec | TcpCodec:
+    outgoing = icmp if transport is None else transport.raw
+    labelled = prepare_flow_labels(outgoing, family, config, flow)
+    common = codec_options(config, labelled=labelled)
+    if transport is None:
+        return IcmpCodec(family, flow, **common)
+    source_port = options.bind(transport.holder, family, config, config.source_port or 0)
+    kind = TcpCodec if protocol is Protocol.TCP else UdpCodec
+    return kind(family, flow, source_port=source_port, **common)
+
+
+def _open_transport(
+    stack: ExitStack,
+    config: TracerouteConfig,
+    family: AddressFamily,
+    protocol: Protocol,
+    icmp: socket.socket,
+) -> TransportDescriptors:
+    is_tcp = protocol is Protocol.TCP
+    number, kind = (
+        (socket.IPPROTO_TCP, socket.SOCK_STREAM) if is_tcp else (socket.IPPROTO_UDP, socket.SOCK_DGRAM)
+    )
+    raw = stack.enter_context(options.open_socket(family, socket.SOCK_RAW, number))
     linux.attach_filter(raw, REJECT_ALL)
     options.configure(raw, family, config)
     if config.source is not None:
         options.bind(raw, family, config)
-    holder = stack.enter_context(options.open_socket(family, socket.SOCK_DGRAM, socket.IPPROTO_UDP))
-    options.configure(holder, family, config)
-    options.size_buffer(holder, config.receive_buffer)
-    options.ask_for_stamps(holder)
-    options.ask_for_ttl(holder, family)
+    holder = stack.enter_context(options.open_socket(family, kind, number))
+    receiver = raw if is_tcp else holder
+    options.size_buffer(receiver, config.receive_buffer)
+    if not is_tcp:
+        options.configure(holder, family, config)
+        options.ask_for_stamps(holder)
+    if not is_tcp or family is AddressFamily.IPV6:
+        options.ask_for_ttl(receiver, family)
     epoll = stack.enter_context(select.epoll())
     epoll.register(icmp, select.EPOLLIN)
-    epoll.register(holder, select.EPOLLIN)
-    epoll.register(raw, 0)  # an error queue is announced in any case
-    return UdpDescriptors(raw, holder, epoll)
+    epoll.register(receiver, select.EPOLLIN)
+    if not is_tcp:
+        epoll.register(raw, 0)  # an error queue is announced in any case
+    return TransportDescriptors(raw, holder, epoll)
 
 
-def _filter_icmp(
-    icmp: socket.socket,
-    family: AddressFamily,
-    protocol: Protocol,
-    identifier: int,
-    codec: IcmpCodec | UdpCodec,
-) -> None:
+def _filter_icmp(icmp: socket.socket, family: AddressFamily, codec: IcmpCodec | UdpCodec | TcpCodec) -> None:
     level, option = (
         (linux.SOL_RAW, linux.ICMP_FILTER)
         if family is AddressFamily.IPV4
         else (linux.SOL_ICMPV6, linux.ICMPV6_FILTER)
     )
+    protocol = codec.protocol
     icmp.setsockopt(level, option, type_filter(family, protocol))
-    linux.attach_filter(icmp, packet_filter(family, protocol, identifier, codec.cookie, codec.cookie_at))
+    identifier = codec.identifier if isinstance(codec, IcmpCodec) else codec.source_port
+    count = codec.source_ports if isinstance(codec, TcpCodec) else 1
+    program = packet_filter(family, protocol, identifier, codec.cookie, codec.cookie_at, count=count)
+    linux.attach_filter(icmp, program)

@@ -1,7 +1,12 @@
 """UDP probes without privileges: an ordinary UDP socket and its error queue. Works on every Linux.
 
 The error queue names the destination port of the probe that an ICMP error is about, even if a router
-quotes no more than eight bytes; so the port is the identifier, and the flow varies with every probe.
+quotes no more than eight bytes. So by default the port is the identifier, and the flow varies with every
+probe: that finds every hop.
+
+A constant flow can be asked for. Then the payload tells the probes apart, and the hops of routers that
+quote none of it are shown only where one probe alone can be meant (with one probe in flight, say); the
+others are counted as ambiguous.
 """
 
 from __future__ import annotations
@@ -10,28 +15,26 @@ import socket
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final
 
-from traceprobe.config import FlowStrategy, Mode, Protocol
+from traceprobe.config import FlowStrategy, Mode
 from traceprobe.model import ReplyKind
 from traceprobe.sockets import _linux_options as options
+from traceprobe.sockets._catalogue import facts_of
 from traceprobe.sockets._errqueue import ErrorQueueSocket
-from traceprobe.sockets._linux_socket import linux_capabilities
-from traceprobe.sockets._modes import choose_flow, quarantine_ns
+from traceprobe.sockets._linux_labels import prepare_flow_labels
+from traceprobe.sockets._linux_socket import codec_options, linux_capabilities
 from traceprobe.sockets._sockaddr import unpack_name, with_port
-from traceprobe.sockets.codec import Refusal, UdpCodec
+from traceprobe.sockets.codec import Refusal, TokenUdpCodec, UdpCodec
 
 if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv6Address
 
-    from traceprobe.config import AddressFamily, TracerouteConfig
+    from traceprobe.config import AddressFamily, Protocol, TracerouteConfig
     from traceprobe.ffi.linux_arena import ReceivedMessage
     from traceprobe.loops import Clock
-    from traceprobe.model import ProbeId
+    from traceprobe.model import Change, ProbeId
     from traceprobe.sockets._control import Control
     from traceprobe.sockets._linux_send import Batch
     from traceprobe.sockets._timestamps import ClockReading
-
-FLOWS: Final = frozenset({FlowStrategy.CLASSIC})
-PROTOCOLS: Final = frozenset({Protocol.UDP})
 
 _PORT: Final = slice(2, 4)
 _HEADER_SIZE: Final = 8
@@ -40,15 +43,23 @@ _HEADER_SIZE: Final = 8
 class LinuxUdpSocket(ErrorQueueSocket[UdpCodec]):
     """Probes through an ordinary UDP socket; see :class:`~traceprobe.sockets.AsyncProbeSocket`."""
 
+    _hidden_transport = _HEADER_SIZE
+
     def _pack(self, batch: Batch, segments: list[bytes], name: bytes) -> None:
         # The kernel writes the header; where a probe goes stands in its socket address.
         batch.data.extend([segment[_HEADER_SIZE:] for segment in segments])
         batch.names.extend([with_port(name, segment[_PORT]) for segment in segments])
 
     def _resolve_error(
-        self, destination: IPv4Address | IPv6Address, port: int, quote: memoryview
+        self, destination: IPv4Address | IPv6Address, port: int, quote: memoryview, now: ClockReading
     ) -> ProbeId | Refusal:
-        return self._codec.resolve_payload(destination, port, quote)
+        codec = self._codec
+        if isinstance(codec, TokenUdpCodec):
+            return codec.resolve_quoted_payload(destination, port, quote, now.monotonic_ns)
+        return codec.resolve_payload(destination, port, quote)
+
+    def _changes(self, probe: ProbeId, quote: memoryview) -> tuple[Change, ...]:
+        return self._codec.payload_changes(probe, quote)
 
     def _data_came(self, message: ReceivedMessage, control: Control, now: ClockReading) -> None:
         name = unpack_name(message.name)
@@ -71,8 +82,9 @@ def open_linux_udp(
         UnsupportedOption: An option can't be honoured.
         ConfigError: An option can't be used on this machine.
     """
-    mode = Mode.LINUX_UDP
-    flow = choose_flow(config, mode, FLOWS, protocol=protocol)
+    facts = facts_of(Mode.LINUX_UDP, protocol)
+    facts.check(config, family)
+    flow = facts.choose_flow(config)
     with ExitStack() as stack:
         opened = stack.enter_context(options.open_socket(family, socket.SOCK_DGRAM, socket.IPPROTO_UDP))
         options.configure(opened, family, config)
@@ -81,12 +93,12 @@ def open_linux_udp(
         stamps = options.ask_for_stamps(opened)
         options.ask_for_errors(opened, family)
         options.ask_for_ttl(opened, family)
-        codec = UdpCodec(family, flow, source_port=source_port, quarantine_ns=quarantine_ns(config))
+        labelled = prepare_flow_labels(opened, family, config, flow)
+        kind = UdpCodec if flow is FlowStrategy.CLASSIC else TokenUdpCodec
+        codec = kind(family, flow, source_port=source_port, **codec_options(config, labelled=labelled))
         if config.packet_size is not None:
             codec.check_size(config.packet_size)
-        capabilities = linux_capabilities(
-            mode, codec, flows=FLOWS, timestamps=stamps, buffer=granted, sees_quoted_ttl=False
-        )
+        capabilities = linux_capabilities(facts, codec, timestamps=stamps, buffer=granted)
         udp = LinuxUdpSocket(config, codec, capabilities, clock, opened)
         stack.pop_all()
     return udp

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import traceprobe.config
     from traceprobe.config import AddressFamily, FlowStrategy, TracerouteConfig
     from traceprobe.loops import Clock
-    from traceprobe.model import Probe, ProbeId, Reply, SentProbe, TimestampSource
+    from traceprobe.model import ChangedField, Probe, ProbeId, Reply, SentProbe, TimestampSource
 
 
 @attrs.frozen(kw_only=True)
@@ -47,6 +47,11 @@ class SocketCapabilities:
     """Whether replies carry ``reply_ttl``."""
     default_port: int | None
     """Destination port (first one, where the flow varies by port) if a probe names none."""
+    sees_extensions: bool = False
+    """Whether replies carry what routers add to ICMP errors: ``mpls``, ``interfaces``, ``extensions``."""
+    sees_changes: frozenset[ChangedField] = frozenset()
+    """What replies can tell of what the path did to a probe. Some of it only where the socket knows what it
+    sent: the don't-fragment bit and the IP identification if ``dont_fragment`` was asked for."""
 
 
 class AsyncProbeSocket(Protocol):

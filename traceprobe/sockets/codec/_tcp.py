@@ -284,3 +284,17 @@ class TcpCodec(ProbeCodec):
 def _checksum(base: int, source_port: int, sequence: int) -> int:
     total = base + source_port + (sequence >> 16) + (sequence & 0xFFFF)
     return 0xFFFF - (total % 0xFFFF or 0xFFFF)
+
+
+def connection_changes(transport: memoryview) -> tuple[Change, ...]:
+    """What the path did to a SYN that a kernel has made: of that only some flags are certain.
+
+    Args:
+        transport: What is quoted, from the TCP header on.
+    """
+    shown = bytes(transport).rstrip(b"\0")
+    if len(shown) <= _FLAGS_AT + 1:
+        return ()
+    # Kernels ask for explicit congestion notification or not (RFC 3168 section 6.1.1).
+    flags = shown[_FLAGS_AT + 1] & ~(TcpFlag.ECE | TcpFlag.CWR)
+    return () if flags == TcpFlag.SYN else (Change(ChangedField.TCP_FLAGS, int(TcpFlag.SYN), flags),)
