@@ -44,15 +44,26 @@ else:
 
 
 def _missing_unprivileged() -> str | None:
+    if (reason := missing_netns()) is not None:
+        return reason
     from tests.rigs.unprivileged import missing_unprivileged
 
     return missing_unprivileged()
+
+
+def _missing_wine() -> str | None:
+    if (reason := missing_netns()) is not None:
+        return reason
+    from tests.wine.setup import missing_wine
+
+    return missing_program("nft") or missing_wine()
 
 
 _MARKED: dict[str, Callable[[], str | None]] = {
     "netns": lambda: missing_netns() or missing_program("nft"),
     "tun": missing_tun,
     "unprivileged": _missing_unprivileged,
+    "wine": _missing_wine,
 }
 """Why the capability that a marker asks for is missing, None where it is there."""
 

@@ -17,6 +17,7 @@ import pytest
 
 CAPABILITIES = frozenset({
     "cc",
+    "lab",
     "netns",
     "nft",
     "strace",
@@ -26,6 +27,7 @@ CAPABILITIES = frozenset({
     "tun",
     "unprivileged",
     "uvloop",
+    "wine",
     "zig",
 })
 
