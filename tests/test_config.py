@@ -42,12 +42,20 @@ SECONDS = {
     "dns_ttl_limit": True,
     "dns_negative_ttl_limit": True,
     "dns_failure_ttl": True,
+    "stun_rto": False,
+    "stun_next_server": True,
+    "public_address_ttl": True,
     "identifier_quarantine": True,
     "clock_step_tolerance": False,
     "pacing_burst": False,
 }
 # Every factor, with its smallest value.
-FACTORS = {"interior_factor": 1.0, "interior_jitter_factor": 0.0, "tail_factor": 1.0}
+FACTORS = {
+    "interior_factor": 1.0,
+    "interior_jitter_factor": 0.0,
+    "tail_factor": 1.0,
+    "stun_last_wait_factor": 1.0,
+}
 # Every whole number, with its bounds; None is no upper bound.
 WHOLE: dict[str, tuple[int, int | None]] = {
     "first_ttl": (1, 255),
@@ -68,8 +76,9 @@ WHOLE: dict[str, tuple[int, int | None]] = {
     "dns_attempts": (1, 10),
     "dns_cache_size": (0, None),
     "max_lookups": (1, None),
+    "stun_requests": (1, 16),
 }
-FLAGS = {"stop_on_loop", "dont_fragment", "reverse_dns", "asn", "public_address"}
+FLAGS = {"stop_on_loop", "dont_fragment", "reverse_dns", "asn", "public_address", "segments"}
 CHOICES: dict[str, type[Enum]] = {
     "protocol": Protocol,
     "mode": Mode,
@@ -85,11 +94,16 @@ OTHERS = {
     "timing",
     "enrichment",
     "dns_servers",
+    "databases",
+    "exchange_snapshot",
+    "own_addresses",
+    "stun_servers",
 } | ZONES
 OPTIONAL = {
     "dont_fragment",
     "dscp",
     "ecn",
+    "exchange_snapshot",
     "family",
     "flow",
     "flow_label",

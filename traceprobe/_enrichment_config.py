@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 from urllib.parse import urlsplit
 
 import attrs
@@ -15,8 +15,14 @@ import attrs
 from traceprobe._bounds import flag, whole
 from traceprobe.errors import ConfigError
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 _PORTS: Final = {"dns": 53, "tls": 853, "https": 443}
 """RFC 1035 section 4.2, RFC 7858 section 3.1, RFC 8484 section 4.1."""
+
+STUN_PORT: Final = 3478
+"""RFC 8489 section 8."""
 
 _SERVER_BOUND: Final = (
     "an address with an optional port ('192.0.2.53', '192.0.2.53:5353', '[2001:db8::53]:5353'), "
@@ -107,6 +113,59 @@ def _check_servers(_: object, attribute: attrs.Attribute[Any], value: Any) -> No
             raise ConfigError(attribute.name, value, bound) from None
 
 
+def stun_server(text: str) -> tuple[str, int]:
+    """Host and port of a STUN server, as it is written in a configuration.
+
+    Raises:
+        ValueError: It is none.
+    """
+    host, port = _split_port(text)
+    _check_host(host)
+    return host, STUN_PORT if port is None else port
+
+
+def _check_stun_servers(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:  # noqa: ANN401
+    bound = "a tuple of servers, each a host name or an address with an optional port ('192.0.2.53:3478')"
+    _check_each(attribute.name, value, bound, stun_server)
+    if not value:
+        raise ConfigError(attribute.name, value, bound + "; at least one")
+
+
+def _check_addresses(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:  # noqa: ANN401
+    _check_each(attribute.name, value, "a tuple of IPv4 and IPv6 addresses", ipaddress.ip_address)
+
+
+def _check_paths(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:  # noqa: ANN401
+    _check_each(attribute.name, value, "a tuple of paths, each a non-empty string", _check_is_path)
+
+
+def _check_path(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:  # noqa: ANN401
+    if value is not None and (not isinstance(value, str) or not _is_path(value)):
+        raise ConfigError(attribute.name, value, "a path, as a non-empty string, or None")
+
+
+def _is_path(text: str) -> bool:
+    return text != "" and "\0" not in text
+
+
+def _check_is_path(text: str) -> None:
+    if not _is_path(text):
+        raise ValueError(text)
+
+
+def _check_each(field: str, value: Any, bound: str, check: Callable[[str], object]) -> None:  # noqa: ANN401
+    """Refuse a value that is no tuple of strings that all pass a check."""
+    try:
+        if not isinstance(value, tuple):
+            raise ValueError(value)
+        for item in value:
+            if not isinstance(item, str):
+                raise ValueError(item)
+            check(item)
+    except ValueError:
+        raise ConfigError(field, value, bound) from None
+
+
 def _check_zone(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:  # noqa: ANN401
     labels = value.removesuffix(".").split(".") if isinstance(value, str) else []
     # The longest name asked for below it is that of an IPv6 address: 64 characters (RFC 3596 section 2.5).
@@ -129,7 +188,31 @@ class EnrichmentConfig:
     """Autonomous system that announces each responder's address."""
 
     public_address: bool = attrs.field(default=False, validator=flag)
-    """Address under which the Internet sees this machine."""
+    """Address under which the Internet sees this machine, asked of ``stun_servers``: it tells which network
+    connects this machine. Nobody is asked for a family that ``own_addresses`` has an address of."""
+
+    segments: bool = attrs.field(default=False, validator=flag)
+    """Which part of the path each responder belongs to, and why. It follows from what the other look-ups
+    tell; by itself it asks nobody but for the networks of both ends, if networks are looked up at all."""
+
+    databases: tuple[str, ...] = attrs.field(default=(), validator=_check_paths)
+    """Files in MaxMind's format that networks and places are read from (extra ``geo``), most trusted first;
+    what they know counts before what ``asn`` finds out."""
+
+    exchange_snapshot: str | None = attrs.field(default=None, validator=_check_path)
+    """Snapshot of PeeringDB, a file or a directory, that Internet exchanges are recognised by."""
+
+    own_addresses: tuple[str, ...] = attrs.field(default=(), validator=_check_addresses)
+    """Public addresses of this machine, if they are known; the first one of each family counts."""
+
+    stun_servers: tuple[str, ...] = attrs.field(
+        default=("stun.cloudflare.com:3478", "stun.l.google.com:19302"), validator=_check_stun_servers
+    )
+    """Whom to ask for the public address, in order of preference. Nobody is asked unless ``public_address``
+    is set."""
+
+    stun_requests: int = attrs.field(default=7, validator=whole(1, 16))
+    """How often a STUN server is asked before it is given up (RFC 8489 section 6.2.1: Rc)."""
 
     dns_servers: tuple[str, ...] = attrs.field(default=(), validator=_check_servers)
     """Whom to ask, in order of preference; empty asks whom the system asks. An address, with a port if it
@@ -165,5 +248,5 @@ class EnrichmentConfig:
 
     @classmethod
     def full(cls) -> EnrichmentConfig:
-        """Everything there is."""
-        return cls(reverse_dns=True, asn=True, public_address=True)
+        """Everything that can be asked of somebody; files are named by their fields."""
+        return cls(reverse_dns=True, asn=True, public_address=True, segments=True)

@@ -159,6 +159,19 @@ class TimingConfig:
     dns_failure_ttl: float = attrs.field(default=5.0, validator=seconds(zero=True))
     """How long a question is not asked again after it could not be answered (RFC 9520 section 3.2)."""
 
+    stun_rto: float = attrs.field(default=0.5, validator=seconds())
+    """How long a STUN server is waited for before the first repetition; then twice as long each time
+    (RFC 8489 section 6.2.1: RTO)."""
+
+    stun_last_wait_factor: float = attrs.field(default=16.0, validator=factor(1.0))
+    """How many times ``stun_rto`` the last repetition is waited for (RFC 8489 section 6.2.1: Rm)."""
+
+    stun_next_server: float = attrs.field(default=1.0, validator=seconds(zero=True))
+    """How long a STUN server is waited for before the next one is asked as well."""
+
+    public_address_ttl: float = attrs.field(default=3600.0, validator=seconds(zero=True))
+    """How long the public address of this machine is remembered."""
+
     identifier_quarantine: float = attrs.field(default=10.0, validator=seconds(zero=True))
     """How long the wire identifier of a probe that was given up rests before another probe gets it."""
 
@@ -389,3 +402,7 @@ class TraceOptions(TypedDict, total=False):
     dns_failure_ttl: float
     identifier_quarantine: float
     clock_step_tolerance: float
+    stun_rto: float
+    stun_last_wait_factor: float
+    stun_next_server: float
+    public_address_ttl: float

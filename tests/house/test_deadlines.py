@@ -37,6 +37,10 @@ TIMING = TimingConfig(
     dns_ttl_limit=3600.000000061,
     dns_negative_ttl_limit=900.000000067,
     dns_failure_ttl=5.000000071,
+    stun_rto=0.500000073,
+    stun_last_wait_factor=16.000000079,
+    stun_next_server=1.000000083,
+    public_address_ttl=3600.000000089,
     identifier_quarantine=11.000000041,
     clock_step_tolerance=0.001300043,
 )
@@ -44,8 +48,8 @@ SEND_INTERVAL = 0.000700047
 PACKETS_PER_SECOND = 1000
 
 # They are durations, but nobody waits for them on the tracer's clock: an identifier rests until it is
-# wanted, a step of the wall clock is noticed when a reply comes, DNS libraries wait for their servers
-# themselves, and what is remembered is looked at when it is asked for again.
+# wanted, a step of the wall clock is noticed when a reply comes, whoever asks a name service or a STUN server
+# waits for it by itself, and what is remembered is looked at when it is asked for again.
 NEVER_WAITED_FOR = {
     "identifier_quarantine",
     "clock_step_tolerance",
@@ -53,6 +57,10 @@ NEVER_WAITED_FOR = {
     "dns_ttl_limit",
     "dns_negative_ttl_limit",
     "dns_failure_ttl",
+    "stun_rto",
+    "stun_last_wait_factor",
+    "stun_next_server",
+    "public_address_ttl",
 }
 
 _TARGET = "192.0.2.9"
