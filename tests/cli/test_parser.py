@@ -69,6 +69,19 @@ CONTRACT: list[tuple[list[str], dict[str, object]]] = [
     (["--ndjson"], {}),
     (["--csv"], {}),
     (["--packet-size", "100"], {"packet_size": 100}),
+    (["--source-port", "4000"], {"source_port": 4000}),
+    (["--sport", "4000"], {"source_port": 4000}),
+    (["-F"], {"dont_fragment": True}),
+    (["--dont-fragment"], {"dont_fragment": True}),
+    (["--dscp", "46"], {"dscp": 46}),
+    (["--ecn", "1"], {"ecn": 1}),
+    (["--tos", "0xb9"], {"dscp": 46, "ecn": 1}),
+    (["--tos", "0"], {"dscp": 0, "ecn": 0}),
+    (["--flow-label", "0xabcde"], {"flow_label": 0xABCDE}),
+    (["--payload-pattern", "00ff"], {"payload_pattern": b"\x00\xff"}),
+    (["--mark", "0x10"], {"mark": 16}),
+    (["-v"], {}),
+    (["--verbose"], {}),
     (["--resolver", "192.0.2.53"], {}),
 ]
 
@@ -108,6 +121,33 @@ def test_names_and_networks_are_looked_up_unless_an_option_says_no(
 def test_without_options_everything_is_left_to_the_configuration() -> None:
     assert options() == {}
     assert TracerouteConfig().with_options(options()) == TracerouteConfig()
+
+
+@pytest.mark.parametrize(
+    ("word", "value"),
+    [
+        ("ef", 46), ("EF", 46), ("va", 44), ("le", 1), ("cs0", 0), ("CS6", 48), ("af11", 10), ("AF43", 38),
+        ("0x2e", 46), ("63", 63),
+    ],
+)  # fmt: skip
+def test_code_points_have_names(word: str, value: int) -> None:
+    assert options("--dscp", word) == {"dscp": value}
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--dscp", "64"), ("--dscp", "cs8"), ("--dscp", "af14"), ("--dscp", "af51"), ("--dscp", ""),
+        ("--ecn", "4"), ("--ecn", "-1"), ("--mark", "0x100000000"), ("--mark", "0x"), ("--mark", "10h"),
+        ("--flow-label", "0x100000"), ("--flow-label", "-1"), ("--payload-pattern", ""), ("--sport", "0"),
+        ("--source-port", "http"),
+    ],
+)  # fmt: skip
+def test_what_no_probe_can_look_like_is_refused_by_the_configuration(option: str, value: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        TracerouteConfig().with_options(options(option, value))
+    name = {"--sport": "source-port"}.get(option, option[2:])
+    assert _parser.SPELLINGS[caught.value.field] == f"--{name}"
 
 
 def test_fast_is_a_preset_that_other_options_refine() -> None:
@@ -198,6 +238,16 @@ def test_no_time_at_all_is_refused(option: str) -> None:
         ["host", "--flow", "new-york"],
         ["host", "--mode", "raw"],
         ["host", "--frobnicate"],
+        ["host", "--tos", "256"],
+        ["host", "--tos", "-1"],
+        ["host", "--tos", "ef"],
+        ["host", "--tos", "1", "--dscp", "0"],
+        ["host", "--ecn", "0", "--tos", "1"],
+        ["host", "--payload-pattern", "0"],
+        ["host", "--payload-pattern", "0xff"],
+        ["host", "-v", "--json"],
+        ["host", "--csv", "--verbose"],
+        ["doctor", "-v"],
         ["doctor", "host"],
         ["doctor", "--csv"],
         ["--print-completion", "cmd"],
@@ -220,7 +270,7 @@ def test_help_reads_well_and_fits_two_screens(capsys: pytest.CaptureFixture[str]
     assert ending.value.code == 0
     text = capsys.readouterr().out
     check_golden(GOLDEN / "help.txt", text)
-    assert len(text.splitlines()) <= 60
+    assert len(text.splitlines()) <= 72
     assert max(map(len, text.splitlines())) <= 80
 
 

@@ -49,6 +49,13 @@ FIELDS: Final = {
     "source": "source",
     "interface": "interface",
     "packet_size": "packet_size",
+    "source_port": "source_port",
+    "dont_fragment": "dont_fragment",
+    "dscp": "dscp",
+    "ecn": "ecn",
+    "flow_label": "flow_label",
+    "payload_pattern": "payload_pattern",
+    "mark": "mark",
     "flow": "flow",
     "mode": "mode",
 }
@@ -80,6 +87,9 @@ exit status: 0 destination reached, 1 not reached, 2 wrong usage,
   130 interrupted (what is known is still printed)
 """
 
+_CODE_POINTS: Final = {"EF": 46, "VA": 44, "LE": 1}
+"""RFC 3246, RFC 5865 and RFC 8622; the others are reckoned (RFC 2474 section 4.2.2, RFC 2597 section 6)."""
+
 _NEGATIVE: Final = re.compile(r"-(\.?[0-9].*|inf(inity)?|nan)", re.IGNORECASE)
 
 
@@ -97,6 +107,39 @@ def decimal(text: str) -> float | str:
         return float(text)
     except ValueError:
         return text
+
+
+def numeral(text: str) -> int | str:
+    """A whole number, decimal or with ``0x`` in front; anything else stays what it is."""
+    return int(text, 16) if re.fullmatch(r"0[xX][0-9a-fA-F]{1,16}", text) else whole(text)
+
+
+def code_point(text: str) -> int | str:
+    """A differentiated services code point by number or name: EF, CS6, AF41, VA, LE."""
+    word = text.upper()
+    if re.fullmatch(r"CS[0-7]", word):
+        return int(word[2]) << 3
+    if re.fullmatch(r"AF[1-4][1-3]", word):
+        return int(word[2]) << 3 | int(word[3]) << 1
+    return _CODE_POINTS.get(word, numeral(text))
+
+
+def octet(text: str) -> int:
+    """A whole byte."""
+    value = numeral(text)
+    if not isinstance(value, int) or not 0 <= value <= 0xFF:
+        raise argparse.ArgumentTypeError(f"{text[:20]!r}: must be a whole number from 0 to 255")
+    return value
+
+
+def digits(text: str) -> bytes:
+    """Bytes in hexadecimal."""
+    try:
+        return bytes.fromhex(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text[:20]!r}: must be pairs of hexadecimal digits, such as 00ff"
+        ) from None
 
 
 class Parser(argparse.ArgumentParser):
@@ -161,8 +204,13 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """
     command = arguments[0] if arguments and arguments[0] in COMMANDS else None
     rest = arguments if command is None else arguments[1:]
-    namespace = _parser(command or "trace").parse(rest)
+    parser = _parser(command or "trace")
+    namespace = parser.parse(rest)
     namespace.command = command or "trace"
+    if getattr(namespace, "tos", None) is not None:
+        for part in ("dscp", "ecn"):
+            if getattr(namespace, part) is not None:
+                parser.error(f"argument --{part}: not allowed with argument --tos, which holds it")
     return namespace
 
 
@@ -270,9 +318,8 @@ def _add_trace_options(parser: argparse.ArgumentParser) -> None:
     way.add_argument("--mode", choices=MODES, metavar="MODE", help="one of those that the doctor lists")
     way.add_argument("-s", "--source", metavar="ADDRESS", help="source address")
     way.add_argument("-i", "--interface", metavar="NAME", help="network interface")
-    way.add_argument(
-        "--packet-size", type=whole, metavar="BYTES", help="of a probe, IP header included (60, IPv6 80)"
-    )
+
+    _add_header_options(parser.add_argument_group("what probes look like"))
 
     amount = parser.add_argument_group("how much and how fast")
     amount.add_argument("-f", "--first-ttl", type=whole, metavar="TTL", help="nearest hop (1)")
@@ -299,3 +346,26 @@ def _add_trace_options(parser: argparse.ArgumentParser) -> None:
     form.add_argument("--json", action="store_true", help="the result as one JSON document")
     form.add_argument("--ndjson", action="store_true", help="each event as a line of JSON, as it happens")
     form.add_argument("--csv", action="store_true", help="comma-separated values, a row for each probe")
+    form.add_argument(
+        "-v", "--verbose", action="store_true", help="below each hop, all that its replies tell"
+    )
+
+
+def _add_header_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--packet-size", type=whole, metavar="BYTES", help="of a probe, IP header included (60, IPv6 80)"
+    )
+    group.add_argument(
+        "--source-port", "--sport", type=whole, metavar="PORT", help="source port of UDP and TCP"
+    )
+    group.add_argument(
+        "-F", "--dont-fragment", action="store_const", const=True, help="refuse to be cut into fragments"
+    )
+    group.add_argument(
+        "--dscp", type=code_point, metavar="VALUE", help="differentiated services: 0 to 63, EF, AF41"
+    )
+    group.add_argument("--ecn", type=numeral, metavar="BITS", help="congestion notification: 0 to 3")
+    group.add_argument("--tos", type=octet, metavar="BYTE", help="DSCP and ECN in one byte: 0 to 255")
+    group.add_argument("--flow-label", type=numeral, metavar="LABEL", help="of IPv6: 0 to 0xfffff")
+    group.add_argument("--payload-pattern", type=digits, metavar="HEX", help="what probes are filled with")
+    group.add_argument("--mark", type=numeral, metavar="MARK", help="firewall mark (Linux)")

@@ -28,6 +28,9 @@ def options_of(namespace: argparse.Namespace) -> TraceOptions:
     options: dict[str, object] = {}
     if getattr(namespace, "fast", False):
         options["timing"] = traceprobe.TimingConfig.fast()
+    tos = getattr(namespace, "tos", None)
+    if tos is not None:
+        options["dscp"], options["ecn"] = tos >> 2, tos & 3
     for option, field in FIELDS.items():
         value = getattr(namespace, option, None)
         if value is not None:
