@@ -17,7 +17,8 @@ _RAW4 = re.compile(
     r"raw: (?P<size>\d+) bytes from (?P<sender>\S+) first=45 IPhdr: ip_len bytes (?P<length>\w{4}) "
     r"ip_off bytes (?P<fragment>\w{4}) ttl=(?P<ttl>\d+) p=1; icmp type=(?P<type>\d+) code=(?P<code>\d+)"
     r"(?: quoted: len=(?P<quoted>\d+) ip_len bytes (?P<quoted_length>\w{4}) "
-    r"ip_off (?P<quoted_fragment>\w{4}) ttl=(?P<quoted_ttl>\d+) p=(?P<protocol>\d+) l4=(?P<transport>\w{8}))?$"
+    r"ip_off (?P<quoted_fragment>\w{4}) ttl=(?P<quoted_ttl>\d+) p=(?P<protocol>\d+) "
+    r"l4=(?P<transport>\w{8}))?$"
 )
 _RAW6 = re.compile(
     r"raw6: (?P<size>\d+) bytes from (?P<sender>\S+) first=\w\w icmp6 type=(?P<type>\d+) code=(?P<code>\d+)"
@@ -152,9 +153,9 @@ def _derive(system: str, record: Record) -> Record:
             control.append(Message(level, ttl, data))
         elif level == 41:
             control.append(Message(level, kind, data))
-    data = bytearray(record.data)
+    seen = bytearray(record.data)
     if record.version == 4 and system in {"darwin", "dragonfly"}:
-        data[2:4] = struct.pack("=H", len(data) - 20)  # ip_input: host order, less the header
+        seen[2:4] = struct.pack("=H", len(seen) - 20)  # ip_input: host order, less the header
     if record.version == 4 and system == "darwin" and record.quoted_ttl is not None:
-        data[30:32] = data[31], data[30]  # icmp_input: the quoted length too
-    return record._replace(system=f"derived-{system}", data=bytes(data), control=tuple(control))
+        seen[30:32] = seen[31], seen[30]  # icmp_input: the quoted length too
+    return record._replace(system=f"derived-{system}", data=bytes(seen), control=tuple(control))
