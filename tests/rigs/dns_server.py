@@ -182,7 +182,8 @@ class DnsServer:
         assert task is not None
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+        # Cancelled when the server stops: asyncio's streams don't expect that of those who serve them.
+        with contextlib.suppress(asyncio.IncompleteReadError, asyncio.CancelledError, OSError):
             while True:
                 await (self._serve_http if self._https else self._serve_framed)(reader, writer)
         writer.close()
@@ -215,7 +216,7 @@ class DnsServer:
         if manner is None:
             return None
         await asyncio.sleep(manner.delay)
-        return _answer(query, manner).to_wire()
+        return _answer(query, manner).to_wire(max_size=65535)
 
     def _note(self, query: dns.message.Message, transport: Transport) -> Manner | None:
         """How to answer; None for not at all."""

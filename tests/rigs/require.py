@@ -17,9 +17,12 @@ import pytest
 
 CAPABILITIES = frozenset({
     "cc",
+    "freebsd",
     "lab",
+    "doh",
     "netns",
     "nft",
+    "openssl",
     "strace",
     "traceroute",
     "trio",

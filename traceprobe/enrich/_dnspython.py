@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from traceprobe.enrich._dns import Records
+from traceprobe.enrich._dns_secure import https_client, https_server, tls_server
 from traceprobe.errors import ResolverError
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     import dns.exception
     import dns.message
     import dns.nameserver
+    import httpx2
 
     from traceprobe._enrichment_config import NameServer
     from traceprobe.enrich._dns import DnsSettings
@@ -33,6 +35,7 @@ class DnspythonClient:
         servers: Whom to ask; None for the system's servers.
         settings: How often and how long.
         loop: The kind of event loop that is running.
+        https: What servers at URLs are asked with; closed with this client.
 
     Raises:
         OSError: The system's servers are not known.
@@ -43,6 +46,7 @@ class DnspythonClient:
         servers: Sequence[dns.nameserver.Nameserver] | None,
         settings: DnsSettings,
         loop: Literal["asyncio", "trio"],
+        https: httpx2.AsyncClient | None = None,
     ) -> None:
         import dns.asyncbackend
         import dns.asyncresolver
@@ -58,6 +62,7 @@ class DnspythonClient:
         self._resolver.timeout = settings.timeout
         self._resolver.lifetime = settings.timeout * settings.attempts * max(1, asked)
         self._backend = dns.asyncbackend.get_backend(loop)
+        self._https = https
 
     @classmethod
     async def open(
@@ -70,10 +75,15 @@ class DnspythonClient:
         """
         if not servers:
             return cls(None, settings, loop)
+        https: httpx2.AsyncClient | None = None
         reached: list[dns.nameserver.Nameserver] = []
         for server in servers:
-            reached += await _reach(server)
-        return cls(reached, settings, loop)
+            if server.url is None:
+                reached += await _reach(server)
+            else:
+                https = https or https_client()
+                reached.append(https_server(server.url, https))
+        return cls(reached, settings, loop, https)
 
     async def pointers(self, name: str) -> Records[str]:
         """The targets of the PTR records of a name."""
@@ -111,11 +121,13 @@ class DnspythonClient:
         return ResolverError(name, f"no server answered within {self._resolver.lifetime:g} s")
 
     async def aclose(self) -> None:
-        """Nothing to give back: each query has a socket of its own, and closes it."""
+        """Close what is kept open; but for HTTPS, each query has a socket of its own, and closes it."""
+        if self._https is not None:
+            await self._https.aclose()
 
 
 async def _reach(server: NameServer) -> Sequence[dns.nameserver.Nameserver]:
-    """A server at each of its addresses.
+    """A server at each of its addresses, for plain DNS and DNS over TLS.
 
     Raises:
         OSError: Its name has no address.
@@ -129,13 +141,8 @@ async def _reach(server: NameServer) -> Sequence[dns.nameserver.Nameserver]:
     except OSError as error:
         raise ResolverError(server.host, f"this DNS server has no address: {error}") from error
     addresses = [str(sockaddr[0]) for *_, sockaddr in found]
-    if server.transport == "tls":
-        # The name, or the address itself, is what the certificate has to be made out to.
-        return [
-            dns.nameserver.DoTNameserver(address, server.port, hostname=server.host) for address in addresses
-        ]
-    assert server.url is not None
-    return [dns.nameserver.DoHNameserver(server.url, bootstrap_address=address) for address in addresses]
+    # The name, or the address itself, is what the certificate has to be made out to.
+    return [tls_server(address, server.port, server.host) for address in addresses]
 
 
 def _reason(error: dns.exception.DNSException) -> str:
