@@ -78,7 +78,7 @@ WHOLE: dict[str, tuple[int, int | None]] = {
     "max_lookups": (1, None),
     "stun_requests": (1, 16),
 }
-FLAGS = {"stop_on_loop", "dont_fragment", "reverse_dns", "asn", "public_address", "segments"}
+FLAGS = {"stop_on_loop", "dont_fragment", "receive_all", "reverse_dns", "asn", "public_address", "segments"}
 CHOICES: dict[str, type[Enum]] = {
     "protocol": Protocol,
     "mode": Mode,
@@ -101,6 +101,7 @@ OTHERS = {
 } | ZONES
 OPTIONAL = {
     "dont_fragment",
+    "receive_all",
     "dscp",
     "ecn",
     "exchange_snapshot",

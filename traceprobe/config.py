@@ -297,6 +297,10 @@ class TracerouteConfig:
     dont_fragment: bool | None = attrs.field(default=None, validator=attrs.validators.optional(flag))
     """Set the don't-fragment bit (IPv4) or forbid local fragmentation (IPv6); None: as the mode does."""
 
+    receive_all: bool | None = attrs.field(default=None, validator=attrs.validators.optional(flag))
+    """Have Windows hand over every packet of the interface (``SIO_RCVALL``), for networks where a raw socket
+    gets no answers otherwise; None and False do without."""
+
     receive_buffer: int = attrs.field(default=4 * 1024 * 1024, validator=whole(2048, 2**30))
     """Bytes of receive buffer asked for on each socket; the kernel may grant less."""
 
@@ -383,6 +387,7 @@ class TraceOptions(TypedDict, total=False):
     flow_label: int | None
     payload_pattern: bytes | None
     dont_fragment: bool | None
+    receive_all: bool | None
     receive_buffer: int
     timing: TimingConfig
     enrichment: EnrichmentConfig
@@ -400,9 +405,9 @@ class TraceOptions(TypedDict, total=False):
     dns_ttl_limit: float
     dns_negative_ttl_limit: float
     dns_failure_ttl: float
-    identifier_quarantine: float
-    clock_step_tolerance: float
     stun_rto: float
     stun_last_wait_factor: float
     stun_next_server: float
     public_address_ttl: float
+    identifier_quarantine: float
+    clock_step_tolerance: float

@@ -106,12 +106,13 @@ def _row(cells: Sequence[Span]) -> Line:
 
 
 def _verdict(status: ModeStatus, notes: list[tuple[str, tuple[str, ...]]]) -> Span:
-    if status.usable:
+    if status.usable and not status.reason:
         return ("open", "good")
     note = (status.reason or "it doesn't say why", tuple(status.remedies))
     if note not in notes:
         notes.append(note)
-    return (f"no ({notes.index(note) + 1})", "bad")
+    number = notes.index(note) + 1
+    return (f"open ({number})", "note") if status.usable else (f"no ({number})", "bad")
 
 
 def _conclusion(statuses: Sequence[ModeStatus]) -> Line:

@@ -11,15 +11,13 @@ Knows nothing of probes and replies.
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeAlias
 
 from traceprobe.errors import AbiError
-from traceprobe.ffi._generated_windows import ffi as _ffi
+from traceprobe.ffi._generated_windows import ffi as ffi
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-
-ffi: Any = _ffi
 
 Pointer: TypeAlias = object
 """A pointer of cffi; what it points to is said by the documentation of the function."""
@@ -30,7 +28,8 @@ INFINITE: Final = 0xFFFFFFFF
 ERROR_NOT_ENOUGH_MEMORY: Final = 8
 ERROR_INVALID_PARAMETER: Final = 87
 ERROR_CALL_NOT_IMPLEMENTED: Final = 120
-WAIT_IO_COMPLETION: Final = 192
+IO_COMPLETION_ROUTINE_RAN: Final = 192
+"""WAIT_IO_COMPLETION: what an alertable wait fails with when a completion routine has run in it."""
 ERROR_IO_PENDING: Final = 997
 ERROR_INVALID_NETNAME: Final = 1214
 ERROR_NETWORK_UNREACHABLE: Final = 1231
@@ -93,6 +92,8 @@ WSA_FLAG_NO_HANDLE_INHERIT: Final = 0x80
 INVALID_SOCKET: Final = 0xFFFFFFFFFFFFFFFF
 
 SOL_SOCKET: Final = 0xFFFF
+SO_CLOSE_BEHAVIOUR: Final = 0x80
+"""SO_LINGER."""
 SO_RCVBUF: Final = 0x1002
 SO_EXCLUSIVEADDRUSE: Final = -5
 SO_UPDATE_CONNECT_CONTEXT: Final = 0x7010

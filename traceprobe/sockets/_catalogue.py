@@ -230,7 +230,60 @@ LINUX: Final = (
 )
 """The ways of probing on Linux, best first for each protocol."""
 
-CATALOGUE: Final[tuple[ModeFacts, ...]] = LINUX
+# Windows ignores the traffic class of ordinary sockets (IP_TOS) without a word; it has no firewall marks,
+# and no way to choose a flow label.
+_WINDOWS: Final = frozenset({"source", "dont_fragment"})
+
+WINDOWS: Final = (
+    ModeFacts(
+        mode=Mode.WINDOWS_ICMP,
+        protocol=Protocol.ICMP,
+        privilege=None,
+        flows=(CLASSIC,),
+        options=_WINDOWS | {"dscp", "ecn", "packet_size", "payload_pattern"},
+        sees_changes=frozenset(),
+        sees_extensions=False,
+        sees_quoted_ttl=False,
+        sees_reply_ttl=True,
+    ),
+    ModeFacts(
+        mode=Mode.WINDOWS_RAW,
+        protocol=Protocol.UDP,
+        privilege="the rights of an administrator",
+        flows=(PARIS, CLASSIC, DUBLIN),
+        options=_WINDOWS | {"interface", "packet_size", "payload_pattern", "port", "source_port"},
+        sees_changes=frozenset({
+            ChangedField.TTL,
+            ChangedField.DSCP,
+            ChangedField.ECN,
+            ChangedField.TOTAL_LENGTH,
+            ChangedField.DONT_FRAGMENT,
+            ChangedField.IP_CHECKSUM,
+            ChangedField.SOURCE,
+            ChangedField.TRANSPORT_CHECKSUM,
+            ChangedField.UDP_LENGTH,
+            ChangedField.PAYLOAD,
+        }),
+        sees_extensions=True,
+        sees_quoted_ttl=True,
+        sees_reply_ttl=True,
+    ),
+    ModeFacts(
+        mode=Mode.WINDOWS_RAW,
+        protocol=Protocol.TCP,
+        privilege="the rights of an administrator, or Windows 10 2004",
+        flows=(CLASSIC,),
+        options=_WINDOWS | {"interface", "port"},
+        sees_changes=frozenset({ChangedField.TTL}),
+        sees_extensions=True,
+        sees_quoted_ttl=True,
+        sees_reply_ttl=True,
+        descriptors="per_probe",
+    ),
+)
+"""The ways of probing on Windows, best first for each protocol."""
+
+CATALOGUE: Final[tuple[ModeFacts, ...]] = LINUX + WINDOWS
 """All ways of probing, platform by platform."""
 
 _FACTS: Final[Mapping[tuple[Mode, Protocol], ModeFacts]] = {

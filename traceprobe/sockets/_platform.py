@@ -49,7 +49,11 @@ def platform_modes() -> tuple[ModeEntry, ...]:
             ModeEntry(Mode.LINUX_TCP, Protocol.TCP, _linux_tcp),
         )
     elif sys.platform == "win32":  # noqa: RET505 - type checkers then know which branch is for which platform
-        return (ModeEntry(Mode.WINDOWS_ICMP, Protocol.ICMP, _windows_icmp),)
+        return (
+            ModeEntry(Mode.WINDOWS_ICMP, Protocol.ICMP, _windows_icmp),
+            ModeEntry(Mode.WINDOWS_RAW, Protocol.UDP, _windows_raw),
+            ModeEntry(Mode.WINDOWS_RAW, Protocol.TCP, _windows_raw),
+        )
     else:
         name = bsd_name(sys.platform)
         return () if name is None else bsd_modes(name)
@@ -105,6 +109,15 @@ def _darwin_dgram(
     return open_darwin_dgram(config, family, protocol, clock)
 
 
+def platform_caveat(mode: Mode, family: AddressFamily) -> tuple[str, tuple[str, ...]] | None:
+    """What may keep a mode from seeing answers though it can be opened, and what would help."""
+    if sys.platform == "win32" and mode is Mode.WINDOWS_RAW:
+        from traceprobe.sockets._windows_firewall import firewall_caveat, read_registry
+
+        return firewall_caveat(family, read_registry)
+    return None
+
+
 def _linux_raw(
     config: TracerouteConfig, family: AddressFamily, protocol: Protocol, clock: Clock
 ) -> BuiltInSocket:
@@ -143,3 +156,11 @@ def _linux_tcp(
     from traceprobe.sockets.linux_tcp import open_linux_tcp
 
     return open_linux_tcp(config, family, protocol, clock)
+
+
+def _windows_raw(
+    config: TracerouteConfig, family: AddressFamily, protocol: Protocol, clock: Clock
+) -> BuiltInSocket:
+    from traceprobe.sockets.windows_raw import open_windows_raw
+
+    return open_windows_raw(config, family, protocol, clock)

@@ -19,13 +19,13 @@ class ModeStatus:
     family: AddressFamily
     usable: bool
     reason: str | None = None
-    """Why not."""
+    """Why not; or what may keep answers from it though it can be used."""
     remedies: tuple[str, ...] = ()
     """What would help: commands for this machine, and options."""
 
     def __str__(self) -> str:
         """One line, such as ``linux_raw (icmp, IPv4): usable``."""
-        verdict = "usable" if self.usable else self.reason
+        verdict = self.reason or "usable"
         return f"{self.mode.value} ({self.protocol.value}, IPv{self.family.value}): {verdict}"
 
 

@@ -28,8 +28,8 @@ from traceprobe.errors import NoUsableSocketError
 from traceprobe.ffi.windows import (
     INFINITE,
     INVALID_HANDLE_VALUE,
+    IO_COMPLETION_ROUTINE_RAN,
     NULL,
-    WAIT_IO_COMPLETION,
     ffi,
     load_libraries,
 )
@@ -208,7 +208,7 @@ class Reactor:
                 self._take(entries, removed[0])
                 continue
             code = libraries.last_error()
-            if code != WAIT_IO_COMPLETION:  # otherwise APCs have run inside the wait
+            if code != IO_COMPLETION_ROUTINE_RAN:  # otherwise APCs have run inside the wait
                 self._give_up(OSError(code, f"GetQueuedCompletionStatusEx: Windows error {code}"))
                 return
         libraries.kernel32.CloseHandle(self._port)

@@ -10,6 +10,7 @@ Knows nothing of probes and packets.
 
 from __future__ import annotations
 
+import socket
 from typing import TYPE_CHECKING, Any, Final
 
 from traceprobe.ffi import windows
@@ -29,6 +30,12 @@ if TYPE_CHECKING:
     """Called with the socket address of the sender and the data."""
     Done: TypeAlias = Callable[[int], None]
     """Called with the status (NTSTATUS), 0 for success."""
+
+DONT_FRAGMENT: Final = {
+    4: (windows.IPPROTO_IP, windows.IP_DONTFRAGMENT),
+    6: (windows.IPPROTO_IPV6, windows.IPV6_DONTFRAG),
+}
+"""Level and number of the option that forbids fragmentation, by IP version."""
 
 _LARGEST_DATAGRAM: Final = 0x10000
 _FLAGS: Final = windows.WSA_FLAG_OVERLAPPED | windows.WSA_FLAG_NO_HANDLE_INHERIT
@@ -70,7 +77,7 @@ class WinsockSocket:
 
     def set_option(self, level: int, option: int, value: int) -> None:
         """Set an option that is a number (setsockopt); raises OSError."""
-        number = ffi.new("int32_t *", value)
+        number = ffi.new("uint32_t *", value & _UNSIGNED)
         self._check(self._winsock.setsockopt(self.number, level, option, number, 4), "setsockopt")
 
     def try_option(self, level: int, option: int, value: int) -> bool:
@@ -88,7 +95,7 @@ class WinsockSocket:
         self._check(self._winsock.getsockopt(self.number, level, option, value, length), "getsockopt")
         return bytes(ffi.buffer(value, length[0]))
 
-    def control(self, code: int, given: bytes, answer_size: int = 0) -> bytes:
+    def ioctl(self, code: int, given: bytes, answer_size: int = 0) -> bytes:
         """Control a socket (WSAIoctl); raises OSError."""
         answer: Any = ffi.new("char[]", max(1, answer_size))
         returned: Any = ffi.new("uint32_t *")
@@ -115,6 +122,21 @@ class WinsockSocket:
         if local is None:
             raise OSError(windows.WSAEAFNOSUPPORT, "getsockname: an address of no known family")
         return local
+
+    def choose_interface(self, interface: str | None) -> None:
+        """Send by an interface, given by its name or number; raises OSError.
+
+        Args:
+            interface: None leaves it to the routing table.
+        """
+        if interface is None:
+            return
+        index = int(interface) if interface.isdecimal() else socket.if_nametoindex(interface)
+        if self.family == 4:
+            # Of all options only this one is in network byte order.
+            self.set_option(windows.IPPROTO_IP, windows.IP_UNICAST_IF, socket.htonl(index))
+        else:
+            self.set_option(windows.IPPROTO_IPV6, windows.IPV6_UNICAST_IF, index)
 
     def close_now(self) -> None:
         """Close a socket on which nothing is pending."""
@@ -261,5 +283,5 @@ class OverlappedSocket(WinsockSocket):
 
 def find_connect_ex(opened: WinsockSocket) -> Any:  # noqa: ANN401 - a function of cffi
     """``ConnectEx``, which Winsock hands out on request; raises OSError."""
-    pointer = opened.control(windows.SIO_GET_EXTENSION_FUNCTION_POINTER, windows.WSAID_CONNECTEX, 8)
+    pointer = opened.ioctl(windows.SIO_GET_EXTENSION_FUNCTION_POINTER, windows.WSAID_CONNECTEX, 8)
     return ffi.cast("LPFN_CONNECTEX", int.from_bytes(pointer, "little"))

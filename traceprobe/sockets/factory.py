@@ -27,7 +27,7 @@ from traceprobe.errors import (
 )
 from traceprobe.loops import SystemClock
 from traceprobe.sockets._catalogue import needs_nothing
-from traceprobe.sockets._platform import ModeEntry, platform_modes, unprivileged_mode
+from traceprobe.sockets._platform import ModeEntry, platform_caveat, platform_modes, unprivileged_mode
 from traceprobe.sockets._report import ModeReport, ModeStatus
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ class SocketKey:
     flow_label: int | None
     payload_pattern: bytes | None
     dont_fragment: bool | None
+    receive_all: bool | None
     receive_buffer: int
     identifier_quarantine: float
     clock_step_tolerance: float
@@ -123,6 +124,7 @@ class ProbeSocketFactory:
             flow_label=config.flow_label,
             payload_pattern=config.payload_pattern,
             dont_fragment=config.dont_fragment,
+            receive_all=config.receive_all,
             receive_buffer=config.receive_buffer,
             identifier_quarantine=config.timing.identifier_quarantine,
             clock_step_tolerance=config.timing.clock_step_tolerance,
@@ -140,6 +142,7 @@ class ProbeSocketFactory:
         refusals: list[tuple[ModeEntry, TraceprobeError]] = []
         for entry in _fitting(config):
             try:
+                _check_receive_all(config, entry)
                 opened = entry.open(config, family, entry.protocol, self._clock)
             except (UnsupportedOption, NoUsableSocketError, AbiError) as error:
                 refusals.append((entry, error))
@@ -159,11 +162,17 @@ class ProbeSocketFactory:
         for family in AddressFamily:
             for entry in platform_modes():
                 try:
+                    _check_receive_all(config, entry)
                     entry.open(config, family, entry.protocol, self._clock).close_now()
                 except TraceprobeError as error:
                     statuses.append(_status(entry, family, error))
                 else:
-                    statuses.append(ModeStatus(entry.mode, entry.protocol, family, usable=True))
+                    reason, remedies = platform_caveat(entry.mode, family) or (None, ())
+                    statuses.append(
+                        ModeStatus(
+                            entry.mode, entry.protocol, family, usable=True, reason=reason, remedies=remedies
+                        )
+                    )
         return ModeReport(tuple(statuses))
 
 
@@ -198,6 +207,21 @@ def _fitting(config: TracerouteConfig) -> Sequence[ModeEntry]:
         others = _listed(entry.mode.value for entry in entries if entry.protocol is protocol)
         raise UnsupportedOption("protocol", protocol.value, mode=mode.value, remedy=f"choose mode {others}")
     return fitting
+
+
+def _check_receive_all(config: TracerouteConfig, entry: ModeEntry) -> None:
+    """Refuse what only one way of probing knows.
+
+    Raises:
+        UnsupportedOption: It is asked for, and this is another one.
+    """
+    if config.receive_all and entry.mode is not Mode.WINDOWS_RAW:
+        raise UnsupportedOption(
+            "receive_all",
+            config.receive_all,
+            mode=entry.mode.value,
+            remedy="leave it out: only mode 'windows_raw' has something to receive by it",
+        )
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -13,7 +13,6 @@ thing in its completion. Windows documents that it ignores the traffic class of 
 from __future__ import annotations
 
 import errno
-import math
 import secrets
 from collections import Counter
 from types import MappingProxyType
@@ -22,15 +21,16 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 import anyio
 import anyio.lowlevel
 
-from traceprobe.config import MAX_PACKET_SIZE, MAX_TTL, AddressFamily, FlowStrategy, Mode, Protocol
-from traceprobe.errors import BusyError, ClosedError, ConfigError, SendError, UnsupportedOption, UsageError
+from traceprobe.config import AddressFamily, FlowStrategy, Mode, Protocol
+from traceprobe.errors import BusyError, ClosedError, SendError, UsageError
 from traceprobe.ffi import windows
 from traceprobe.model import Reply, SentProbe, TimestampSource, trace_of
-from traceprobe.sockets._modes import check_ports, choose_flow, source_address, traffic_class
+from traceprobe.sockets._modes import source_address
 from traceprobe.sockets._windows_crossing import Crossing
-from traceprobe.sockets._windows_echo import EchoHandle, EchoRequest, open_handle
+from traceprobe.sockets._windows_echo import EchoHandle, open_handle
 from traceprobe.sockets._windows_names import pack_name
 from traceprobe.sockets._windows_reactor import process_reactor
+from traceprobe.sockets._windows_requests import FLOWS, TOKEN_SIZE, RequestMaker, check_options
 from traceprobe.sockets._windows_status import failure_of, meaning_of
 from traceprobe.sockets.codec import Refusal
 from traceprobe.sockets.helpers import SendAndReceive
@@ -43,24 +43,11 @@ if TYPE_CHECKING:
     from traceprobe.ffi.windows import Pointer
     from traceprobe.loops import Clock
     from traceprobe.model import Probe, ProbeId
-    from traceprobe.sockets._windows_echo import EchoAnswer
+    from traceprobe.sockets._windows_echo import EchoAnswer, EchoRequest
     from traceprobe.sockets._windows_reactor import Reactor, ReactorHolder
 
-FLOWS: Final = frozenset({FlowStrategy.CLASSIC})
-PROTOCOLS: Final = frozenset({Protocol.ICMP})
-
-_IP_HEADER: Final = {AddressFamily.IPV4: 20, AddressFamily.IPV6: 40}
-_ECHO_HEADER: Final = 8
-_DEFAULT_SIZE: Final = {AddressFamily.IPV4: 60, AddressFamily.IPV6: 80}
-_TOKEN_SIZE: Final = 12
 _MOST_OUTSTANDING: Final = 0x10000
 """Windows names no limit of its own; an echo request has sixteen bits of sequence number."""
-_LARGEST: Final = 0x7FFFFFFF
-"""The largest number of milliseconds that nothing in Windows takes for a negative one."""
-_PER_SECOND: Final = 1000
-_STEADIER: Final = (
-    "protocol 'udp' with mode 'windows_raw', which holds the flow but needs administrator rights"
-)
 
 
 class _Outstanding:
@@ -85,7 +72,7 @@ class _Lease:
 
     def __init__(self, handle: EchoHandle) -> None:
         self.handle = handle
-        self.token = secrets.token_bytes(_TOKEN_SIZE)
+        self.token = secrets.token_bytes(TOKEN_SIZE)
         self.probes = 0
 
 
@@ -107,7 +94,7 @@ class WindowsIcmpSocket(SendAndReceive):
     def __init__(
         self, config: TracerouteConfig, family: AddressFamily, clock: Clock, reactor: Reactor, spare: Pointer
     ) -> None:
-        self._config = config
+        self._requests = RequestMaker(config, family)
         self._family = family
         self._clock = clock
         self._reactor = reactor
@@ -197,17 +184,18 @@ class WindowsIcmpSocket(SendAndReceive):
             if self._ready:
                 await anyio.lowlevel.checkpoint()
             while not self._ready:
-                await self._crossing.wait_readable()
                 self._check_open()
+                await self._crossing.wait_readable()
                 self._drain()
+            self._check_open()
             return self._take_ready()
         finally:
             self._receiving = False
 
     def receive_nowait(self) -> Sequence[Reply]:
         """Return the replies that have already come, possibly none."""
-        self._check_open()
         self._drain()
+        self._check_open()
         return self._take_ready()
 
     def release(self, probes: Sequence[ProbeId]) -> None:
@@ -271,13 +259,14 @@ class WindowsIcmpSocket(SendAndReceive):
         """Make requests; all or nothing."""
         if len({probe.id for probe in probes}) < len(probes):
             raise UsageError("a batch can hold a probe only once")
-        sizes = [self._payload_size(probe) for probe in probes]
+        for probe in probes:
+            self._requests.check(probe)
         batch: list[_Outstanding] = []
         try:
-            for probe, size in zip(probes, sizes, strict=True):
+            for probe in probes:
                 self._withdraw((probe.id,))  # one that is outstanding already is sent anew
                 lease = self._lease_of(trace_of(probe.id))
-                sent = _Outstanding(probe, self._request_for(probe, size, lease.token), lease.handle)
+                sent = _Outstanding(probe, self._requests.make(probe, lease.token), lease.handle)
                 lease.probes += 1
                 self._outstanding[probe.id] = sent
                 batch.append(sent)
@@ -285,34 +274,6 @@ class WindowsIcmpSocket(SendAndReceive):
             self._withdraw([sent.probe.id for sent in batch])
             raise
         return batch
-
-    def _payload_size(self, probe: Probe) -> int:
-        if probe.destination.version != self._family:
-            raise UsageError(f"{probe.destination} is no IPv{self._family.value} address")
-        if not 1 <= probe.ttl <= MAX_TTL:
-            raise ConfigError("ttl", probe.ttl, f"from 1 to {MAX_TTL}")
-        if probe.port is not None:
-            raise ConfigError("port", probe.port, "None for ICMP, which has no ports; choose UDP or TCP")
-        size = probe.size or _DEFAULT_SIZE[self._family]
-        check_size(self._family, size)
-        return size - _IP_HEADER[self._family] - _ECHO_HEADER
-
-    def _request_for(self, probe: Probe, size: int, token: bytes) -> EchoRequest:
-        # One that names no time-out has that of the socket.
-        seconds = probe.timeout or self._config.timing.probe_timeout
-        try:
-            name = pack_name(probe.destination) if self._family is AddressFamily.IPV6 else b""
-        except OSError:
-            name = b""
-        return EchoRequest(
-            destination=probe.destination,
-            name=name,
-            payload=token[:size] + bytes(size - min(size, _TOKEN_SIZE)),
-            ttl=probe.ttl,
-            traffic_class=traffic_class(self._config),
-            dont_fragment=bool(self._config.dont_fragment),
-            milliseconds=min(math.ceil(seconds * _PER_SECOND), _LARGEST),
-        )
 
     def _lease_of(self, trace: int) -> _Lease:
         lease = self._leases.get(trace)
@@ -403,7 +364,7 @@ class WindowsIcmpSocket(SendAndReceive):
         if meaning.kind is None:
             self._crossing.put(Refusal.UNEXPECTED)
             return
-        token = sent.request.payload[:_TOKEN_SIZE]
+        token = sent.request.payload[:TOKEN_SIZE]
         shown = answer.payload if answer.code == windows.IP_SUCCESS else None
         if shown is not None and not shown.startswith(token):
             self._crossing.put(Refusal.BAD_TOKEN)
@@ -449,52 +410,6 @@ class _Batch:
     def reports(self) -> list[SentProbe]:
         """What became of the probes."""
         return [sent.report for sent in self.probes if sent.report is not None]
-
-
-def check_size(family: AddressFamily, size: int) -> None:
-    """Check the size of a probe, IP header included.
-
-    Raises:
-        ConfigError: It is too small or too large.
-    """
-    smallest = _IP_HEADER[family] + _ECHO_HEADER
-    if not smallest <= size <= MAX_PACKET_SIZE:
-        raise ConfigError(
-            "packet_size", size, f"from {smallest} to {MAX_PACKET_SIZE} bytes for ICMP over IPv{family.value}"
-        )
-
-
-def check_options(config: TracerouteConfig, family: AddressFamily) -> None:
-    """Refuse what ``iphlpapi`` can't do.
-
-    Raises:
-        UnsupportedOption: An option can't be honoured.
-        FamilyMismatchError: The source address is of the other family.
-        ConfigError: The packet size is none for this mode.
-    """
-    mode = Mode.WINDOWS_ICMP
-    choose_flow(config, mode, FLOWS, protocol=Protocol.ICMP, otherwise=_STEADIER)
-    check_ports(config, mode, Protocol.ICMP)
-    if config.interface is not None:
-        raise UnsupportedOption(
-            "interface",
-            config.interface,
-            mode=mode.value,
-            remedy="name the address of the interface as source",
-        )
-    if config.mark is not None:
-        raise UnsupportedOption("mark", config.mark, mode=mode.value, remedy="Windows has no such thing")
-    if family is AddressFamily.IPV6:
-        if config.dont_fragment:
-            raise UnsupportedOption(
-                "dont_fragment", True, mode=mode.value, remedy="choose IPv4, or mode 'windows_raw'"
-            )
-        for name, value in (("dscp", config.dscp), ("ecn", config.ecn)):
-            if value:
-                raise UnsupportedOption(name, value, mode=mode.value, remedy="choose IPv4")
-    source_address(family, config)
-    if config.packet_size is not None:
-        check_size(family, config.packet_size)
 
 
 def open_windows_icmp(

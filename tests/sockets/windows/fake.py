@@ -278,7 +278,7 @@ class FakeKernel32:
                 return 1
         assert system.run_apcs()
         taken[0] = 1  # means nothing: the call fails
-        return system.fail(windows.WAIT_IO_COMPLETION)
+        return system.fail(windows.IO_COMPLETION_ROUTINE_RAN)
 
     def PostQueuedCompletionStatus(  # noqa: N802
         self, port: Pointer, transferred: int, key: int, overlapped: Pointer, /
