@@ -5,26 +5,43 @@ They take and return plain values. What they return of a result is its JSON docu
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import socket
 from typing import TYPE_CHECKING, Any
 
 import anyio
+import anyio._backends._asyncio
+import attrs
 
 import traceprobe
 from tests.kernel import plain
-from traceprobe import ReplyReceived, TraceprobeError
+from traceprobe import ReplyReceived, TraceprobeError, api
+from traceprobe.model import _document as document_module
+from traceprobe.sockets import linux_ping, linux_raw, linux_tcp, linux_udp
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from traceprobe import TraceOptions
 
+_BEFORE_THE_FORK = (anyio._backends, api, document_module, linux_ping, linux_raw, linux_tcp, linux_udp)
+"""What a trace would import anyway: here it is imported once, and not in each fork that traces."""
+
 
 async def trace(target: str, options: TraceOptions) -> dict[str, Any]:
     """Trace once."""
     return _document(await traceprobe.trace_async(target, **options))
+
+
+async def trace_with_pattern(
+    target: str, options: TraceOptions, pattern: str, packet_size: int
+) -> dict[str, Any]:
+    """Trace once with a payload pattern, which is given in hexadecimal."""
+    config = traceprobe.TracerouteConfig().with_options(options)
+    config = attrs.evolve(config, payload_pattern=bytes.fromhex(pattern), packet_size=packet_size)
+    return _document(await traceprobe.trace_async(target, config))
 
 
 async def trace_twice(target: str, options: TraceOptions) -> list[dict[str, Any]]:
@@ -84,6 +101,35 @@ async def trace_many(targets: list[str], options: TraceOptions) -> dict[str, Any
             group.start_soon(trace_one, tracer, target)
     count()
     return {"documents": documents, **counts}
+
+
+async def trace_all(targets: list[str], options: TraceOptions) -> list[dict[str, Any]]:
+    """Trace many targets at the same time with one tracer; the documents in the order of the targets."""
+    async with traceprobe.Tracer(**options) as tracer:
+        return await _gather([(tracer, target) for target in targets])
+
+
+async def trace_ports(target: str, ports: list[int], options: TraceOptions) -> list[dict[str, Any]]:
+    """Trace one target by many ports at the same time, each with a tracer of its own."""
+    async with contextlib.AsyncExitStack() as stack:
+        config = traceprobe.TracerouteConfig().with_options(options)
+        tracers = [
+            await stack.enter_async_context(traceprobe.Tracer(attrs.evolve(config, port=port)))
+            for port in ports
+        ]
+        return await _gather([(tracer, target) for tracer in tracers])
+
+
+async def _gather(orders: list[tuple[traceprobe.Tracer, str]]) -> list[dict[str, Any]]:
+    documents: dict[int, dict[str, Any]] = {}
+
+    async def trace_one(number: int, tracer: traceprobe.Tracer, target: str) -> None:
+        documents[number] = _document(await tracer.trace(target))
+
+    async with anyio.create_task_group() as group:
+        for number, (tracer, target) in enumerate(orders):
+            group.start_soon(trace_one, number, tracer, target)
+    return [documents[number] for number in range(len(orders))]
 
 
 async def leave_early(target: str, options: TraceOptions) -> dict[str, Any]:

@@ -20,6 +20,8 @@ _GOOD = "1"
 _WARNING = 0x600000
 """Severity of expert information from which on it is an objection; notes say that a TTL is small."""
 _CHECKSUMS = ("ip", "udp", "tcp", "icmp", "icmpv6")
+_OPAQUE = ("udp.port==1-65535,data",)
+"""What a probe carries behind its UDP header is nobody's protocol, whatever its port is registered for."""
 _PREFERENCES = ("ip.check_checksum:TRUE", "udp.check_checksum:TRUE", "tcp.check_checksum:TRUE")
 
 
@@ -51,6 +53,8 @@ def dissect(datagrams: Sequence[bytes]) -> list[Dissection]:
         command += ["-E", "separator=/t", "-E", "aggregator=;", "-E", "quote=n", "-E", "occurrence=a"]
         for preference in _PREFERENCES:
             command += ["-o", preference]
+        for rule in _OPAQUE:
+            command += ["-d", rule]
         for field in fields:
             command += ["-e", field]
         finished = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=True)

@@ -15,6 +15,13 @@ import sys
 import traceback
 from typing import Any
 
+_BACKENDS = {
+    "asyncio": ("anyio._backends._asyncio",),
+    "uvloop": ("anyio._backends._asyncio", "uvloop"),
+    "trio": ("anyio._backends._trio", "trio"),
+}
+"""What an event loop has imported before the fork."""
+
 
 def run_order(order: dict[str, Any]) -> Any:
     """Call the function that an order names, on an event loop if it is a coroutine function."""
@@ -48,6 +55,8 @@ def main() -> int:
         order = json.loads(line)
         try:
             importlib.import_module(order["module"])
+            for name in _BACKENDS.get(order["backend"], ()):
+                importlib.import_module(name)
         except ImportError:
             print(json.dumps({"error": traceback.format_exc()}), file=answers, flush=True)
             continue
