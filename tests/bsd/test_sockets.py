@@ -62,6 +62,8 @@ WAYS = [
     for family in AddressFamily
     for protocol in (Protocol.ICMP, Protocol.UDP)
 ]
+pytestmark = pytest.mark.anyio
+
 EVERY_WAY = pytest.mark.parametrize("way", WAYS, ids=str)
 
 

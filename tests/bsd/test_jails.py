@@ -1,0 +1,116 @@
+"""What is built of jails is taken down again, in the opposite order, wherever building stops."""
+
+from __future__ import annotations
+
+import subprocess
+from itertools import count
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.bsd import jails
+from tests.bsd.jails import JailPath, named_path
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class Administrator:
+    """Carries out commands in its head, and refuses what can't be done."""
+
+    def __init__(self, fails_at: int | None = None) -> None:
+        self.jails: list[str] = []
+        self.interfaces: dict[str, str | None] = {}
+        self.routes: list[str] = []
+        self.commands = 0
+        self._fails_at = fails_at
+        self._number = count()
+
+    def run(self, command: Sequence[str], **_: object) -> subprocess.CompletedProcess[str]:
+        self.commands += 1
+        if self.commands == self._fails_at:
+            return subprocess.CompletedProcess(command, 1, "", "no")
+        return subprocess.CompletedProcess(command, 0, self._do(*command[1:], program=command[0]), "")
+
+    def _do(self, *arguments: str, program: str) -> str:
+        match program.rpartition("/")[2], *arguments:
+            case "jail", "-c", name, "path=/", "vnet", "persist":
+                self.jails.append(name.removeprefix("name="))
+            case "jail", "-r", name:
+                assert name not in self.interfaces.values(), "an interface would be lost in it"
+                self.jails.remove(name)
+            case "ifconfig", "epair", "create":
+                first = f"epair{next(self._number)}a"
+                self.interfaces |= {first: None, first[:-1] + "b": None}
+                return first + "\n"
+            case "ifconfig", name, "destroy":
+                for end in "ab":
+                    assert self.interfaces.pop(name[:-1] + end) is None, "not on the host"
+            case "ifconfig", name, "vnet", jail:
+                assert jail in self.jails
+                self.interfaces[name] = jail
+            case "ifconfig", name, "-vnet", jail:
+                assert self.interfaces[name] == jail
+                self.interfaces[name] = None
+            case "ifconfig", name, *_:
+                assert self.interfaces[name] is None
+            case "jexec", jail, "ifconfig", name, *_:
+                assert self.interfaces[name] == jail
+            case "route", "-n", "add", *route:
+                self.routes.append(" ".join(route))
+            case "route", "-n", "delete", *route:
+                self.routes.remove(" ".join(route))
+            case ("jexec", _, "sysctl" | "route", *_) | ("kldload" | "ping" | "ping6", *_):
+                pass
+            case unknown:
+                raise AssertionError(unknown)
+        return ""
+
+
+@pytest.fixture
+def administrator(monkeypatch: pytest.MonkeyPatch) -> Administrator:
+    found = Administrator()
+    monkeypatch.setattr(jails, "_find", lambda program: program)
+    monkeypatch.setattr(jails, "state", lambda: "")
+    monkeypatch.setattr("subprocess.run", found.run)
+    return found
+
+
+def nothing_is_left(administrator: Administrator) -> bool:
+    return not (administrator.jails or administrator.interfaces or administrator.routes)
+
+
+def test_everything_is_built_and_taken_down(administrator: Administrator) -> None:
+    with JailPath() as path:
+        assert len(administrator.jails) == 3
+        assert len(administrator.interfaces) == 6
+        assert list(administrator.interfaces.values()).count(None) == 1, "one end is the host's"
+        assert len(administrator.routes) == 4
+        assert path.hops.ipv4 == ("10.213.1.2", "10.213.2.2", "10.213.3.2")
+        assert path.hops.ipv6 == ("fd00:213:1::2", "fd00:213:2::2", "fd00:213:3::2")
+    assert nothing_is_left(administrator)
+
+
+def test_wherever_building_stops_nothing_is_left(
+    administrator: Administrator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with JailPath():
+        total = administrator.commands
+    assert total > 40
+    for step in range(1, total + 1):
+        failing = Administrator(step)
+        monkeypatch.setattr("subprocess.run", failing.run)
+        try:
+            with JailPath() as path:
+                assert path.hops  # a command that failed was not needed
+        except subprocess.CalledProcessError:
+            pass
+        assert nothing_is_left(failing), step
+
+
+def test_a_path_can_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert named_path() is None
+    monkeypatch.setenv("TRACEPROBE_BSD_PATH4", "10.0.1.2, 10.0.2.2,10.0.3.2")
+    assert named_path() == (("10.0.1.2", "10.0.2.2", "10.0.3.2"), ())
+    monkeypatch.setenv("TRACEPROBE_BSD_PATH6", "fd00:1::2,fd00:3::2")
+    assert named_path() == (("10.0.1.2", "10.0.2.2", "10.0.3.2"), ("fd00:1::2", "fd00:3::2"))
