@@ -13,31 +13,29 @@ from typing import TYPE_CHECKING
 import anyio
 import anyio.lowlevel
 
-from traceprobe.enrich import name_of
 from traceprobe.errors import SendError
 from traceprobe.model import (
-    NOTHING_KNOWN,
-    EnrichmentError,
     HopEnriched,
     HopRevised,
     HopSettled,
-    Knowledge,
     ReplyReceived,
     StopReason,
     TraceFinished,
     TraceResult,
     TraceTimings,
 )
+from traceprobe.tracer._knowledge import PathKnowledge
 from traceprobe.tracer._log import EventLog
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from collections.abc import Set as AbstractSet
     from ipaddress import IPv4Address, IPv6Address
 
     from traceprobe.config import Protocol, TracerouteConfig
     from traceprobe.engine import TracerouteEngine
-    from traceprobe.enrich import Enricher, EnrichmentPipeline
-    from traceprobe.model import Event, Hop, ProbeId, Reply, SentProbe
+    from traceprobe.enrich import Enricher, EnrichmentPipeline, PathJudge
+    from traceprobe.model import Event, Hop, Knowledge, ProbeId, Reply, SentProbe
     from traceprobe.tracer._hub import SocketHub
 
 _NS = 1_000_000_000
@@ -55,6 +53,7 @@ class TraceRun:
         hub: The socket and its other users; the run must be attached to it already.
         pipeline: Makes the look-ups.
         enrichers: Which look-ups to make.
+        judge: Tells the parts of the path apart; None for not at all.
     """
 
     def __init__(
@@ -65,6 +64,7 @@ class TraceRun:
         hub: SocketHub,
         pipeline: EnrichmentPipeline,
         enrichers: Sequence[Enricher],
+        judge: PathJudge | None,
         trace_id: int,
         destination: IPv4Address | IPv6Address,
     ) -> None:
@@ -73,24 +73,18 @@ class TraceRun:
         self.log = EventLog()
         self.scope = anyio.CancelScope()
         self.done = anyio.Event()
-        self.knowledge: dict[IPv4Address | IPv6Address, Knowledge] = {}
-        self.pending: dict[IPv4Address | IPv6Address, list[Enricher]] = {}
-        """Who is still being asked about an address."""
+        self.knowledge = PathKnowledge(pipeline, enrichers, judge, self._learnt, self._looked_up)
         self.result: TraceResult | None = None
         self.error: Exception | None = None
         self._target = target
         self._config = config
         self._engine = engine
         self._hub = hub
-        self._pipeline = pipeline
-        self._enrichers = tuple(enrichers)
         self._clock = hub.clock
         self._alarm = hub.clock.alarm()
         self._armed_for: int | None = None
         self._waiting = False
         self._sent: list[ProbeId] = []
-        self._ttls: dict[IPv4Address | IPv6Address, set[int]] = {}
-        """Where each address has answered that is looked up."""
         self._settled: set[int] = set()
         self._socket_error: Exception | None = None
         self._discarded_before = hub.discarded()
@@ -117,11 +111,7 @@ class TraceRun:
 
     def hop(self, ttl: int) -> Hop:
         """One hop as it stands."""
-        return self._engine.hop(ttl, self.knowledge)
-
-    def is_being_looked_up(self, ttl: int) -> bool:
-        """Whether somebody is still being asked about an address that has answered at this TTL."""
-        return any(ttl in self._ttls[address] for address in self.pending)
+        return self._engine.hop(ttl, self.knowledge.known)
 
     # --- what the hub calls ---------------------------------------------------------------------------
 
@@ -165,6 +155,7 @@ class TraceRun:
     async def _drive(self) -> None:
         engine = self._engine
         await self._send_what_is_due()
+        self.knowledge.begin(engine.source)
         while not engine.finished:
             self._armed_for = self._deadline()
             self._waiting = True
@@ -243,40 +234,25 @@ class TraceRun:
             self.log.announce()
 
     def _append(self, event: Event) -> None:
-        if self._enrichers and isinstance(event, ReplyReceived):
-            self._ask_about(event.reply.address, event.probe.ttl)
+        if isinstance(event, ReplyReceived):
+            self.knowledge.has_answered(event.reply.address, event.probe.ttl)
         elif isinstance(event, HopSettled):
             self._settled.add(event.hop.ttl)
-            if self.knowledge:
+            if self.knowledge.known:
                 event = HopSettled(self.hop(event.hop.ttl))
-        elif isinstance(event, HopRevised) and self.knowledge:
+        elif isinstance(event, HopRevised) and self.knowledge.known:
             event = HopRevised(self.hop(event.hop.ttl))
         self.log.append(event)
 
-    def _ask_about(self, address: IPv4Address | IPv6Address, ttl: int) -> None:
-        ttls = self._ttls.get(address)
-        if ttls is not None:
-            ttls.add(ttl)
-            return
-        self._ttls[address] = {ttl}
-        self.pending[address] = list(self._enrichers)
-        self._pipeline.request(address, self._enrichers, self._learnt)
+    def _learnt(
+        self, address: IPv4Address | IPv6Address, ttls: AbstractSet[int], knowledge: Knowledge
+    ) -> None:
+        for ttl in sorted(ttls & self._settled):
+            self.log.append(HopEnriched(self.hop(ttl), address, knowledge))
 
-    def _learnt(self, address: IPv4Address | IPv6Address, enricher: Enricher, knowledge: Knowledge) -> None:
-        pending = self.pending.get(address)
-        if pending is None:
-            return
-        pending.remove(enricher)
-        if not pending:
-            del self.pending[address]
-        before = self.knowledge.get(address, NOTHING_KNOWN)
-        after = before.merged(knowledge)
-        if after != before:
-            self.knowledge[address] = after
-            for ttl in sorted(self._ttls[address] & self._settled):
-                self.log.append(HopEnriched(self.hop(ttl), address, after))
+    def _looked_up(self) -> None:
         self.log.announce()
-        if not self.pending and self._ended_ns is not None:
+        if self._ended_ns is not None and not self.knowledge.is_waiting:
             self._alarm.wake()
 
     def _wake_if_changed(self, now: int) -> None:
@@ -300,21 +276,12 @@ class TraceRun:
             self.error = SendError(refusal.code, f"not a single probe to {self.destination} could be sent")
 
     async def _wait_for_enrichment(self) -> None:
-        if not self.pending:
-            return
+        knowledge, patience = self.knowledge, self._config.timing.enrichment_timeout
         assert self._ended_ns is not None
-        deadline = self._ended_ns + round(self._config.timing.enrichment_timeout * _NS)
-        while self.pending and self._clock.monotonic_ns() < deadline:
+        deadline = self._ended_ns + round(patience * _NS)
+        while knowledge.is_waiting and self._clock.monotonic_ns() < deadline:
             await self._alarm.wait(deadline)
-        self._give_up(f"no answer {self._config.timing.enrichment_timeout:g} s after the end of the trace")
-
-    def _give_up(self, reason: str) -> None:
-        """Say what is missing: nothing more is waited for."""
-        for address, enrichers in self.pending.items():
-            errors = tuple(EnrichmentError(name_of(enricher), reason) for enricher in enrichers)
-            known = self.knowledge.get(address, NOTHING_KNOWN)
-            self.knowledge[address] = known.merged(Knowledge(errors=errors))
-        self.pending.clear()
+        knowledge.give_up(f"no answer {patience:g} s after the end of the trace")
 
     def _close(self) -> None:
         """Give everything back; never waits."""
@@ -329,7 +296,7 @@ class TraceRun:
         self._hub.socket.release(self._sent)
         if self.error is None and self._socket_error is not None and not self._engine.finished:
             self.error = self._socket_error
-        self._give_up("the trace was ended before there was an answer")
+        self.knowledge.give_up("the trace was ended before there was an answer")
         if self.error is None:
             self.result = self._make_result()
             self.log.append(TraceFinished(self.result))
@@ -363,7 +330,7 @@ class TraceRun:
                 replies=engine.replies,
             ),
             discarded={"unmatched": 0} | {reason: n for reason, n in sorted(discarded.items()) if n},
-            hops=engine.hops(self.knowledge),
+            hops=engine.hops(self.knowledge.known),
         )
 
 

@@ -223,7 +223,7 @@ class _WhenEnriched(AsyncIterator["Hop"]):
             if log.error is not None:
                 raise log.error
             for ttl in self._held:
-                if log.closed or not self._run.is_being_looked_up(ttl):
+                if log.closed or not self._run.knowledge.is_being_looked_up(ttl):
                     self._held.remove(ttl)
                     return self._run.hop(ttl)
             if log.closed:

@@ -154,12 +154,15 @@ class Tracer:
         self._lookups.check(config.enrichment)
         destination = await self._resolve(target, config)
         enrichers = await self._lookups.enrichers_for(config)
+        judge = await self._lookups.judge_for(config, destination, self._pipeline)
         hub = await self._hub_for(config, AddressFamily(destination.version))
         try:
             trace_id = next(self._trace_ids)
             now = self._factory.clock.monotonic_ns()
             engine = TracerouteEngine(config, destination, now, trace_id=trace_id)
-            run = TraceRun(target, config, engine, hub, self._pipeline, enrichers, trace_id, destination)
+            run = TraceRun(
+                target, config, engine, hub, self._pipeline, enrichers, judge, trace_id, destination
+            )
             hub.attach(run)
         except BaseException:
             hub.leases -= 1
