@@ -5,12 +5,14 @@ from __future__ import annotations
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING
 
+import attrs
 import pytest
 from hypothesis import given
 
-from tests.model.samples import TYPICAL
+from tests.model.samples import TYPICAL, hop, replied, result
 from tests.model.strategies import results
 from tests.render.samples import ALL, HOSTILE, SEND_ERRORS
+from traceprobe.model import StopReason
 from traceprobe.render.html import result_to_html
 
 if TYPE_CHECKING:
@@ -53,6 +55,14 @@ class Page(HTMLParser):
             self.rows[-1][-1] += data
 
 
+def test_a_router_that_forwards_ttl_zero_is_not_a_second_hop() -> None:
+    first = attrs.evolve(hop(1, replied("10.0.0.2", 1.0, quoted_ttl=0)), ttl_zero_forwarding=True)
+    page = Page(result_to_html(result(first, hop(2, ("10.0.0.2", 2.0)), stop_reason=StopReason.MAX_TTL)))
+    assert page.rows[1][:3] == ["1", "unknown", "1 of 1"]
+    assert page.rows[1][-1].startswith("forwards what has no TTL left")
+    assert page.rows[2][:2] == ["2", "10.0.0.2"]
+
+
 def test_a_notebook_shows_the_table() -> None:
     html = TYPICAL._repr_html_()
     assert html == result_to_html(TYPICAL)
@@ -62,7 +72,10 @@ def test_a_notebook_shows_the_table() -> None:
     ]  # fmt: skip
     assert page.rows[3][:3] == ["3", "no answer", "0 of 3"]
     assert page.rows[4][2] == "AS64500 EXAMPLE-TRANSIT, NL, 198.51.100.0/24, TRANSIT"
-    assert page.rows[4][-1] == "MPLS 16001/24005, 1 of 3 lost"
+    assert page.rows[4][-1] == (
+        "[MPLS: Lbl 16001 TC 0 S 0 TTL 1, Lbl 24005 TC 0 S 1 TTL 1], "
+        "NAT to 192.0.2.77, DSCP 0 -> 46, 1 of 3 lost"
+    )
     assert [row[0] for row in page.rows[5:7]] == ["5", "edge2.transit.example 198.51.100.34"]
     assert page.rows[6][-1] == "1 late reply"
 

@@ -15,7 +15,18 @@ from tests.golden import check_golden
 from tests.model.samples import TYPICAL, hop, replied, result, unsent
 from tests.model.strategies import results
 from tests.render.samples import ALL
-from traceprobe.model import Hop, ReplyKind, StopReason, TraceResult
+from traceprobe.model import (
+    Change,
+    ChangedField,
+    Hop,
+    InterfaceInformation,
+    InterfaceRole,
+    MplsLabel,
+    ProbeResult,
+    ReplyKind,
+    StopReason,
+    TraceResult,
+)
 from traceprobe.render.text import Header, PlainWriter, TextRenderer, result_to_text
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -161,13 +172,23 @@ def notes_of(probed: Hop) -> str:
         (ReplyKind.UNREACHABLE, (3, 1), None, "!H host unreachable"),
         (ReplyKind.PROTOCOL_UNREACHABLE, (3, 2), None, "!P protocol unreachable"),
         (ReplyKind.UNREACHABLE, (3, 5), None, "!S source route failed"),
-        (ReplyKind.UNREACHABLE, (3, 10), None, "!X host administratively prohibited"),
+        (ReplyKind.UNREACHABLE, (3, 6), None, "!U network unknown"),
+        (ReplyKind.UNREACHABLE, (3, 7), None, "!W host unknown"),
+        (ReplyKind.UNREACHABLE, (3, 8), None, "!I source host isolated"),
+        (ReplyKind.UNREACHABLE, (3, 9), None, "!A network administratively prohibited"),
+        (ReplyKind.UNREACHABLE, (3, 10), None, "!Z host administratively prohibited"),
+        (ReplyKind.UNREACHABLE, (3, 11), None, "!Q network unreachable for this type of service"),
+        (ReplyKind.UNREACHABLE, (3, 12), None, "!T host unreachable for this type of service"),
+        (ReplyKind.UNREACHABLE, (3, 13), None, "!X administratively prohibited"),
+        (ReplyKind.UNREACHABLE, (3, 14), None, "!V host precedence violation"),
         (ReplyKind.UNREACHABLE, (3, 15), None, "!C precedence cutoff"),
         (ReplyKind.UNREACHABLE, (3, 77), None, "!<77> unreachable"),
         (ReplyKind.UNREACHABLE, None, None, "!? unreachable"),
-        (ReplyKind.UNREACHABLE, (3, 4), 1400, "!F fragmentation needed, MTU 1400"),
-        (ReplyKind.PACKET_TOO_BIG, (3, 4), 1400, "!F packet too big, MTU 1400"),
-        (ReplyKind.PARAMETER_PROBLEM, (12, 0), None, "!P parameter problem"),
+        (ReplyKind.UNREACHABLE, (3, 4), 1400, "!F-1400 fragmentation needed"),
+        (ReplyKind.PACKET_TOO_BIG, (3, 4), 1400, "!F-1400 fragmentation needed"),
+        (ReplyKind.PACKET_TOO_BIG, (3, 4), None, "!F fragmentation needed"),
+        (ReplyKind.PARAMETER_PROBLEM, (12, 0), None, "!<12-0> parameter problem"),
+        (ReplyKind.PARAMETER_PROBLEM, None, None, "!? parameter problem"),
         (ReplyKind.SYN_ACK, None, None, "port open"),
         (ReplyKind.RST, None, None, "port closed"),
         (ReplyKind.UDP_DATA, None, None, "port open"),
@@ -177,6 +198,130 @@ def test_what_a_reply_says_stands_behind_its_address(
     kind: ReplyKind, icmp: tuple[int, int] | None, mtu: int | None, note: str
 ) -> None:
     assert notes_of(hop(1, replied("10.0.0.1", 1.0, kind=kind, icmp=icmp, mtu=mtu))) == note
+
+
+@pytest.mark.parametrize(
+    ("kind", "icmp", "mtu", "note"),
+    [
+        (ReplyKind.UNREACHABLE, (1, 0), None, "!N no route"),
+        (ReplyKind.UNREACHABLE, (1, 1), None, "!X administratively prohibited"),
+        (ReplyKind.UNREACHABLE, (1, 2), None, "!S beyond the scope of the source address"),
+        (ReplyKind.UNREACHABLE, (1, 3), None, "!H address unreachable"),
+        (ReplyKind.UNREACHABLE, (1, 5), None, "!X source address failed a policy"),
+        (ReplyKind.UNREACHABLE, (1, 6), None, "!X route rejected"),
+        (ReplyKind.UNREACHABLE, (1, 7), None, "!S source route failed"),
+        (ReplyKind.UNREACHABLE, (1, 8), None, "!X headers too long"),
+        (ReplyKind.UNREACHABLE, (1, 99), None, "!<99> unreachable"),
+        (ReplyKind.PORT_UNREACHABLE, (1, 4), None, ""),
+        (ReplyKind.PROTOCOL_UNREACHABLE, (4, 1), None, "!P protocol unreachable"),
+        (ReplyKind.PACKET_TOO_BIG, (2, 0), 1280, "!F-1280 packet too big"),
+        (ReplyKind.PARAMETER_PROBLEM, (4, 2), None, "!<4-2> parameter problem"),
+    ],
+)
+def test_the_same_of_ipv6(kind: ReplyKind, icmp: tuple[int, int], mtu: int | None, note: str) -> None:
+    answered = hop(1, replied("2001:db8::1", 1.0, kind=kind, icmp=icmp, mtu=mtu))
+    line = result_to_text(result(answered, stop_reason=StopReason.MAX_TTL)).splitlines()[2]
+    assert line.partition("2001:db8::1")[2].strip() == note
+    mark = note.split()[0] if note.startswith("!") else ""
+    assert line.startswith(f"  1    1.000 {mark}".rstrip())
+
+
+def test_marks_stand_behind_the_times_of_their_attempts() -> None:
+    unreachable = replied("10.0.0.1", 2.0, kind=ReplyKind.UNREACHABLE, icmp=(3, 1))
+    too_big = replied("10.0.0.1", 3.0, kind=ReplyKind.PACKET_TOO_BIG, icmp=(3, 4), mtu=1400, late=True)
+    page = Page()
+    page.renderer.hop(hop(1, ("10.0.0.1", 1.0), unreachable, too_big))
+    (line,) = page.new()
+    assert line.startswith("  1    1.000     2.000 !H     3.000~!F-1400  ms  10.0.0.1  !H host unreachable, ")
+
+
+def changed(rtt: float, *changes: Change, address: str = "10.0.0.1", quoted_ttl: int = 1) -> ProbeResult:
+    return replied(address, rtt, changes=changes, quoted_ttl=quoted_ttl)
+
+
+DSCP = Change(ChangedField.DSCP, 0, 46)
+CHECKSUM = Change(ChangedField.TRANSPORT_CHECKSUM, 0x1234, 0xABCD)
+
+
+@pytest.mark.parametrize(
+    ("changes", "note"),
+    [
+        ([DSCP], "DSCP 0 -> 46"),
+        ([DSCP, Change(ChangedField.ECN, 1, 0)], "DSCP 0 -> 46, ECN 1 -> 0"),
+        ([Change(ChangedField.SOURCE, "10.0.0.9", "192.0.2.1"), CHECKSUM], "NAT to 192.0.2.1"),
+        ([CHECKSUM], "NAT"),
+        ([CHECKSUM, Change(ChangedField.TCP_OPTIONS, "020405b4", "020405a0")],
+         "checksum 0x1234 -> 0xabcd, TCP options 020405b4 -> 020405a0"),
+        ([Change(ChangedField.TTL, 1, 0)], "quoted TTL 0"),
+        ([Change(ChangedField.IP_CHECKSUM, 1, 2)], ""),
+        ([Change(ChangedField.IDENTIFICATION, 1, 0xD431)], "IP ID 0x0001 -> 0xd431"),
+        ([Change(ChangedField.TCP_OPTIONS, "020405b4", "")], "TCP options 020405b4 -> nothing"),
+        ([Change(ChangedField.SOURCE, "a", "\x1b[2J b")], "NAT to ?[2J?b"),
+    ],
+)  # fmt: skip
+def test_what_the_path_changed(changes: list[Change], note: str) -> None:
+    assert notes_of(hop(1, changed(1.0, *changes))) == note
+
+
+def test_what_a_nearer_hop_showed_already_is_not_said_again() -> None:
+    page = Page(queries=1)
+    for ttl in (1, 2, 3):
+        page.renderer.hop(hop(ttl, changed(1.0, *([DSCP] if ttl > 1 else []))))
+    page.renderer.hop(hop(4, changed(1.0, DSCP, CHECKSUM)))
+    assert [line.partition("10.0.0.1")[2].strip() for line in page.new()] == ["", "DSCP 0 -> 46", "", "NAT"]
+
+
+def test_a_label_stack_reads_as_mtr_writes_it() -> None:
+    labels = [MplsLabel(16001, 1, 0, 1), MplsLabel(24005, 0, 1, 254)]
+    assert notes_of(hop(1, replied("10.0.0.1", 1.0, mpls=labels))) == (
+        "[MPLS: Lbl 16001 TC 1 S 0 TTL 1, Lbl 24005 TC 0 S 1 TTL 254]"
+    )
+
+
+def test_one_probe_tells_how_far_away_its_end_is() -> None:
+    refused = replied("10.0.0.1", 1.0, kind=ReplyKind.PORT_UNREACHABLE, icmp=(3, 3), quoted_ttl=4)
+    assert notes_of(hop(9, refused)) == "6 hops away"
+    assert notes_of(hop(9, attrs.evolve(refused, quoted_ttl=1))) == ""
+
+
+@pytest.mark.parametrize("queries", [3, 8])
+def test_a_router_that_forwards_ttl_zero_is_not_a_second_hop(queries: int) -> None:
+    page = Page(queries=queries)
+    next_router = [replied("10.0.0.2", 1.0 + attempt, quoted_ttl=0) for attempt in range(queries - 1)]
+    hidden = attrs.evolve(hop(1, *next_router, None), ttl_zero_forwarding=True)
+    page.renderer.hop(hidden)
+    page.renderer.hop(hop(2, *(("10.0.0.2", 2.0),) * queries))
+    first, second = page.new()
+    assert "10.0.0.2" not in first
+    assert first.endswith(
+        f"  ms  ?  forwards what has no TTL left, so that the next hop answers for it, 1 of {queries} lost"
+    )
+    assert first.startswith("  1    1.000     ")
+    assert "10.0.0.2" in second
+
+
+def test_in_full_everything_stands_below_its_hop() -> None:
+    text = result_to_text(TYPICAL, verbose=True)
+    check_golden(GOLDEN / "typical_verbose.txt", text)
+    assert [line for line in text.splitlines() if line in result_to_text(TYPICAL)] == (
+        result_to_text(TYPICAL).splitlines()
+    )
+
+
+@given(results())
+def test_any_result_in_full_is_printable_lines(any_result: TraceResult) -> None:
+    text = result_to_text(any_result, verbose=True)
+    assert all(line.isprintable() and line == line.rstrip() for line in text.split("\n"))
+    text.encode("utf-8")
+
+
+def test_what_interfaces_are_called_is_cleaned() -> None:
+    hostile = InterfaceInformation(InterfaceRole.INCOMING, name="eth0\x1b[2J\u202e 9 9.9.9.9")
+    nameless = InterfaceInformation(InterfaceRole.NEXT_HOP)
+    answer = replied("10.0.0.1", 1.0, interfaces=[hostile, nameless])
+    lines = result_to_text(result(hop(1, answer), stop_reason=StopReason.MAX_TTL), verbose=True).splitlines()
+    assert "         incoming interface: eth0?[2J??9?9.9.9.9" in lines
+    assert "         next hop: nothing told of it" in lines
 
 
 def test_the_same_thing_is_said_once() -> None:

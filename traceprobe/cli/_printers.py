@@ -39,16 +39,17 @@ def printer_for(namespace: argparse.Namespace, results: Results) -> Printer:
         return _Ndjson(results)
     if namespace.csv:
         return _Csv(results)
-    return _Text(results)
+    return _Text(results, verbose=namespace.verbose)
 
 
 class _Text:
     """Lines for people."""
 
-    def __init__(self, results: Results) -> None:
+    def __init__(self, results: Results, *, verbose: bool) -> None:
         from traceprobe.render.text import TextRenderer
 
         self._make = TextRenderer
+        self._verbose = verbose
         self._write = line_writer(results)
         self._renderer: TextRenderer | None = None
 
@@ -56,7 +57,9 @@ class _Text:
         from traceprobe.render.text import Header
 
         config = trace.config
-        self._renderer = self._make(self._write, queries=config.queries, first_ttl=config.first_ttl)
+        self._renderer = self._make(
+            self._write, queries=config.queries, first_ttl=config.first_ttl, verbose=self._verbose
+        )
         self._renderer.begin(
             Header(
                 target=trace.target,

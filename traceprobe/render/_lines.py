@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 import attrs
 
 from traceprobe.model import ProbeStatus, RttStatistics
-from traceprobe.render import _words
+from traceprobe.render import _reply_words, _words
 from traceprobe.render.sanitize import clean_name
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from ipaddress import IPv4Address, IPv6Address
 
     from traceprobe.config import Protocol
@@ -35,6 +35,8 @@ _CELL: Final = 10
 _STATISTICS: Final = ("fastest", "average", "slowest")
 
 _UNIT: Final = " ms  "
+
+_INDENT: Final = " " * 7
 
 LATE: Final = "~"
 SILENT: Final = "*"
@@ -73,20 +75,39 @@ def columns_line(columns: int) -> Line | None:
     return _trimmed(((" " * 3 + "".join(f"{title:>{_CELL - 1}} " for title in _STATISTICS), "dim"),))
 
 
-def hop_lines(hop: Hop, columns: int) -> list[Line]:
-    """One line for each responder of a hop, or one for its silence."""
+def hop_lines(hop: Hop, columns: int, *, known: set[str] | None = None, verbose: bool = False) -> list[Line]:
+    """One line for each responder of a hop, or one for its silence.
+
+    Args:
+        hop: The hop.
+        columns: How many attempts have a column.
+        known: What nearer hops have shown of the probes' fate, which goes on at this one; extended.
+        verbose: Add lines with all that the replies tell.
+    """
     as_statistics = columns > MOST_COLUMNS
-    rows: list[list[Line]] = []
-    for responder in hop.responders or (None,):
-        cells = _statistics(hop, responder) if as_statistics else _attempts(hop, responder)
-        rows.append(_wrapped(cells, len(_STATISTICS) if as_statistics else columns))
+    shown: tuple[Responder | None, ...] = hop.responders or (None,)
+    if hop.ttl_zero_forwarding:
+        shown = (None,)
+    known = set() if known is None else known
     lines = []
-    for index, (row, responder) in enumerate(zip(rows, hop.responders or (None,), strict=True)):
+    for index, responder in enumerate(shown):
+        cells = _statistics(hop, responder) if as_statistics else _attempts(hop, responder)
+        row = _wrapped(cells, len(_STATISTICS) if as_statistics else columns)
         ttl: Span = (f"{hop.ttl:>3}" if index == 0 else " " * 3, "dim")
-        tail = _tail(hop, responder, first=index == 0)
+        tail = _tail(hop, responder, known, first=index == 0)
         lines.append(_trimmed((ttl, *row[0], *tail)))
         lines.extend(_trimmed(((" " * 3, "dim"), *more)) for more in row[1:])
+        if verbose:
+            lines.extend(_detail_lines(hop, responder))
     return lines
+
+
+def _detail_lines(hop: Hop, responder: Responder | None) -> Iterator[Line]:
+    probes = hop.probes if responder is None else _words.probes_of(hop, responder)
+    for attempts, details in _reply_words.grouped_details(probes):
+        yield ((f"{_INDENT}{attempts}: {details[0]}", "dim"),)
+        for detail in details[1:]:
+            yield ((f"{_INDENT}  {detail}", "dim"),)
 
 
 def _wrapped(cells: list[Span], columns: int) -> list[Line]:
@@ -109,7 +130,7 @@ def _attempts(hop: Hop, responder: Responder | None) -> list[Span]:
     first = responder is None or responder is hop.responders[0]
     cells = []
     for probe in hop.probes:
-        if probe.address is not None and responder is not None and probe.address == responder.address:
+        if probe.address is not None and (responder is None or probe.address == responder.address):
             cells.append(_reply_cell(probe))
         elif probe.address is None and first:
             cells.append(_silence_cell(probe))
@@ -120,7 +141,9 @@ def _attempts(hop: Hop, responder: Responder | None) -> list[Span]:
 
 def _reply_cell(probe: ProbeResult) -> Span:
     value = "?" if probe.rtt_ns is None else _words.milliseconds(probe.rtt_ns)
-    return _cell(value, "late", LATE) if probe.late else _cell(value, "rtt")
+    text, style = _cell(value, "late", LATE) if probe.late else _cell(value, "rtt")
+    mark = _reply_words.mark(probe)
+    return (f"{text}{mark} ", "note") if mark else (text, style)
 
 
 def _silence_cell(probe: ProbeResult) -> Span:
@@ -130,10 +153,10 @@ def _silence_cell(probe: ProbeResult) -> Span:
 
 
 def _statistics(hop: Hop, responder: Responder | None) -> list[Span]:
-    if responder is None:
+    if responder is None and not hop.responders:
         silence = [_silence_cell(probe) for probe in hop.probes]
         return silence[:1] if len(set(silence)) == 1 else list(dict.fromkeys(silence))
-    probes = _words.probes_of(hop, responder)
+    probes = hop.probes if responder is None else _words.probes_of(hop, responder)
     summary = RttStatistics.of(probe.rtt_ns for probe in probes if probe.rtt_ns is not None)
     if summary is None:
         return [_cell("?", "rtt")]
@@ -144,11 +167,15 @@ def _statistics(hop: Hop, responder: Responder | None) -> list[Span]:
     ]
 
 
-def _tail(hop: Hop, responder: Responder | None, *, first: bool) -> list[Span]:
+def _tail(hop: Hop, responder: Responder | None, known: set[str], *, first: bool) -> list[Span]:
     """Who answered, and what there is to say about it."""
     spans: list[Span] = []
     remarks: list[Span] = []
-    if responder is None:
+    if hop.ttl_zero_forwarding:
+        spans.append((_UNIT, "dim"))
+        spans.append(("?", "address"))
+        remarks.append((_words.TTL_ZERO, "note"))
+    elif responder is None:
         spans.append((" " * len(_UNIT), "plain"))
     else:
         spans.append((_UNIT, "dim"))
@@ -162,8 +189,9 @@ def _tail(hop: Hop, responder: Responder | None, *, first: bool) -> list[Span]:
             spans.append((f" [{_words.asn_text(responder.asn)}]", "dim"))
         if len(hop.responders) > 1 and len(hop.probes) > MOST_COLUMNS:
             remarks.append((_words.plural(responder.replies, "reply"), "note"))
-        remarks.extend((note, "note") for note in _words.notes(_words.probes_of(hop, responder)))
+        remarks.extend((note, "note") for note in _notes(hop, responder, known))
     if first:
+        remarks.extend((note, "note") for note in _reply_words.hop_notes(hop))
         loss = _words.loss_note(hop)
         errors = _words.send_errors(hop.probes)
         if loss is not None:
@@ -171,10 +199,19 @@ def _tail(hop: Hop, responder: Responder | None, *, first: bool) -> list[Span]:
         if errors is not None:
             remarks.append((errors, "bad"))
     for index, remark in enumerate(remarks):
-        separator = ", " if index else " " * (0 if responder is None else 2)
+        separator = ", " if index else " " * (2 if hop.responders else 0)
         spans.append((separator, "plain"))
         spans.append(remark)
     return spans
+
+
+def _notes(hop: Hop, responder: Responder, known: set[str]) -> list[str]:
+    """What the responder's replies say, less the changes that a nearer hop has shown already."""
+    probes = _words.probes_of(hop, responder)
+    changes = dict.fromkeys(note for probe in probes for note in _reply_words.change_notes(probe))
+    new = [note for note in changes if note not in known]
+    known.update(new)
+    return [*_reply_words.notes(probes, with_changes=False), *new]
 
 
 def _trimmed(spans: Sequence[Span]) -> Line:

@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from traceprobe.config import Protocol
-from traceprobe.model import ProbeStatus, ReplyKind, StopReason
+from traceprobe.model import ProbeStatus, StopReason
+from traceprobe.render._reply_words import reply_note
 from traceprobe.render.sanitize import clean_name, clean_text
 
 if TYPE_CHECKING:
@@ -17,46 +18,8 @@ if TYPE_CHECKING:
 
     from traceprobe.model import Asn, Hop, ProbeResult, Responder, TraceResult
 
-# The letters are those of traceroute(8); the codes are IANA's.
-_UNREACHABLE_V4: Final = {
-    0: "!N network unreachable",
-    1: "!H host unreachable",
-    2: "!P protocol unreachable",
-    4: "!F fragmentation needed",
-    5: "!S source route failed",
-    6: "!N network unknown",
-    7: "!H host unknown",
-    8: "!H host isolated",
-    9: "!X network administratively prohibited",
-    10: "!X host administratively prohibited",
-    11: "!N network unreachable for this type of service",
-    12: "!H host unreachable for this type of service",
-    13: "!X administratively prohibited",
-    14: "!V host precedence violation",
-    15: "!C precedence cutoff",
-}
-"""Type 3 (RFC 792, RFC 1122 section 3.2.2.1, RFC 1812 section 5.2.7.1)."""
-
-_UNREACHABLE_V6: Final = {
-    0: "!N no route",
-    1: "!X administratively prohibited",
-    2: "!S beyond the scope of the source address",
-    3: "!H address unreachable",
-    5: "!X source address failed a policy",
-    6: "!X route rejected",
-    7: "!S source route failed",
-    8: "!X headers too long",
-}
-"""Type 1 (RFC 4443 section 3.1, RFC 7084, RFC 8883 section 3)."""
-
-_KINDS: Final = {
-    ReplyKind.PROTOCOL_UNREACHABLE: "!P protocol unreachable",
-    ReplyKind.PACKET_TOO_BIG: "!F packet too big",
-    ReplyKind.PARAMETER_PROBLEM: "!P parameter problem",
-    ReplyKind.SYN_ACK: "port open",
-    ReplyKind.RST: "port closed",
-    ReplyKind.UDP_DATA: "port open",
-}
+TTL_ZERO: Final = "forwards what has no TTL left, so that the next hop answers for it"
+"""About a router that nobody can see, for the next one always answers in its place."""
 
 _ERRORS: Final = {
     "EACCES": "a route of this machine forbids it",
@@ -105,35 +68,6 @@ def asn_text(asn: Asn) -> str:
 def probes_of(hop: Hop, responder: Responder) -> list[ProbeResult]:
     """The probes that one responder answered."""
     return [probe for probe in hop.probes if probe.address == responder.address]
-
-
-def reply_note(probe: ProbeResult) -> str | None:
-    """What a reply says beyond its address and time; None if it is an ordinary hop or the destination."""
-    if probe.reply is ReplyKind.UNREACHABLE:
-        version = None if probe.address is None else probe.address.version
-        codes = _UNREACHABLE_V6 if version == 6 else _UNREACHABLE_V4
-        note = codes.get(-1 if probe.icmp_code is None else probe.icmp_code)
-        if note is None:
-            note = "!? unreachable" if probe.icmp_code is None else f"!<{probe.icmp_code}> unreachable"
-    else:
-        note = None if probe.reply is None else _KINDS.get(probe.reply)
-    if probe.mtu is not None:
-        note = f"{note or '!F'}, MTU {probe.mtu}"
-    return note
-
-
-def mpls_note(probe: ProbeResult) -> str | None:
-    """The label stack, outermost first: ``MPLS 16001/24005``, with TTLs that aren't 1."""
-    if not probe.mpls:
-        return None
-    entries = (f"{entry.label}" + (f" (TTL {entry.ttl})" if entry.ttl != 1 else "") for entry in probe.mpls)
-    return "MPLS " + "/".join(entries)
-
-
-def notes(probes: Sequence[ProbeResult]) -> list[str]:
-    """What replies of one responder say, each thing once."""
-    found = [note(probe) for probe in probes for note in (reply_note, mpls_note)]
-    return list(dict.fromkeys(note for note in found if note is not None))
 
 
 def loss_note(hop: Hop) -> str | None:

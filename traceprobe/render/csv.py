@@ -16,7 +16,7 @@ from traceprobe.render.sanitize import clean_name, clean_text
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from traceprobe.model import Hop, ProbeResult, Responder, TraceResult
+    from traceprobe.model import Hop, InterfaceInformation, ProbeResult, Responder, TraceResult
 
 __all__ = ["COLUMNS", "result_to_csv"]
 
@@ -41,12 +41,25 @@ COLUMNS: Final = (
     "icmp_code",
     "reply_ttl",
     "quoted_ttl",
+    "return_path_length",
+    "forward_path_length",
+    "nat",
+    "ttl_zero_forwarding",
     "mtu",
     "mpls",
+    "interfaces",
+    "extensions",
+    "changes",
     "flow",
     "error",
 )
-"""Empty cells stand for what is not known. ``mpls`` is ``label:tc:s:ttl``, outermost first."""
+"""Empty cells stand for what is not known.
+
+``mpls`` is ``label:tc:s:ttl``, outermost first; ``interfaces`` is ``role`` and what else is told, as
+``key=value``; ``extensions`` is ``class:type:payload``; ``changes`` is ``field=sent>seen``. Each of several
+is behind a blank, each interface behind a semicolon. ``forward_path_length``, ``nat`` and
+``ttl_zero_forwarding`` are the hop's.
+"""
 
 # The full-width forms are turned into the ASCII ones by some spreadsheets.
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
@@ -72,7 +85,7 @@ def _row(result: TraceResult, hop: Hop, probe: ProbeResult, responder: Responder
     yield hop.ttl
     yield probe.attempt
     yield probe.status.value
-    yield "true" if probe.late else "false"
+    yield _flag(probe.late)
     yield None if probe.address is None else clean_name(str(probe.address))
     yield None if responder is None or responder.hostname is None else clean_name(responder.hostname)
     yield None if asn is None else asn.number
@@ -87,10 +100,35 @@ def _row(result: TraceResult, hop: Hop, probe: ProbeResult, responder: Responder
     yield probe.icmp_code
     yield probe.reply_ttl
     yield probe.quoted_ttl
+    yield probe.return_path_length
+    yield hop.forward_path_length
+    yield None if hop.nat is None else _flag(hop.nat)
+    yield _flag(hop.ttl_zero_forwarding)
     yield probe.mtu
     yield " ".join(f"{entry.label}:{entry.tc}:{entry.s}:{entry.ttl}" for entry in probe.mpls)
+    yield "; ".join(map(_interface, probe.interfaces))
+    yield " ".join(f"{each.class_num}:{each.c_type}:{each.payload.hex()}" for each in probe.extensions)
+    yield " ".join(
+        f"{change.field.value}={clean_name(str(change.sent))}>{clean_name(str(change.seen))}"
+        for change in probe.changes
+    )
     yield probe.flow
     yield None if probe.error is None else clean_name(probe.error)
+
+
+def _flag(value: bool) -> str:
+    return "true" if value else "false"
+
+
+def _interface(interface: InterfaceInformation) -> str:
+    facts = {
+        "index": interface.index,
+        "address": interface.address,
+        "name": interface.name,
+        "mtu": interface.mtu,
+    }
+    told = (f"{key}={clean_name(str(value))}" for key, value in facts.items() if value is not None)
+    return " ".join((interface.role.value, *told))
 
 
 def _cell(value: object) -> object:

@@ -11,7 +11,7 @@ from html import escape
 from typing import TYPE_CHECKING, Final
 
 from traceprobe.model import ProbeStatus, RttStatistics
-from traceprobe.render import _words
+from traceprobe.render import _reply_words, _words
 from traceprobe.render.sanitize import clean_name, clean_text
 
 if TYPE_CHECKING:
@@ -93,8 +93,19 @@ def _rows(hop: Hop) -> str:
     number = f'<th scope="row" class="number"{spanning}>{hop.ttl}</th>'
     if not hop.responders:
         return f"<tr>{number}{_silence(hop)}</tr>"
+    if hop.ttl_zero_forwarding:
+        return _ttl_zero_row(hop)
     cells = [_responder_cells(hop, responder) for responder in hop.responders]
     return "\n".join(f"<tr>{number if index == 0 else ''}{row}</tr>" for index, row in enumerate(cells))
+
+
+def _ttl_zero_row(hop: Hop) -> str:
+    """A router that nobody can see: who answered for it has a row of its own, the next one."""
+    return (
+        f'<tr><th scope="row" class="number">{hop.ttl}</th><td class="faint" colspan="2">unknown</td>'
+        f'<td class="number">{hop.received} of {hop.sent}</td><td colspan="3"></td>'
+        f'<td><span class="note">{_escaped(_words.TTL_ZERO)}</span></td></tr>'
+    )
 
 
 def _silence(hop: Hop) -> str:
@@ -144,7 +155,7 @@ def _network(responder: Responder) -> str:
 
 def _remarks(hop: Hop, responder: Responder) -> str:
     probes = _words.probes_of(hop, responder)
-    remarks = _words.notes(probes)
+    remarks = [*_reply_words.notes(probes), *_reply_words.hop_notes(hop)]
     late = sum(probe.late for probe in probes)
     if late:
         remarks.append(f"{_words.plural(late, 'late reply')}")

@@ -63,10 +63,14 @@ class TextRenderer:
         write: Takes each line.
         queries: Attempts per hop.
         first_ttl: TTL of the nearest hop.
+        verbose: Write below each hop all that its replies tell.
     """
 
-    def __init__(self, write: LineWriter, *, queries: int, first_ttl: int = 1) -> None:
+    def __init__(self, write: LineWriter, *, queries: int, first_ttl: int = 1, verbose: bool = False) -> None:
         self._write = write
+        self._verbose = verbose
+        self._known: set[str] = set()
+        """What hops have shown of the probes' fate; it goes without saying at those behind them."""
         self._columns = max(queries, 1)
         self._next_ttl = first_ttl
         self._held: dict[int, Hop] = {}
@@ -98,14 +102,17 @@ class TextRenderer:
             self._write(line)
 
     def _write_hop(self, hop: Hop) -> None:
-        lines = hop_lines(hop, self._columns)
+        lines = hop_lines(hop, self._columns, known=self._known, verbose=self._verbose)
         self._written[hop.ttl] = lines
         for line in lines:
             self._write(line)
 
     def _write_changes(self, result: TraceResult) -> None:
         """The result is what counts: a late reply may have changed a hop, or shortened the path."""
-        final = {hop.ttl: hop_lines(hop, self._columns) for hop in result.hops}
+        known: set[str] = set()
+        final = {
+            hop.ttl: hop_lines(hop, self._columns, known=known, verbose=self._verbose) for hop in result.hops
+        }
         changed = [ttl for ttl, lines in final.items() if self._written[ttl] != lines]
         beyond = sorted(self._written.keys() - final.keys())
         if changed:
@@ -119,13 +126,14 @@ class TextRenderer:
             self._write(((f"{hops} not part of the path: it ends before.", "note"),))
 
 
-def result_to_text(result: TraceResult) -> str:
+def result_to_text(result: TraceResult, *, verbose: bool = False) -> str:
     """A finished trace as the lines that :class:`TextRenderer` writes for it."""
     lines: list[str] = []
     renderer = TextRenderer(
         lambda line: lines.append("".join(text for text, _ in line)),
         queries=max((len(hop.probes) for hop in result.hops), default=0),
         first_ttl=result.hops[0].ttl if result.hops else 1,
+        verbose=verbose,
     )
     renderer.begin(
         Header(target=result.target, address=result.address, protocol=result.protocol, port=result.port)
