@@ -35,19 +35,19 @@ def test_the_wait_of_windows_ends_with_the_future_and_leaves_the_wake_up_descrip
     assert signal.set_wakeup_fd(before) == before
 
 
-class Raised(Exception):
+class RaisedError(Exception):
     """What the handler of a test raises."""
 
 
 def test_the_wait_of_windows_is_interrupted_by_a_handler_that_raises() -> None:
     def handler(number: int, frame: object) -> None:
-        raise Raised
+        raise RaisedError
 
     before = signal.signal(signal.SIGINT, handler)
     future: Future[int] = Future()
     try:
         threading.Timer(0.05, _thread.interrupt_main, [signal.SIGINT]).start()
-        with pytest.raises(Raised):
+        with pytest.raises(RaisedError):
             wait_for_news(future)
     finally:
         signal.signal(signal.SIGINT, before)

@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 import traceprobe
-from traceprobe import ProbeSent, ProbeStatus, ReplyKind, StopReason, TimestampSource
+from traceprobe import ProbeStatus, ReplyKind, StopReason, TimestampSource
 
 if TYPE_CHECKING:
     from tests.windows.conftest import Lab, Target
@@ -67,11 +67,9 @@ async def test_hops_come_one_by_one(target: Target) -> None:
 
 
 async def test_ninety_probes_are_sent_at_once(target: Target) -> None:
-    async with traceprobe.open_trace(target.address, max_ttl=30, queries=3, **ICMP) as trace:
-        sent = [event.probe_id async for event in trace.events() if isinstance(event, ProbeSent)]
-        result = await trace.wait()
+    result = await traceprobe.trace_async(target.address, max_ttl=30, queries=3, **ICMP)
     check(result, target)
-    assert len(set(sent)) == result.timings.probes_sent == 90
+    assert result.timings.probes_sent == 90
 
 
 async def test_many_traces_share_a_socket(target: Target) -> None:
@@ -117,7 +115,8 @@ async def test_an_unreachable_host_ends_the_trace(lab: Lab) -> None:
     assert (result.reached, result.stop_reason) == (False, StopReason.UNREACHABLE)
     for probe in result.hops[-1].probes:
         assert probe.reply is ReplyKind.UNREACHABLE
-        assert (probe.icmp_type, probe.icmp_code) == (3, 1)
+        # Windows has one word for several codes.
+        assert (probe.icmp_type, probe.icmp_code) == (3, None)
 
 
 async def test_replies_name_their_ttl(lab: Lab) -> None:

@@ -48,13 +48,20 @@ async def test_a_hundred_traces_given_up_in_mid_flight_leave_nothing(
 ) -> None:
     # Two requests each: Wine has room for 256 in all.
     options = silence(lab, probes=2, seconds=2.0)
+
+    async def wait_in_vain(sent: anyio.Event) -> None:
+        async with traceprobe.open_trace(lab.silent, **options) as trace:
+            await until_sent(trace, 2)
+            sent.set()
+            await trace.wait()
+        raise AssertionError("nobody cancelled it")
+
     for _ in range(CANCELLATIONS):
-        with anyio.CancelScope() as scope:
-            async with traceprobe.open_trace(lab.silent, **options) as trace:
-                await until_sent(trace, 2)
-                scope.cancel()
-                await trace.wait()
-        assert scope.cancelled_caught
+        async with anyio.create_task_group() as tasks:
+            sent = anyio.Event()
+            tasks.start_soon(wait_in_vain, sent)
+            await sent.wait()
+            tasks.cancel_scope.cancel()
     # Whoever gave up is back before Windows lets go of the requests.
     assert reactor.counters.pending >= 2
     assert reactor.counters.buffers > 0

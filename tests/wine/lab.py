@@ -104,6 +104,7 @@ class WineLab:
     def _facts(self) -> dict[str, str]:
         """What the tests on the Windows side are told of the network; see ``tests/windows/conftest.py``."""
         return {
+            "TRACEPROBE_REQUIRE": "lab,trio",
             "TRACEPROBE_LAB_TARGET": self.chain.target4,
             "TRACEPROBE_LAB_HOPS": ",".join(str(address) for address in self.chain.hops4),
             "TRACEPROBE_LAB_SILENT": SILENT_TARGET,
@@ -147,5 +148,5 @@ def _follow(process: subprocess.Popen[bytes]) -> tuple[bool, bytes, bytes]:
 
 def _inherited() -> dict[str, str]:
     """The environment without what is meant for the interpreter and the terminal outside."""
-    kept = {"PATH", "LANG", "LC_ALL", "TMPDIR", "USER", "TRACEPROBE_REQUIRE"}
+    kept = {"PATH", "LANG", "LC_ALL", "TMPDIR", "USER"}
     return {name: value for name, value in os.environ.items() if name in kept}

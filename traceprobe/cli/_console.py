@@ -1,11 +1,13 @@
 """Standard output and standard error: results on the one, talk on the other.
 
 A reader that has seen enough (``traceprobe example.com | head -3``) is no failure to complain about; a
-full disk is.
+full disk is. What goes elsewhere than to a terminal is UTF-8, also on Windows, where Python would take the
+code page of the machine.
 """
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import TextIO
 
-__all__ = ["OutputError", "Results", "complain", "give_up_output", "writing"]
+__all__ = ["OutputError", "Results", "complain", "give_up_output", "speak_utf8", "writing"]
 
 
 class OutputError(Exception):
@@ -36,7 +38,22 @@ def writing() -> Iterator[None]:
     except BrokenPipeError:
         raise  # not a failure, though an OSError like those below
     except OSError as error:
+        if sys.platform == "win32" and error.errno == errno.EINVAL:
+            # What the C library of Windows makes of ERROR_NO_DATA: the other end of the pipe is closed.
+            raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)) from error
         raise OutputError(f"cannot write the results: {error.strerror or error}") from error
+
+
+def speak_utf8() -> None:
+    """Write UTF-8 to pipes and files, unless ``PYTHONIOENCODING`` says otherwise.
+
+    Consoles of Windows take Unicode in any case.
+    """
+    if sys.platform != "win32" or os.environ.get("PYTHONIOENCODING"):
+        return
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and not stream.isatty():
+            stream.reconfigure(encoding="utf-8", errors=stream.errors)
 
 
 class Results:
@@ -69,6 +86,14 @@ class Results:
     def isatty(self) -> bool:
         """Whether it is a terminal."""
         return self.stream.isatty()
+
+    def fileno(self) -> int:
+        """Its descriptor: consoles of Windows without escape codes are coloured by way of it.
+
+        Raises:
+            OSError: It has none.
+        """
+        return self.stream.fileno()
 
 
 def complain(text: str) -> None:

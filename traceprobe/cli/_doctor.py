@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["examine"]
 
-_WIDTHS: Final = (12, 9, 9, 9)
+_WIDTHS: Final = (10, 9, 9, 9)
+_GAP: Final = 2
 
 
 def examine(namespace: argparse.Namespace, results: Results) -> ExitStatus:
@@ -78,14 +79,17 @@ def _document(statuses: Sequence[ModeStatus]) -> str:
 def _page(statuses: Sequence[ModeStatus]) -> list[Line]:
     lines: list[Line] = [(("Ways of probing on this machine, best first:", "title"),), ()]
     families = sorted({status.family for status in statuses})
-    lines.append(_row([("way", "dim"), ("probes", "dim"), *((f"IPv{family}", "dim") for family in families)]))
+    widest = max([_WIDTHS[0], *(len(status.mode) for status in statuses)]) + _GAP
+    widths = (widest, *_WIDTHS[1:])
+    heads: list[Span] = [("way", "dim"), ("probes", "dim"), *((f"IPv{family}", "dim") for family in families)]
+    lines.append(_row(heads, widths))
     notes: list[tuple[str, tuple[str, ...]]] = []
     for way in dict.fromkeys((status.mode, status.protocol) for status in statuses):
         cells: list[Span] = [(str(way[0]), "name"), (way[1].upper(), "plain")]
         for family in families:
             found = [s for s in statuses if (s.mode, s.protocol) == way and s.family == family]
             cells.append(_verdict(found[0], notes) if found else ("", "plain"))
-        lines.append(_row(cells))
+        lines.append(_row(cells, widths))
     if not statuses:
         lines.append((("  none that fits", "bad"),))
     lines += [(), _conclusion(statuses)]
@@ -97,10 +101,10 @@ def _page(statuses: Sequence[ModeStatus]) -> list[Line]:
     return lines
 
 
-def _row(cells: Sequence[Span]) -> Line:
+def _row(cells: Sequence[Span], widths: Sequence[int]) -> Line:
     padded: list[Span] = [("  ", "plain")]
     last = len(cells) - 1
-    for index, ((text, style), width) in enumerate(zip(cells, _WIDTHS, strict=False)):
+    for index, ((text, style), width) in enumerate(zip(cells, widths, strict=False)):
         padded.append((text if index == last else f"{text:<{width}}", style))
     return tuple(padded)
 

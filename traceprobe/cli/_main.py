@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from traceprobe.cli._console import OutputError, Results, complain, give_up_output, writing
+from traceprobe.cli._console import OutputError, Results, complain, give_up_output, speak_utf8, writing
 from traceprobe.cli._exit import ExitStatus, status_of
 from traceprobe.cli._parser import COMMANDS, SPELLINGS, parse
 from traceprobe.errors import ConfigError, NameResolutionError, TraceprobeError
@@ -23,6 +23,7 @@ __all__ = ["run"]
 
 def run(arguments: Sequence[str] | None) -> int:
     """Run the program; see :func:`traceprobe.cli.main`."""
+    speak_utf8()
     try:
         return _run(list(sys.argv[1:] if arguments is None else arguments))
     except KeyboardInterrupt:
