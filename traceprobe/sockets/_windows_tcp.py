@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Final
 from traceprobe.ffi import windows
 from traceprobe.ffi.windows import KNOWN_LAYOUTS
 from traceprobe.model import ReplyKind
+from traceprobe.sockets._connects import ConnectCodec
 from traceprobe.sockets._modes import source_address
 from traceprobe.sockets._timestamps import read_clocks
-from traceprobe.sockets._windows_connects import ConnectCodec
 from traceprobe.sockets._windows_names import ANY_NAME, pack_name, unpack_name, with_port
 from traceprobe.sockets._windows_socket import WindowsSocket
 from traceprobe.sockets._windows_sockets import DONT_FRAGMENT, OverlappedSocket

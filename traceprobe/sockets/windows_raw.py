@@ -21,8 +21,8 @@ from traceprobe.errors import ConfigError, NoUsableSocketError, PrivilegeError, 
 from traceprobe.ffi import windows
 from traceprobe.model import ReplyKind, TimestampSource
 from traceprobe.sockets._catalogue import facts_of
+from traceprobe.sockets._connects import ConnectCodec
 from traceprobe.sockets._modes import quarantine_ns, source_address
-from traceprobe.sockets._windows_connects import ConnectCodec
 from traceprobe.sockets._windows_names import ANY_NAME, pack_name, unpack_name, with_port
 from traceprobe.sockets._windows_reactor import process_reactor
 from traceprobe.sockets._windows_remedies import administrator_remedies

@@ -32,7 +32,7 @@ _QUOTED: Final = 8
 _ONE_HOP_LEFT: Final = 1
 _TICKET: Final = Struct("!QH")
 _CONNECTIONS: Final = 0x4000
-"""The dynamic ports of Windows: 49152 to 65535 (RFC 6335 section 6)."""
+"""The dynamic ports: 49152 to 65535 (RFC 6335 section 6)."""
 
 
 class ConnectCodec(ProbeCodec):
