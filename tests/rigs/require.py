@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 CAPABILITIES = frozenset({
+    "administrator",
     "bsd",
     "cc",
     "freebsd",

@@ -38,6 +38,8 @@ class Lab(NamedTuple):
     unreachable: str
     """An address that the router at ``unreachable_at`` calls an unreachable host."""
     unreachable_at: int
+    open_port: int
+    """A TCP port on which the target takes connections."""
 
 
 def _told() -> Lab | None:
@@ -50,6 +52,7 @@ def _told() -> Lab | None:
         int(told("TRACEPROBE_LAB_SILENT_AFTER", "0")),
         told("TRACEPROBE_LAB_UNREACHABLE", ""),
         int(told("TRACEPROBE_LAB_UNREACHABLE_AT", "0")),
+        int(told("TRACEPROBE_LAB_OPEN_PORT", "0")),
     )
 
 

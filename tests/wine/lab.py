@@ -10,16 +10,17 @@ from __future__ import annotations
 import os
 import select
 import subprocess
+import sys
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from tests.rigs.chain import RouterChain
-from tests.rigs.namespaces import PROJECT
+from tests.rigs.namespaces import PROJECT, RigError
 from tests.wine.setup import Environment, locked
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from types import TracebackType
 
 SILENT_TARGET = "192.0.2.66"
@@ -28,6 +29,16 @@ SILENT_AFTER = 4
 UNREACHABLE_TARGET = "192.0.2.77"
 """The seventh router says that there is no such host."""
 UNREACHABLE_AT = 7
+OPEN_PORT = 8080
+"""The target takes TCP connections on this port."""
+
+_LISTENER = f"""\
+import socket
+server = socket.create_server(("", {OPEN_PORT}))
+print(flush=True)
+while True:
+    server.accept()[0].close()
+"""
 
 _PATIENCE = 240
 """Seconds after which a program is taken to hang."""
@@ -71,6 +82,7 @@ class WineLab:
             routers = self.chain.routers
             routers[SILENT_AFTER].run(["ip", "route", "add", "blackhole", f"{SILENT_TARGET}/32"])
             routers[UNREACHABLE_AT - 1].run(["nft", "-f", "-"], standard_input=_UNREACHABLE)
+            stack.enter_context(_running(self.chain.target.command([sys.executable, "-c", _LISTENER])))
             self._environment.stop()
             stack.callback(self._environment.stop)
             self._stack = stack.pop_all()
@@ -104,14 +116,28 @@ class WineLab:
     def _facts(self) -> dict[str, str]:
         """What the tests on the Windows side are told of the network; see ``tests/windows/conftest.py``."""
         return {
-            "TRACEPROBE_REQUIRE": "lab,trio",
+            "TRACEPROBE_REQUIRE": "administrator,lab,trio",
             "TRACEPROBE_LAB_TARGET": self.chain.target4,
             "TRACEPROBE_LAB_HOPS": ",".join(str(address) for address in self.chain.hops4),
             "TRACEPROBE_LAB_SILENT": SILENT_TARGET,
             "TRACEPROBE_LAB_SILENT_AFTER": str(SILENT_AFTER),
             "TRACEPROBE_LAB_UNREACHABLE": UNREACHABLE_TARGET,
             "TRACEPROBE_LAB_UNREACHABLE_AT": str(UNREACHABLE_AT),
+            "TRACEPROBE_LAB_OPEN_PORT": str(OPEN_PORT),
         }
+
+
+@contextmanager
+def _running(command: Sequence[str]) -> Iterator[None]:
+    """Run a program that says when it is ready, and end it at the end."""
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            if not process.stdout.readline():
+                raise RigError(f"{command} did not start")
+            yield
+        finally:
+            process.kill()
 
 
 def _follow(process: subprocess.Popen[bytes]) -> tuple[bool, bytes, bytes]:
