@@ -11,10 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.model.samples import hop
-from traceprobe.enrich._segments import PathEnds, classify
+from traceprobe.enrich import _segments
+from traceprobe.enrich._segments import PathEnds, Verdict
 from traceprobe.model import NOTHING_KNOWN, Asn, Exchange, Hop, Knowledge, Responder, Segment, SegmentReason
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
     from ipaddress import IPv4Address, IPv6Address
     from typing import TypeAlias
 
@@ -23,6 +25,15 @@ if TYPE_CHECKING:
 LAN, ISP, TRANSIT, DESTINATION, UNKNOWN = Segment
 HOME, TARGET, OTHER, ANOTHER = 64500, 64510, 64520, 64530
 UNANNOUNCED = Knowledge(announced=False)
+
+
+def classify(
+    hops: Sequence[Hop], ends: PathEnds, *, pending: Collection[IPAddress] = frozenset()
+) -> Mapping[IPAddress, Verdict]:
+    """Classify the responders of hops with what they are known for."""
+    path = [(each.ttl, each.addresses) for each in hops]
+    known = {responder.address: responder.knowledge for each in hops for responder in each.responders}
+    return _segments.classify(path, known, ends, pending=pending)
 
 
 def network(number: int, *origins: int) -> Knowledge:

@@ -3,6 +3,7 @@
 Knows nothing of probing.
 """
 
+from traceprobe.enrich._ends import PathJudge
 from traceprobe.enrich._lookups import Lookups
 from traceprobe.enrich._pipeline import EnrichmentPipeline
 from traceprobe.enrich._protocols import Enricher, Resolver, TextAnswer, TextResolver, name_of
@@ -12,6 +13,7 @@ __all__ = [
     "Enricher",
     "EnrichmentPipeline",
     "Lookups",
+    "PathJudge",
     "Resolver",
     "ReverseDnsEnricher",
     "TextAnswer",

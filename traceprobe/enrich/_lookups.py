@@ -10,18 +10,27 @@ from typing import TYPE_CHECKING, Protocol, TypeGuard
 
 import anyio
 
+from traceprobe.enrich._database import DatabaseEnricher
 from traceprobe.enrich._dns import DnsSettings
+from traceprobe.enrich._ends import OwnNetworkEnricher, PathJudge
+from traceprobe.enrich._exchange import ExchangeEnricher
 from traceprobe.enrich._networks import NetworkEnricher
+from traceprobe.enrich._public_address import PublicAddressFinder
 from traceprobe.enrich._resolver import DnsResolver
 from traceprobe.enrich._reverse import ReverseDnsEnricher
 from traceprobe.errors import UnsupportedOption
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Sequence
+    from collections.abc import Awaitable, Callable, Hashable, Sequence
+    from ipaddress import IPv4Address, IPv6Address
+    from typing import TypeVar
 
     from traceprobe.config import EnrichmentConfig, TracerouteConfig
+    from traceprobe.enrich._pipeline import EnrichmentPipeline
     from traceprobe.enrich._protocols import Enricher, Resolver, TextResolver
     from traceprobe.loops import Clock
+
+    FileT = TypeVar("FileT", DatabaseEnricher, ExchangeEnricher)
 
 
 class Network(Protocol):
@@ -45,11 +54,15 @@ class Lookups:
 
     def __init__(self, resolver: Resolver | None, enrichers: Sequence[Enricher], network: Network) -> None:
         self._always = resolver is not None
+        self._is_elsewhere = getattr(network, "resolver", None) is not None
         self._resolver: Resolver | None = resolver or getattr(network, "resolver", None)
         self._enrichers = tuple({id(enricher): enricher for enricher in enrichers}.values())
         self._now_ns = network.clock.monotonic_ns
         self._made: dict[Hashable, Enricher] = {}
         self._resolvers: dict[DnsSettings, DnsResolver] = {}
+        self._files: dict[Hashable, DatabaseEnricher | ExchangeEnricher] = {}
+        self._finders: dict[Hashable, PublicAddressFinder] = {}
+        self._own_networks: dict[Hashable, OwnNetworkEnricher] = {}
         self._making = anyio.Lock()
 
     def check(self, config: EnrichmentConfig) -> None:
@@ -70,25 +83,75 @@ class Lookups:
         """The enrichers that a trace wants, those of the caller last; nothing is asked yet.
 
         Raises:
+            DataFileError: A file can't be used.
             UnsupportedOption: A library is missing.
         """
         wanted = config.enrichment
-        names = wanted.reverse_dns or self._always
-        if not (names or wanted.asn):
-            return self._enrichers
         async with self._making:
             enrichers: list[Enricher] = []
-            if names:
+            if wanted.reverse_dns or self._always:
                 enrichers.append(await self._reverse_dns(config))
-            if wanted.asn:
-                enrichers.append(await self._networks(config))
+            if wanted.exchange_snapshot is not None:
+                enrichers.append(await self._file(wanted.exchange_snapshot, ExchangeEnricher.open))
+            return (*enrichers, *await self._networks(config))
+
+    async def judge_for(
+        self,
+        config: TracerouteConfig,
+        destination: IPv4Address | IPv6Address,
+        pipeline: EnrichmentPipeline,
+    ) -> PathJudge | None:
+        """Who tells the segments of a trace, if it wants any; nobody is asked yet.
+
+        Raises:
+            DataFileError: A file can't be used.
+            UnsupportedOption: A library is missing.
+        """
+        wanted = config.enrichment
+        if not (wanted.segments or wanted.public_address):
+            return None
+        async with self._making:
+            networks = await self._networks(config)
+            finder = None
+            # In a simulated network nobody translates addresses, and the real Internet knows none of them.
+            if wanted.public_address and not self._is_elsewhere:
+                finder = await self._finder(config)
+            key = wanted.own_addresses, id(finder), tuple(map(id, networks))
+            own = OwnNetworkEnricher(wanted.own_addresses, finder, networks)
+            own = self._own_networks.setdefault(key, own)
+        return PathJudge(pipeline, own, networks, destination)
+
+    async def _networks(self, config: TracerouteConfig) -> tuple[Enricher, ...]:
+        """Who tells the network of an address, files first: they know at once."""
+        wanted = config.enrichment
+        enrichers: list[Enricher] = [
+            await self._file(path, DatabaseEnricher.open) for path in wanted.databases
+        ]
+        if wanted.asn:
+            enrichers.append(await self._network_service(config))
         return (*enrichers, *self._enrichers)
+
+    async def _file(
+        self, path: str, read: Callable[[str], Awaitable[FileT]]
+    ) -> DatabaseEnricher | ExchangeEnricher:
+        """The enricher of a file, which is read once."""
+        key = read, path
+        if key not in self._files:
+            self._files[key] = await read(path)
+        return self._files[key]
+
+    async def _finder(self, config: TracerouteConfig) -> PublicAddressFinder:
+        wanted, timing = config.enrichment, config.timing
+        key = wanted.stun_servers, wanted.stun_requests, timing
+        if key not in self._finders:
+            self._finders[key] = await PublicAddressFinder.open(wanted, timing, self._now_ns)
+        return self._finders[key]
 
     async def _reverse_dns(self, config: TracerouteConfig) -> Enricher:
         resolver = self._resolver or await self._own_resolver(config)
         return self._made.setdefault(("reverse_dns", id(resolver)), ReverseDnsEnricher(resolver))
 
-    async def _networks(self, config: TracerouteConfig) -> Enricher:
+    async def _network_service(self, config: TracerouteConfig) -> Enricher:
         resolver = self._resolver or await self._own_resolver(config)
         assert _tells_networks(resolver)
         key = ("asn", id(resolver), config.enrichment)
@@ -102,11 +165,12 @@ class Lookups:
         return resolver
 
     async def aclose(self) -> None:
-        """Close the resolvers that were made here."""
-        resolvers, self._resolvers = list(self._resolvers.values()), {}
-        self._made.clear()
-        for resolver in resolvers:
-            await resolver.aclose()
+        """Close the resolvers that were made here, and the files."""
+        opened = [*self._resolvers.values(), *self._files.values()]
+        for kept in (self._resolvers, self._files, self._made, self._finders, self._own_networks):
+            kept.clear()
+        for each in opened:
+            await each.aclose()
 
 
 def _tells_networks(resolver: Resolver) -> TypeGuard[TextResolver]:

@@ -1,4 +1,4 @@
-"""Which part of the path each responder belongs to: a pure function over hops and what is known of them.
+"""Which part of the path each responder belongs to: a pure function of who answered, where, who that is.
 
 A responder is judged by itself first: by the kind of its address, then by its autonomous system. What
 nobody announces is judged by what lies around it, and only that: a hop of another network stays transit
@@ -11,18 +11,19 @@ come in any order, and a private address turns out to lie beyond a public one.
 from __future__ import annotations
 
 from ipaddress import IPv4Network, IPv6Address, IPv6Network
+from operator import itemgetter
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 import attrs
 
 from traceprobe.enrich._special import embedded_ipv4, special_purpose
-from traceprobe.model import Segment, SegmentReason
+from traceprobe.model import NOTHING_KNOWN, Segment, SegmentReason
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
     from ipaddress import IPv4Address
 
-    from traceprobe.model import Hop, Knowledge
+    from traceprobe.model import Knowledge
 
     IPAddress: TypeAlias = IPv4Address | IPv6Address
 
@@ -92,37 +93,41 @@ def asns_of(knowledge: Knowledge) -> frozenset[int]:
 
 
 def classify(
-    hops: Sequence[Hop], ends: PathEnds, *, pending: Collection[IPAddress] = frozenset()
+    path: Iterable[tuple[int, Iterable[IPAddress]]],
+    knowledge: Mapping[IPAddress, Knowledge],
+    ends: PathEnds,
+    *,
+    pending: Collection[IPAddress] = frozenset(),
 ) -> Mapping[IPAddress, Verdict]:
-    """Judge every responder of a path.
+    """Judge every responder of a path; one that answered at several TTLs where it did first.
 
     Args:
-        hops: The path as far as it is known, in any order.
-        ends: What is known of its ends.
+        path: TTLs and who answered there, as far as that is known, in any order.
+        knowledge: What is known of each responder.
+        ends: What is known of the ends of the path.
         pending: Responders that are still being looked up.
 
     Returns:
         A verdict for each responder that has one already.
     """
-    ordered = sorted(hops, key=lambda hop: hop.ttl)
     findings: list[dict[IPAddress, _Finding]] = []
     seen: set[IPAddress] = set()
     beyond_lan = False
-    for hop in ordered:
-        new = [responder for responder in hop.responders if responder.address not in seen]
-        seen.update(responder.address for responder in new)
-        found = {
-            responder.address: _judge(
-                responder.address,
-                responder.knowledge,
+    for _, responders in sorted(path, key=itemgetter(0)):
+        addresses = tuple(responders)
+        findings.append({
+            address: _judge(
+                address,
+                knowledge.get(address, NOTHING_KNOWN),
                 ends,
                 beyond_lan=beyond_lan,
-                is_pending=responder.address in pending,
+                is_pending=address in pending,
             )
-            for responder in new
-        }
-        findings.append(found)
-        beyond_lan |= not all(_is_near(responder.address, ends.source) for responder in hop.responders)
+            for address in addresses
+            if address not in seen
+        })
+        seen.update(addresses)
+        beyond_lan |= not all(_is_near(address, ends.source) for address in addresses)
     verdicts: dict[IPAddress, Verdict] = {}
     for index, found in enumerate(findings):
         for address, finding in found.items():

@@ -9,9 +9,7 @@ Nothing here asks anybody anything.
 
 from __future__ import annotations
 
-import csv
 import functools
-import importlib.resources
 import re
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -132,6 +130,9 @@ def _table() -> PrefixTable[SpecialPurpose]:
 
 def _read(name: str) -> Iterator[SpecialPurpose]:
     """The entries of a registry, as IANA writes them: several blocks in a cell, footnotes, broken lines."""
+    import csv
+    import importlib.resources
+
     file = importlib.resources.files("traceprobe.enrich") / "iana" / name
     for row in csv.DictReader(file.read_text("utf-8").splitlines(keepends=True)):
         for block in row["Address Block"].split(","):
