@@ -9,11 +9,13 @@ the whole of those.
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 import attrs
 
 from traceprobe.enrich._cymru import announcements, as_name, name_in, origin_name
+from traceprobe.enrich._flights import Flights
 from traceprobe.enrich._memory import TtlCache
 from traceprobe.enrich._protocols import reason_of
 from traceprobe.enrich._special import announced_address
@@ -50,6 +52,7 @@ class NetworkEnricher:
         self._config = config
         self._prefixes = PrefixCache(config.dns_cache_size, now_ns)
         self._names: TtlCache[int, str | None] = TtlCache(config.dns_cache_size, now_ns)
+        self._naming: Flights[int, str | None] = Flights()
 
     async def enrich(self, address: IPAddress) -> Knowledge:
         """The network of an address, or of the IPv4 address embedded in it.
@@ -97,6 +100,9 @@ class NetworkEnricher:
         known = self._names.get(number)
         if known is not None:
             return known[0]
+        return await self._naming.share(number, functools.partial(self._ask_name, number))
+
+    async def _ask_name(self, number: int) -> str | None:
         answer = await self._resolver.text(as_name(number, zone=self._config.asn_name_zone))
         name = name_in(answer.strings)
         self._names.put(number, name, answer.ttl)

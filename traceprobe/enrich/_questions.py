@@ -5,11 +5,11 @@ Knows neither DNS nor clocks; failures are remembered, too, but not for long.
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-import anyio
-
 from traceprobe.enrich._dns import Records
+from traceprobe.enrich._flights import Flights
 from traceprobe.enrich._memory import TtlCache
 from traceprobe.errors import ResolverError
 
@@ -19,16 +19,6 @@ if TYPE_CHECKING:
     from traceprobe.enrich._dns import DnsSettings
 
 ValueT = TypeVar("ValueT")
-
-
-class _Flight(Generic[ValueT]):
-    """A question on its way, and its outcome; without one, whoever asked it was cancelled."""
-
-    __slots__ = ("landed", "outcome")
-
-    def __init__(self) -> None:
-        self.landed = anyio.Event()
-        self.outcome: Records[ValueT] | ResolverError | None = None
 
 
 class Questions(Generic[ValueT]):
@@ -49,7 +39,7 @@ class Questions(Generic[ValueT]):
         self._ask = ask
         self._settings = settings
         self._known: TtlCache[str, Records[ValueT] | ResolverError] = TtlCache(settings.cache_size, now_ns)
-        self._flights: dict[str, _Flight[ValueT]] = {}
+        self._flights: Flights[str, Records[ValueT]] = Flights()
 
     async def answer(self, name: str) -> Records[ValueT]:
         """The records of a name, with the time to live that is left of them.
@@ -58,39 +48,22 @@ class Questions(Generic[ValueT]):
             ResolverError: It can't be answered, or couldn't a short while ago.
         """
         key = name.casefold()
-        while True:
-            known = self._known.get(key)
-            if known is not None:
-                value, left = known
-                if isinstance(value, ResolverError):
-                    raise ResolverError(value.question, value.reason)
-                return Records(value.values, left)
-            flight = self._flights.get(key)
-            if flight is None:
-                return await self._lead(key, name)
-            await flight.landed.wait()
-            if isinstance(flight.outcome, ResolverError):
-                raise ResolverError(flight.outcome.question, flight.outcome.reason)
-            if flight.outcome is not None:
-                return flight.outcome
+        known = self._known.get(key)
+        if known is None:
+            return await self._flights.share(key, functools.partial(self._ask_and_remember, key, name))
+        value, left = known
+        if isinstance(value, ResolverError):
+            raise ResolverError(value.question, value.reason)
+        return Records(value.values, left)
 
-    async def _lead(self, key: str, name: str) -> Records[ValueT]:
-        flight = self._flights[key] = _Flight[ValueT]()
+    async def _ask_and_remember(self, key: str, name: str) -> Records[ValueT]:
+        limits = self._settings
         try:
-            flight.outcome = records = await self._ask(name)
+            records = await self._ask(name)
         except ResolverError as error:
-            flight.outcome = error
-            self._known.put(key, error, self._settings.failure_ttl)
+            self._known.put(key, error, limits.failure_ttl)
             raise
-        else:
-            self._remember(key, records)
-            return records
-        finally:
-            del self._flights[key]
-            flight.landed.set()
-
-    def _remember(self, key: str, records: Records[ValueT]) -> None:
         if records.ttl is not None:
-            limits = self._settings
             limit = limits.ttl_limit if records.values else limits.negative_ttl_limit
             self._known.put(key, records, min(records.ttl, limit))
+        return records
