@@ -16,8 +16,10 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from traceprobe.packets import (
+    TcpFlag,
     build_ipv4,
     build_ipv6,
+    build_tcp,
     build_udp,
     internet_checksum,
     parse_ip,
@@ -66,6 +68,8 @@ class Quirks(NamedTuple):
     dgram_options: frozenset[tuple[int, int]] = frozenset()
     udp_expired: tuple[int, int] = (0, 0)
     """What a connected UDP socket is told when a TTL has expired, IPv4 and IPv6."""
+    tcp_told_by_connect: bool = False
+    """Whether ``connect`` itself says what was learnt before it returned."""
     tcp_expired: int = 0
     """What ends a connection attempt when a TTL has expired; 0 if nothing does."""
     tclass: int = TCLASS
@@ -86,6 +90,7 @@ QUIRKS = {
         udp_control=ENOPROTOOPT,
         udp_expired=(EHOSTUNREACH, EHOSTUNREACH),
         tcp_expired=EHOSTUNREACH,
+        tcp_told_by_connect=True,
         dontfrag=67,
     ),
     "netbsd": Quirks(
@@ -123,6 +128,7 @@ QUIRKS = {
         length_in_host_order=True,
         udp_expired=(EHOSTUNREACH, EHOSTUNREACH),
         tcp_expired=EHOSTUNREACH,
+        tcp_told_by_connect=True,
     ),
     "darwin": Quirks(
         inet6=30,
@@ -142,6 +148,7 @@ QUIRKS = {
         }),
         udp_expired=(EHOSTUNREACH, 0),
         tcp_expired=EHOSTUNREACH,
+        tcp_told_by_connect=True,
         tclass=36,
         dontfrag=28,
         bound_if=(25, 125),
@@ -194,7 +201,6 @@ class FakeSocket:
         self.error = 0
         self.queue: list[Datagram] = []
         self.level = Level()
-        self.connecting = False
         self.closed = False
 
     def fileno(self) -> int:
@@ -274,12 +280,7 @@ class FakeSocket:
         self.closed = True
         self.kernel.sockets.remove(self)
         for gathering in self.kernel.gatherings:
-            assert (
-                self.fileno() not in gathering.watched
-                or gathering.closed
-                or self.kind == STREAM
-                or (self.kernel.closing_gathered)
-            ), "closed while it was waited for"
+            assert self.fileno() not in gathering.watched, "closed while it was waited for"
         self.level.close()
 
 
@@ -297,26 +298,33 @@ class FakeGathering:
 
     def watch(self, descriptor: int, *, connecting: bool = False) -> None:
         self.watched[descriptor] = connecting
+        self.kernel.deliver_later()
         self.notice()
 
     def forget(self, descriptor: int, *, connecting: bool = False) -> None:
         assert self.watched.pop(descriptor) is connecting
 
     def notice(self) -> None:
-        if not self.closed and self._any_ready():
+        if not self.closed and self._ready():
             self._level.set(True)
 
-    def settle(self) -> None:
-        self._level.set(self._any_ready())
+    def settle(self) -> list[int]:
+        ready = self._ready()
+        self._level.set(bool(ready))
+        return ready
 
     def close(self) -> None:
         self.closed = True
         self.kernel.gatherings.remove(self)
         self._level.close()
 
-    def _any_ready(self) -> bool:
-        return any(s.ready or (s.connecting is False and s.connected) if self.watched[s.fileno()] else s.ready
-                   for s in self.kernel.sockets if s.fileno() in self.watched)  # fmt: skip
+    def _ready(self) -> list[int]:
+        found = []
+        for opened in self.kernel.sockets:
+            connecting = self.watched.get(opened.fileno())
+            if connecting is not None and (opened.ready or (connecting and opened.connected)):
+                found.append(opened.fileno())
+        return found
 
 
 class FakeKernel:
@@ -328,8 +336,6 @@ class FakeKernel:
         root: Whether the caller may do everything.
         latency: Whether what TCP learns comes later than ``connect`` returns.
     """
-
-    closing_gathered = False
 
     def __init__(self, abi: BsdAbi, path: Path, *, root: bool = True, latency: bool = False) -> None:
         self._abi = abi
@@ -343,6 +349,7 @@ class FakeKernel:
         self.ports = itertools.cycle(range(50000, 60000))
         self.sent: list[bytes] = []
         """Every packet that left, as it looked on the wire."""
+        self.later: list[bytes] = []
         self.system_calls = 0
 
     @property
@@ -602,6 +609,9 @@ class FakeKernel:
         datagram = parse_ip(packet)
         version = datagram.version
         payload = bytes(datagram.payload)
+        if datagram.protocol == TCP:
+            self._segment_came(version, payload)
+            return
         if datagram.protocol == UDP:
             (port,) = struct.unpack("!H", payload[2:4])
             (sender,) = struct.unpack("!H", payload[:2])
@@ -697,8 +707,54 @@ class FakeKernel:
                     self.levels(opened)
 
     def connect_tcp(self, opened: FakeSocket, destination: IPv4Address | IPv6Address, port: int) -> int:
-        """Send a SYN and see what comes of it."""
-        raise AssertionError("TCP is not spoken here")
+        """Send a SYN, and tell what has come of it by the time that connect(2) returns."""
+        version = opened.version
+        source = self.loopback(version) if destination.is_loopback else self.path.source(version)
+        segment = build_tcp(source, destination, opened.local[1], port, sequence=0x1234, window=65535)
+        if version == 4:
+            packet = build_ipv4(
+                segment,
+                source=source,
+                destination=destination,
+                protocol=TCP,
+                ttl=opened.number(IP, TTL, 64),
+                traffic_class=opened.number(IP, TOS),
+            )
+        else:
+            packet = build_ipv6(
+                segment,
+                source=source,
+                destination=destination,
+                next_header=TCP,
+                hop_limit=opened.number(IPV6, UNICAST_HOPS, 64),
+                traffic_class=opened.number(IPV6, self.quirks.tclass),
+            )
+        if self.latency:
+            self.later.append(packet)
+            return EINPROGRESS
+        self.transmit(packet)
+        if self.quirks.tcp_told_by_connect:
+            if opened.error:
+                error, opened.error = opened.error, 0
+                return error
+            if opened.connected:
+                return 0
+        return EINPROGRESS
+
+    def deliver_later(self) -> None:
+        """Let the packets go that were held back until ``connect`` had returned."""
+        while self.later:
+            self.transmit(self.later.pop(0))
+
+    def _segment_came(self, version: int, segment: bytes) -> None:
+        (port,) = struct.unpack("!H", segment[2:4])
+        for opened in list(self.sockets):
+            if (opened.kind, opened.version, opened.local[1]) == (STREAM, version, port):
+                if segment[13] & TcpFlag.RST:
+                    opened.error = ECONNREFUSED
+                else:
+                    opened.connected = True
+                self.levels(opened)
 
 
 def _header(message: int) -> tuple[int, int, int, int, int, int, int]:

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING
 from traceprobe.packets import (
     EchoMessage,
     IpProtocol,
+    TcpFlag,
     build_icmp_echo,
     build_icmp_error,
     build_ipv4,
     build_ipv6,
+    build_tcp,
     parse_icmp,
     parse_ip,
+    parse_tcp,
 )
 
 if TYPE_CHECKING:
@@ -34,7 +37,10 @@ class Path:
         self.quoted = quoted
         self.noise = noise
         self.unroutable: set[IPv4Address | IPv6Address] = set()
+        self.open_ports = {443}
         self.silent = False
+        self.firewall: int | None = None
+        """Router that refuses whatever gets to it."""
 
     def source(self, version: int) -> IPv4Address | IPv6Address:
         return ipaddress.ip_address("10.0.1.1" if version == 4 else "fd00:1::1")
@@ -58,12 +64,17 @@ class Path:
         here = datagram.destination in {ipaddress.ip_address("127.0.0.1"), ipaddress.ip_address("::1")}
         if datagram.ttl <= ROUTERS and not here:
             found = [self._error(packet, self.router(version, datagram.ttl), 11 if version == 4 else 3, 0)]
+        elif self.firewall is not None:
+            code = (3, 3) if version == 4 else (1, 4)
+            found = [self._error(packet, self.router(version, self.firewall), *code)]
         elif datagram.protocol in {IpProtocol.ICMP, IpProtocol.ICMPV6}:
             message = parse_icmp(
                 version, payload, verify=True, pseudo=(datagram.source, datagram.destination)
             )
             assert isinstance(message, EchoMessage)
             found = [self._echo(version, datagram.destination, datagram.source, message)]
+        elif datagram.protocol == IpProtocol.TCP:
+            found = [self._segment(version, datagram.destination, datagram.source, payload)]
         else:
             code = (3, 3) if version == 4 else (1, 4)
             found = [self._error(packet, datagram.destination, *code)]
@@ -98,6 +109,27 @@ class Path:
         )
         return self._back(version, sender, receiver, reply)
 
+    def _segment(
+        self,
+        version: int,
+        sender: IPv4Address | IPv6Address,
+        receiver: IPv4Address | IPv6Address,
+        segment: bytes,
+    ) -> bytes:
+        syn = parse_tcp(segment)
+        flags = TcpFlag.SYN if syn.destination_port in self.open_ports else TcpFlag.RST
+        reply = build_tcp(
+            sender,
+            receiver,
+            syn.destination_port,
+            syn.source_port,
+            sequence=1,
+            acknowledgement=syn.sequence + 1,
+            flags=flags | TcpFlag.ACK,
+            window=1000,
+        )
+        return self._back(version, sender, receiver, reply, IpProtocol.TCP)
+
     def _error(self, packet: bytes, sender: IPv4Address | IPv6Address, kind: int, code: int) -> bytes:
         datagram = parse_ip(packet)
         version = datagram.version
@@ -116,9 +148,10 @@ class Path:
         sender: IPv4Address | IPv6Address,
         receiver: IPv4Address | IPv6Address,
         message: bytes,
+        protocol: IpProtocol | None = None,
     ) -> bytes:
         if version == 4:
-            return build_ipv4(message, source=sender, destination=receiver, protocol=IpProtocol.ICMP, ttl=61)
-        return build_ipv6(
-            message, source=sender, destination=receiver, next_header=IpProtocol.ICMPV6, hop_limit=61
-        )
+            number = protocol or IpProtocol.ICMP
+            return build_ipv4(message, source=sender, destination=receiver, protocol=number, ttl=61)
+        number = protocol or IpProtocol.ICMPV6
+        return build_ipv6(message, source=sender, destination=receiver, next_header=number, hop_limit=61)

@@ -13,6 +13,7 @@ from traceprobe.config import AddressFamily, FlowStrategy, Mode, Protocol, Trace
 from traceprobe.errors import SendError
 from traceprobe.ffi.bsd import abi_for
 from traceprobe.loops import SystemClock
+from traceprobe.model import Probe, ReplyKind, make_probe_id
 from traceprobe.sockets.bsd import _open, _send
 from traceprobe.sockets.bsd._open import open_bsd_socket
 from traceprobe.sockets.bsd._systems import SYSTEMS, TtlMethod
@@ -60,7 +61,7 @@ WAYS = [
     for mode in (Mode.BSD_RAW, Mode.DARWIN_DGRAM)
     if mode is Mode.BSD_RAW or system == "darwin"
     for family in AddressFamily
-    for protocol in (Protocol.ICMP, Protocol.UDP)
+    for protocol in Protocol
 ]
 pytestmark = pytest.mark.anyio
 
@@ -136,7 +137,8 @@ async def test_a_trace_shows_the_path(way: Way, quoted: int | None) -> None:
     for hop in result.hops:
         assert hop.received == hop.sent == 3
         for probe in hop.probes:
-            assert probe.reply_ttl == 61
+            by_connect = way.protocol is Protocol.TCP and hop is result.hops[-1]
+            assert probe.reply_ttl == (None if by_connect else 61)
             assert not probe.changes
     assert result.discarded["foreign"] > 0
 
@@ -175,6 +177,55 @@ async def test_control_messages_on_netbsd_are_aligned_as_the_processor_wants_it(
     kernel.quirks = kernel.quirks._replace(alignment=16)
     result = await trace(kernel, way)
     assert hops(result) == [str(address) for address in kernel.path.hops(6)]
+
+
+# --- TCP, which each kernel tells of in its own way and time ------------------------------------------------
+
+
+@pytest.mark.parametrize("way", [way for way in WAYS if way.protocol is Protocol.TCP], ids=str)
+@pytest.mark.parametrize("latency", [False, True], ids=["at-once", "later"])
+@pytest.mark.parametrize(("port", "kind"), [(443, "syn_ack"), (80, "rst")])
+async def test_tcp_tells_open_ports_from_closed_ones(way: Way, latency: bool, port: int, kind: str) -> None:
+    kernel = make_kernel(way)
+    kernel.latency = latency
+    result = await trace(kernel, way, port=port)
+    assert hops(result) == [str(address) for address in kernel.path.hops(way.family.value)]
+    assert {probe.reply and probe.reply.value for probe in result.hops[-1].probes} == {kind}
+    assert kernel.sockets == []
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+async def test_an_attempt_that_was_answered_leaves_no_socket_behind(system: str) -> None:
+    way = Way(system, Mode.BSD_RAW, AddressFamily.IPV4, Protocol.TCP)
+    kernel = make_kernel(way)
+    opened = way.open(kernel, TracerouteConfig())
+    before = len(kernel.sockets)
+    probes = [Probe(make_probe_id(1, ttl), kernel.path.target(4), ttl, 1) for ttl in range(1, 6)]
+    await opened.send_probes(probes)
+    replies = list(opened.receive_nowait())
+    assert len(replies) == 5
+    assert len(kernel.sockets) == before
+    kernel.path.silent = True
+    await opened.send_probes(probes)
+    assert len(kernel.sockets) == before + 5
+    opened.release([probe.id for probe in probes])
+    assert len(kernel.sockets) == before
+    await opened.send_probes(probes)
+    await opened.aclose()
+    assert kernel.sockets == []
+
+
+async def test_a_refusal_by_a_router_is_not_taken_for_the_targets() -> None:
+    """A firewall that answers "port unreachable" makes connect() say the same as a closed port does."""
+    way = Way("freebsd", Mode.BSD_RAW, AddressFamily.IPV4, Protocol.TCP)
+    path = Path()
+    path.firewall = 2
+    kernel = make_kernel(way, path)
+    opened = way.open(kernel, TracerouteConfig())
+    await opened.send_probes([Probe(make_probe_id(1, 1), path.target(4), 9, 1)])
+    (reply,) = opened.receive_nowait()
+    assert (reply.kind, str(reply.address)) == (ReplyKind.PORT_UNREACHABLE, "10.0.2.2")
+    await opened.aclose()
 
 
 # --- what the kernels don't do, and what would come of relying on it ----------------------------------------
@@ -244,8 +295,6 @@ async def test_a_ttl_by_control_message_is_refused_or_worse_in_ipv4(
     ("system", "calls"), [("freebsd", 9), ("netbsd", 1), ("openbsd", 3), ("dragonfly", 9), ("darwin", 9)]
 )
 async def test_a_system_call_carries_as_many_probes_as_the_kernel_can_take(system: str, calls: int) -> None:
-    from traceprobe.model import Probe, make_probe_id
-
     way = Way(system, Mode.BSD_RAW, AddressFamily.IPV4, Protocol.ICMP)
     path = Path()
     path.silent = True

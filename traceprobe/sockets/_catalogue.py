@@ -283,7 +283,84 @@ WINDOWS: Final = (
 )
 """The ways of probing on Windows, best first for each protocol."""
 
-CATALOGUE: Final[tuple[ModeFacts, ...]] = LINUX + WINDOWS
+# Which of these options a system has is in its own table. What the quoted length and fragment field say is
+# not believed, since kernels rewrite them; firewall marks and flow labels have no option at all.
+_BSD: Final = frozenset({"source", "interface", "dscp", "ecn", "dont_fragment"})
+_BSD_IP: Final = frozenset({ChangedField.TTL, ChangedField.DSCP, ChangedField.ECN, ChangedField.SOURCE})
+
+BSD: Final = (
+    ModeFacts(
+        mode=Mode.BSD_RAW,
+        protocol=Protocol.ICMP,
+        privilege="root",
+        flows=(PARIS, CLASSIC, DUBLIN),
+        options=_BSD | {"packet_size", "payload_pattern"},
+        sees_changes=_BSD_IP | _CHECKSUM | _PAYLOAD,
+        sees_extensions=True,
+        sees_quoted_ttl=True,
+        sees_reply_ttl=True,
+    ),
+    ModeFacts(
+        mode=Mode.DARWIN_DGRAM,
+        protocol=Protocol.ICMP,
+        privilege=None,
+        flows=(PARIS, CLASSIC, DUBLIN),
+        options=_BSD | {"packet_size", "payload_pattern"},
+        sees_changes=_BSD_IP | _CHECKSUM | _PAYLOAD,
+        sees_extensions=True,
+        sees_quoted_ttl=True,
+        sees_reply_ttl=True,
+    ),
+    ModeFacts(
+        mode=Mode.BSD_RAW,
+        protocol=Protocol.UDP,
+        privilege="root",
+        flows=(PARIS, CLASSIC, DUBLIN),
+        options=_BSD | _PORTS | {"packet_size", "payload_pattern"},
+        sees_changes=_BSD_IP | _CHECKSUM | _PAYLOAD | {ChangedField.UDP_LENGTH},
+        sees_extensions=True,
+        sees_quoted_ttl=True,
+        sees_reply_ttl=True,
+    ),
+    ModeFacts(
+        mode=Mode.DARWIN_DGRAM,
+        protocol=Protocol.UDP,
+        privilege=None,
+        flows=(CLASSIC,),
+        options=_BSD | _PORTS | {"packet_size", "payload_pattern"},
+        sees_changes=_BSD_IP | _CHECKSUM | _PAYLOAD | {ChangedField.UDP_LENGTH},
+        sees_extensions=True,
+        sees_quoted_ttl=True,
+        sees_reply_ttl=True,
+    ),
+    ModeFacts(
+        mode=Mode.BSD_RAW,
+        protocol=Protocol.TCP,
+        privilege="root",
+        flows=(CLASSIC,),
+        options=_BSD - {"ecn"} | {"port"},
+        sees_changes=frozenset({ChangedField.TTL}),
+        sees_extensions=True,
+        sees_quoted_ttl=True,
+        sees_reply_ttl=True,
+        descriptors="per_probe",
+    ),
+    ModeFacts(
+        mode=Mode.DARWIN_DGRAM,
+        protocol=Protocol.TCP,
+        privilege=None,
+        flows=(CLASSIC,),
+        options=_BSD - {"ecn"} | {"port"},
+        sees_changes=frozenset({ChangedField.TTL}),
+        sees_extensions=True,
+        sees_quoted_ttl=True,
+        sees_reply_ttl=True,
+        descriptors="per_probe",
+    ),
+)
+"""The ways of probing on the BSDs and macOS, best first for each protocol."""
+
+CATALOGUE: Final[tuple[ModeFacts, ...]] = LINUX + WINDOWS + BSD
 """All ways of probing, platform by platform."""
 
 _FACTS: Final[Mapping[tuple[Mode, Protocol], ModeFacts]] = {

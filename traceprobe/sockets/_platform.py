@@ -94,7 +94,7 @@ def bsd_modes(name: str) -> tuple[ModeEntry, ...]:
         return open_bsd_raw(name, config, family, protocol, clock)
 
     modes = []
-    for protocol in (Protocol.ICMP, Protocol.UDP):
+    for protocol in (Protocol.ICMP, Protocol.UDP, Protocol.TCP):
         modes.append(ModeEntry(Mode.BSD_RAW, protocol, raw))
         if name == "darwin":
             modes.append(ModeEntry(Mode.DARWIN_DGRAM, protocol, _darwin_dgram))

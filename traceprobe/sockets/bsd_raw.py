@@ -1,24 +1,23 @@
-"""Raw sockets of FreeBSD, NetBSD, OpenBSD, DragonFly, and of macOS as root: ICMP, ICMPv6 and UDP probes.
+"""Raw sockets of FreeBSD, NetBSD, OpenBSD, DragonFly, and of macOS as root: ICMP, UDP and TCP probes.
 
 One raw ICMP socket hears all errors; for ICMP it sends too. UDP probes leave by a raw UDP socket, so that
-their checksum can be their identifier, from a port that an ordinary UDP socket holds.
+their checksum can be their identifier, from a port that an ordinary UDP socket holds. TCP probes are
+connections that are only begun, since raw sockets of these systems never hear TCP.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from traceprobe.config import Mode, Protocol
+from traceprobe.config import Mode
 from traceprobe.sockets.bsd._kernel import HostKernel
 from traceprobe.sockets.bsd._open import open_bsd_socket
 from traceprobe.sockets.bsd._systems import SYSTEMS
 
 if TYPE_CHECKING:
-    from traceprobe.config import AddressFamily, TracerouteConfig
+    from traceprobe.config import AddressFamily, Protocol, TracerouteConfig
     from traceprobe.loops import Clock
     from traceprobe.sockets._platform import BuiltInSocket
-
-PROTOCOLS: Final = frozenset({Protocol.ICMP, Protocol.UDP})
 
 
 def open_bsd_raw(

@@ -1,25 +1,23 @@
-"""macOS without privileges: ICMP and ICMPv6 by datagram sockets, UDP by an ordinary one.
+"""macOS without privileges: ICMP and ICMPv6 by datagram sockets, UDP and TCP by ordinary ones.
 
 The datagram ICMP socket may send echo requests only and knows few options, but it hears every ICMP message
-that the machine receives, errors about UDP probes and other programs' packets among them. The kernel
+that the machine receives, errors about UDP and TCP probes and other programs' packets among them. The kernel
 neither chooses the identifier nor sorts replies by it.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from traceprobe.config import Mode, Protocol
+from traceprobe.config import Mode
 from traceprobe.sockets.bsd._kernel import HostKernel
 from traceprobe.sockets.bsd._open import open_bsd_socket
 from traceprobe.sockets.bsd._systems import DARWIN
 
 if TYPE_CHECKING:
-    from traceprobe.config import AddressFamily, TracerouteConfig
+    from traceprobe.config import AddressFamily, Protocol, TracerouteConfig
     from traceprobe.loops import Clock
     from traceprobe.sockets._platform import BuiltInSocket
-
-PROTOCOLS: Final = frozenset({Protocol.ICMP, Protocol.UDP})
 
 
 def open_darwin_dgram(

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 from traceprobe.ffi.bsd_calls import LibcCalls, host_abi
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from traceprobe.ffi.bsd import BsdAbi
     from traceprobe.ffi.bsd_arena import MessageCalls
 
@@ -74,8 +76,8 @@ class Gathering(Protocol):
         """Include it no more; must be called before it is closed."""
         ...
 
-    def settle(self) -> None:
-        """Take note that sockets have been read: what is not ready any more counts no more."""
+    def settle(self) -> Sequence[int]:
+        """Take note of what is not ready any more, which then counts no more; return what still is."""
         ...
 
     def close(self) -> None:
@@ -177,9 +179,9 @@ class KqueueGathering:
         self._change(descriptor, connecting, _kqueues.KQ_EV_DELETE)
         self._watched -= 1
 
-    def settle(self) -> None:
-        """Take note that sockets have been read."""
-        self._queue.control(None, self._watched + 1, 0)
+    def settle(self) -> Sequence[int]:
+        """Take note of what is not ready any more; return what still is."""
+        return [event.ident for event in self._queue.control(None, self._watched + 1, 0)]
 
     def close(self) -> None:
         """Close the descriptor."""

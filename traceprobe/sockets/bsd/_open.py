@@ -9,24 +9,27 @@ from __future__ import annotations
 from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING
 
-from traceprobe.config import AddressFamily, FlowStrategy, Mode, Protocol
-from traceprobe.errors import UnsupportedOption
-from traceprobe.sockets._modes import check_ports, choose_flow, quarantine_ns
-from traceprobe.sockets.bsd._options import Opener
-from traceprobe.sockets.bsd._socket import BsdProbeSocket, bsd_capabilities
+import attrs
+
+from traceprobe.config import AddressFamily, Mode, Protocol
+from traceprobe.sockets._catalogue import facts_of
+from traceprobe.sockets._connects import ConnectCodec
+from traceprobe.sockets._modes import quarantine_ns
+from traceprobe.sockets.bsd._options import REPLY_COST, Opener
+from traceprobe.sockets.bsd._socket import BsdProbeSocket
 from traceprobe.sockets.bsd._systems import TtlMethod
+from traceprobe.sockets.bsd._tcp import BsdTcpSocket, free_descriptors
 from traceprobe.sockets.bsd._udp import BsdUdpSocket
 from traceprobe.sockets.codec import IcmpCodec, UdpCodec
+from traceprobe.sockets.protocol import SocketCapabilities
 
 if TYPE_CHECKING:
     from traceprobe.config import TracerouteConfig
     from traceprobe.loops import Clock
-    from traceprobe.model import TimestampSource
+    from traceprobe.sockets._catalogue import ModeFacts
     from traceprobe.sockets._platform import BuiltInSocket
     from traceprobe.sockets.bsd._kernel import Kernel, KernelSocket
     from traceprobe.sockets.bsd._systems import BsdSystem
-    from traceprobe.sockets.codec import ProbeCodec
-    from traceprobe.sockets.protocol import SocketCapabilities
 
 
 def open_bsd_socket(
@@ -55,15 +58,18 @@ def open_bsd_socket(
         UnsupportedOption: An option can't be honoured.
         ConfigError: An option can't be used on this machine.
     """
-    check_ports(config, mode, protocol)
-    if config.flow_label is not None:
-        raise UnsupportedOption(
-            "flow_label", config.flow_label, mode=mode.value, remedy="leave it out on this system"
-        )
+    facts = facts_of(mode, protocol)
+    facts.check(config, family)
     opener = Opener(kernel, system, family, config, mode)
     with ExitStack() as stack:
-        parts = _Parts(opener, protocol, clock, stack)
-        opened: BuiltInSocket = parts.udp() if protocol is Protocol.UDP else parts.icmp_only()
+        parts = _Parts(opener, facts, clock, stack)
+        opened: BuiltInSocket
+        if protocol is Protocol.UDP:
+            opened = parts.udp()
+        elif protocol is Protocol.TCP:
+            opened = parts.tcp()
+        else:
+            opened = parts.icmp_only()
         stack.pop_all()
     return opened
 
@@ -71,14 +77,16 @@ def open_bsd_socket(
 class _Parts:
     """The sockets that are open so far; closed if not all of them can be had."""
 
-    def __init__(self, opener: Opener, protocol: Protocol, clock: Clock, stack: ExitStack) -> None:
+    def __init__(self, opener: Opener, facts: ModeFacts, clock: Clock, stack: ExitStack) -> None:
         self._opener = opener
+        self._facts = facts
+        self._flow = facts.choose_flow(opener.config)
         self._clock = clock
         self._stack = stack
         self._raw = opener.mode is Mode.BSD_RAW
         abi = opener.abi
         number = abi.ipproto_icmp if opener.family is AddressFamily.IPV4 else abi.ipproto_icmpv6
-        sends = protocol is Protocol.ICMP
+        sends = facts.protocol is Protocol.ICMP
         self._icmp_number = number
         self._icmp = self._open(abi.sock_raw if self._raw else abi.sock_dgram, number, configured=sends)
         if opener.config.source is not None and sends:
@@ -91,10 +99,9 @@ class _Parts:
     def icmp_only(self) -> BsdProbeSocket[IcmpCodec]:
         """ICMP probes leave by the socket that hears the answers."""
         opener, config = self._opener, self._opener.config
-        flow = self._flow(IcmpCodec.flows, Protocol.ICMP)
         codec = IcmpCodec(
             opener.family,
-            flow,
+            self._flow,
             quarantine_ns=quarantine_ns(config),
             payload_pattern=config.payload_pattern,
         )
@@ -104,7 +111,7 @@ class _Parts:
         return BsdProbeSocket(
             opener,
             codec,
-            self._capabilities(codec, IcmpCodec.flows, self._stamps),
+            self._capabilities(codec),
             self._clock,
             icmp=self._icmp,
             outgoing=self._icmp,
@@ -115,8 +122,6 @@ class _Parts:
     def udp(self) -> BsdUdpSocket:
         """UDP probes leave by a raw socket, or by the one that has the source port."""
         opener, config, abi = self._opener, self._opener.config, self._opener.abi
-        flows = UdpCodec.flows if self._raw else frozenset({FlowStrategy.CLASSIC})
-        flow = self._flow(flows, Protocol.UDP)
         raw = None
         method = _dgram_ttl(opener)
         if self._raw:
@@ -133,7 +138,7 @@ class _Parts:
         opener.ask_for_ttl(holder)
         codec = UdpCodec(
             opener.family,
-            flow,
+            self._flow,
             source_port=source_port,
             quarantine_ns=quarantine_ns(config),
             payload_pattern=config.payload_pattern,
@@ -144,7 +149,7 @@ class _Parts:
         return BsdUdpSocket(
             opener,
             codec,
-            self._capabilities(codec, flows, self._stamps),
+            self._capabilities(codec),
             self._clock,
             icmp=self._icmp,
             holder=holder,
@@ -156,23 +161,44 @@ class _Parts:
     def _open(self, kind: int, protocol: int, *, configured: bool = True) -> KernelSocket:
         return self._stack.enter_context(closing(self._opener.open(kind, protocol, configured=configured)))
 
-    def _flow(self, flows: frozenset[FlowStrategy], protocol: Protocol) -> FlowStrategy:
+    def tcp(self) -> BsdTcpSocket:
+        """Connections leave by a socket of their own each, which is opened when it is needed."""
         opener = self._opener
-        return choose_flow(
-            opener.config,
-            opener.mode,
-            flows,
-            protocol=protocol,
-            otherwise=f"mode {Mode.BSD_RAW.value!r}, which holds the flow of probes but needs root",
+        abi = opener.abi
+        opener.open(abi.sock_stream, abi.ipproto_tcp).close()  # what can't be had is told now
+        codec = ConnectCodec(opener.family, quarantine_ns=quarantine_ns(opener.config))
+        gathering = self._stack.enter_context(closing(opener.kernel.gather()))
+        gathering.watch(self._icmp.fileno())
+        capabilities = self._capabilities(codec)
+        window = min(capabilities.max_in_flight, free_descriptors())
+        return BsdTcpSocket(
+            opener,
+            codec,
+            attrs.evolve(capabilities, max_in_flight=window),
+            self._clock,
+            icmp=self._icmp,
+            gathering=gathering,
         )
 
-    def _capabilities(
-        self, codec: ProbeCodec, flows: frozenset[FlowStrategy], stamps: TimestampSource
-    ) -> SocketCapabilities:
-        config = self._opener.config
+    def _capabilities(self, codec: IcmpCodec | UdpCodec | ConnectCodec) -> SocketCapabilities:
+        facts, config = self._facts, self._opener.config
         if config.packet_size is not None:
             codec.check_size(config.packet_size)
-        return bsd_capabilities(self._opener, codec, flows=flows, timestamps=stamps, buffer=self._granted)
+        return SocketCapabilities(
+            family=codec.family,
+            protocol=codec.protocol,
+            mode=facts.mode.value,
+            flow=codec.flow,
+            flows=frozenset(facts.flows),
+            descriptors=facts.descriptors,
+            timestamps=self._stamps,
+            max_in_flight=max(1, min(self._granted // REPLY_COST, codec.capacity)),
+            sees_quoted_ttl=facts.sees_quoted_ttl,
+            sees_reply_ttl=facts.sees_reply_ttl,
+            default_port=None if isinstance(codec, IcmpCodec) else codec.default_port,
+            sees_extensions=facts.sees_extensions,
+            sees_changes=facts.changes_seen(codec.family),
+        )
 
 
 def _dgram_ttl(opener: Opener) -> TtlMethod:

@@ -10,7 +10,6 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from traceprobe.config import AddressFamily
 from traceprobe.errors import PacketError
 from traceprobe.model import ChangedField
 from traceprobe.sockets._modes import traffic_class
@@ -18,66 +17,32 @@ from traceprobe.sockets._probe_socket import CodecT, KernelProbeSocket
 from traceprobe.sockets._routes import Routes
 from traceprobe.sockets.bsd._header import HeaderMaker
 from traceprobe.sockets.bsd._names import pack_name, unpack_name
-from traceprobe.sockets.bsd._options import REPLY_COST
 from traceprobe.sockets.bsd._receive import BsdReceiver, decode_icmp
 from traceprobe.sockets.bsd._send import BsdSender
 from traceprobe.sockets.bsd._systems import TtlMethod
-from traceprobe.sockets.codec import Answer, ProbeCodec, Refusal, SentHeader, UdpCodec, read_answer
-from traceprobe.sockets.protocol import SocketCapabilities
+from traceprobe.sockets.codec import Answer, Refusal, SentHeader, read_answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from ipaddress import IPv4Address, IPv6Address
 
-    from traceprobe.config import FlowStrategy
     from traceprobe.errors import SendError
     from traceprobe.ffi.bsd_arena import ReceivedMessage
     from traceprobe.loops import Clock
-    from traceprobe.model import Probe, ProbeId, SentProbe, TimestampSource
+    from traceprobe.model import Probe, ProbeId, SentProbe
     from traceprobe.sockets._probe_socket import Batch
     from traceprobe.sockets._timestamps import ClockReading
     from traceprobe.sockets.bsd._control import Control
     from traceprobe.sockets.bsd._kernel import Gathering, KernelSocket
     from traceprobe.sockets.bsd._options import Opener
+    from traceprobe.sockets.protocol import SocketCapabilities
 
 _UNBELIEVABLE = frozenset({
     ChangedField.TOTAL_LENGTH,
     ChangedField.DONT_FRAGMENT,
     ChangedField.IP_CHECKSUM,
 })
-"""What rests on fields of a quoted IPv4 header that a kernel may rewrite before it hands the quote out."""
-
-
-def bsd_capabilities(
-    opener: Opener,
-    codec: ProbeCodec,
-    *,
-    flows: frozenset[FlowStrategy],
-    timestamps: TimestampSource,
-    buffer: int,
-) -> SocketCapabilities:
-    """What a socket can do, by its codec and by what the kernel granted.
-
-    Args:
-        opener: Names the way of probing.
-        codec: Names family, protocol and flow, and how many probes it can tell apart.
-        flows: The flow strategies that the mode can hold.
-        timestamps: The best source of round-trip times.
-        buffer: Bytes of receive buffer that were granted.
-    """
-    return SocketCapabilities(
-        family=codec.family,
-        protocol=codec.protocol,
-        mode=opener.mode.value,
-        flow=codec.flow,
-        flows=flows,
-        descriptors="shared",
-        timestamps=timestamps,
-        max_in_flight=max(1, min(buffer // REPLY_COST, codec.capacity)),
-        sees_quoted_ttl=True,
-        sees_reply_ttl=True,
-        default_port=codec.default_port if isinstance(codec, UdpCodec) else None,
-    )
+"""What rests on fields of a quoted header that a kernel may rewrite before it hands the quote out."""
 
 
 class BsdProbeSocket(KernelProbeSocket[CodecT]):
@@ -178,7 +143,7 @@ class BsdProbeSocket(KernelProbeSocket[CodecT]):
             self._refuse(Refusal.MALFORMED)
             return
         answer = read_answer(self._codec, decoded.message, name[0])
-        if isinstance(answer, Answer) and answer.changes and self._family is AddressFamily.IPV4:
+        if isinstance(answer, Answer) and answer.changes:
             answer = answer._replace(
                 changes=tuple(change for change in answer.changes if change.field not in _UNBELIEVABLE)
             )
