@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.model.samples import TYPICAL, cancelled, hop, replied, result, silent, unsent
 from traceprobe.config import Protocol
-from traceprobe.model import Asn, Knowledge, ReplyKind, StopReason, TraceResult
+from traceprobe.model import Asn, EnrichmentError, Exchange, Knowledge, ReplyKind, StopReason, TraceResult
 
 UNREACHABLE = result(
     hop(1, ("10.0.0.1", 1.0), ("10.0.0.1", 1.1), ("10.0.0.1", 0.9)),
@@ -93,6 +93,10 @@ HOSTILE = result(
                 Asn(
                     64501, prefix="<b>", country="<i>&", registry="\x1b", name="</table><script>\u2028\ud800"
                 ),
+                country="<u>\x07",
+                city="=SUM(2)\x1b[1m",
+                exchange=Exchange("<script>\u202e", "\x9b<b>", "<i>\n", "\r", 64502),
+                errors=(EnrichmentError("<b>\x1b", "<script>alert(4)</script>\n"),),
             ),
         },
     ),

@@ -68,13 +68,19 @@ def test_a_notebook_shows_the_table() -> None:
     assert html == result_to_html(TYPICAL)
     page = Page(html)
     assert page.rows[1] == [
-        "1", "gateway.home.example 192.168.1.1", "LAN", "3 of 3", "0.398", "0.410", "0.421", "",
+        "1", "gateway.home.example 192.168.1.1",
+        "LAN: The address is for local use, and nothing public lies before it.",
+        "3 of 3", "0.398", "0.410", "0.421", "",
     ]  # fmt: skip
     assert page.rows[3][:3] == ["3", "no answer", "0 of 3"]
-    assert page.rows[4][2] == "AS64500 EXAMPLE-TRANSIT, NL, 198.51.100.0/24, TRANSIT"
+    network, segment = page.rows[4][2].split("TRANSIT: ")
+    assert (
+        network == "AS64500 EXAMPLE-TRANSIT, NL, 198.51.100.0/24, at EXAMPLE-IX (AS64500), in Amsterdam, NL"
+    )
+    assert segment == "Its network is neither this machine's nor the target's."
     assert page.rows[4][-1] == (
         "[MPLS: Lbl 16001 TC 0 S 0 TTL 1, Lbl 24005 TC 0 S 1 TTL 1], "
-        "NAT to 192.0.2.77, DSCP 0 -> 46, 1 of 3 lost"
+        "NAT to 192.0.2.77, DSCP 0 -> 46, look-up failed: inventory: the inventory did not answer, 1 of 3 lost"
     )
     assert [row[0] for row in page.rows[5:7]] == ["5", "edge2.transit.example 198.51.100.34"]
     assert page.rows[6][-1] == "1 late reply"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 import attrs
 
 from traceprobe.model import ProbeStatus, RttStatistics
-from traceprobe.render import _reply_words, _words
+from traceprobe.render import _knowledge_words, _reply_words, _words
 from traceprobe.render.sanitize import clean_name
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def hop_lines(hop: Hop, columns: int, *, known: set[str] | None = None, verbose:
         hop: The hop.
         columns: How many attempts have a column.
         known: What nearer hops have shown of the probes' fate, which goes on at this one; extended.
-        verbose: Add lines with all that the replies tell.
+        verbose: Add lines with all that the look-ups and the replies tell.
     """
     as_statistics = columns > MOST_COLUMNS
     shown: tuple[Responder | None, ...] = hop.responders or (None,)
@@ -103,6 +103,8 @@ def hop_lines(hop: Hop, columns: int, *, known: set[str] | None = None, verbose:
 
 
 def _detail_lines(hop: Hop, responder: Responder | None) -> Iterator[Line]:
+    for known in [] if responder is None else _knowledge_words.details(responder):
+        yield ((f"{_INDENT}{known}", "dim"),)
     probes = hop.probes if responder is None else _words.probes_of(hop, responder)
     for attempts, details in _reply_words.grouped_details(probes):
         yield ((f"{_INDENT}{attempts}: {details[0]}", "dim"),)
@@ -186,7 +188,11 @@ def _tail(hop: Hop, responder: Responder | None, known: set[str], *, first: bool
         else:
             spans.append((address, "address"))
         if responder.asn is not None:
-            spans.append((f" [{_words.asn_text(responder.asn)}]", "dim"))
+            spans.append((f" [{_knowledge_words.asn_text(responder.asn)}]", "dim"))
+        if responder.exchange is not None:
+            spans.append((f" at {_knowledge_words.exchange_text(responder.exchange)}", "dim"))
+        if responder.segment is not None:
+            remarks.append((responder.segment.value, "dim"))
         if len(hop.responders) > 1 and len(hop.probes) > MOST_COLUMNS:
             remarks.append((_words.plural(responder.replies, "reply"), "note"))
         remarks.extend((note, "note") for note in _notes(hop, responder, known))

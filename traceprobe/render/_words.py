@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Final
 from traceprobe.config import Protocol
 from traceprobe.model import ProbeStatus, StopReason
 from traceprobe.render._reply_words import reply_note
-from traceprobe.render.sanitize import clean_name, clean_text
+from traceprobe.render.sanitize import clean_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from ipaddress import IPv4Address, IPv6Address
 
-    from traceprobe.model import Asn, Hop, ProbeResult, Responder, TraceResult
+    from traceprobe.model import Hop, ProbeResult, Responder, TraceResult
 
 TTL_ZERO: Final = "forwards what has no TTL left, so that the next hop answers for it"
 """About a router that nobody can see, for the next one always answers in its place."""
@@ -57,12 +57,6 @@ def transport(protocol: Protocol, port: int | None) -> str:
     """``ICMP`` or ``UDP port 33434``."""
     name = protocol.value.upper()
     return name if protocol is Protocol.ICMP or port is None else f"{name} port {port}"
-
-
-def asn_text(asn: Asn) -> str:
-    """``AS64500 EXAMPLE-NETWORK``."""
-    name = clean_text(asn.name) if asn.name else ""
-    return f"AS{asn.number} {name}".rstrip()
 
 
 def probes_of(hop: Hop, responder: Responder) -> list[ProbeResult]:

@@ -10,13 +10,14 @@ import csv
 import io
 from typing import TYPE_CHECKING, Final
 
+from traceprobe.model import NOTHING_KNOWN
 from traceprobe.model._document import milliseconds, timestamp
 from traceprobe.render.sanitize import clean_name, clean_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from traceprobe.model import Hop, InterfaceInformation, ProbeResult, Responder, TraceResult
+    from traceprobe.model import Hop, InterfaceInformation, Knowledge, ProbeResult, Responder, TraceResult
 
 __all__ = ["COLUMNS", "result_to_csv"]
 
@@ -31,7 +32,15 @@ COLUMNS: Final = (
     "hostname",
     "asn",
     "asn_name",
+    "asn_prefix",
+    "asn_country",
+    "asn_origins",
+    "country",
+    "city",
+    "exchange",
+    "exchange_member_asn",
     "segment",
+    "segment_reason",
     "rtt_ms",
     "sent_at",
     "waited_ms",
@@ -79,7 +88,6 @@ def result_to_csv(result: TraceResult) -> str:
 
 
 def _row(result: TraceResult, hop: Hop, probe: ProbeResult, responder: Responder | None) -> Iterator[object]:
-    asn = None if responder is None else responder.asn
     yield clean_name(result.target)
     yield clean_name(str(result.address))
     yield hop.ttl
@@ -87,10 +95,7 @@ def _row(result: TraceResult, hop: Hop, probe: ProbeResult, responder: Responder
     yield probe.status.value
     yield _flag(probe.late)
     yield None if probe.address is None else clean_name(str(probe.address))
-    yield None if responder is None or responder.hostname is None else clean_name(responder.hostname)
-    yield None if asn is None else asn.number
-    yield None if asn is None or asn.name is None else clean_text(asn.name)
-    yield None if responder is None or responder.segment is None else responder.segment.value
+    yield from _known(NOTHING_KNOWN if responder is None else responder.knowledge)
     yield milliseconds(probe.rtt_ns)
     yield None if probe.sent_at_ns is None else timestamp(probe.sent_at_ns)
     yield milliseconds(probe.waited_ns)
@@ -114,6 +119,31 @@ def _row(result: TraceResult, hop: Hop, probe: ProbeResult, responder: Responder
     )
     yield probe.flow
     yield None if probe.error is None else clean_name(probe.error)
+
+
+def _known(knowledge: Knowledge) -> Iterator[object]:
+    """What look-ups told: ``hostname`` to ``segment_reason``."""
+    asn, exchange = knowledge.asn, knowledge.exchange
+    yield _name(knowledge.hostname)
+    yield None if asn is None else asn.number
+    yield None if asn is None else _text(asn.name)
+    yield None if asn is None else _name(asn.prefix)
+    yield None if asn is None else _name(asn.country)
+    yield None if asn is None else " ".join(map(str, asn.origins))
+    yield _name(knowledge.country)
+    yield _text(knowledge.city)
+    yield None if exchange is None else _text(exchange.name)
+    yield None if exchange is None else exchange.member_asn
+    yield None if knowledge.segment is None else knowledge.segment.value
+    yield None if knowledge.segment_reason is None else knowledge.segment_reason.value
+
+
+def _name(text: str | None) -> str | None:
+    return None if text is None else clean_name(text)
+
+
+def _text(text: str | None) -> str | None:
+    return None if text is None else clean_text(text)
 
 
 def _flag(value: bool) -> str:

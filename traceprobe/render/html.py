@@ -11,8 +11,8 @@ from html import escape
 from typing import TYPE_CHECKING, Final
 
 from traceprobe.model import ProbeStatus, RttStatistics
-from traceprobe.render import _reply_words, _words
-from traceprobe.render.sanitize import clean_name, clean_text
+from traceprobe.render import _knowledge_words, _reply_words, _words
+from traceprobe.render.sanitize import clean_name
 
 if TYPE_CHECKING:
     from traceprobe.model import Hop, Responder, TraceResult
@@ -143,14 +143,21 @@ def _who(responder: Responder) -> str:
 
 
 def _network(responder: Responder) -> str:
-    asn = responder.asn
     parts = []
-    if asn is not None:
-        parts.append(_words.asn_text(asn))
-        parts += [clean_text(text) for text in (asn.country, asn.prefix) if text]
-    if responder.segment is not None:
-        parts.append(responder.segment.value)
-    return _escaped(", ".join(parts))
+    if responder.asn is not None:
+        parts.append(_knowledge_words.asn_text(responder.asn))
+        if responder.asn.prefix:
+            parts.append(clean_name(responder.asn.prefix))
+    if responder.exchange is not None:
+        parts.append(f"at {_knowledge_words.exchange_text(responder.exchange)}")
+    place = _knowledge_words.place_text(responder)
+    if place is not None:
+        parts.append(f"in {place}")
+    html = _escaped(", ".join(parts))
+    segment = _knowledge_words.segment_text(responder)
+    if segment is None:
+        return html
+    return f'{html}{"<br>" if html else ""}<span class="faint">{_escaped(segment)}</span>'
 
 
 def _remarks(hop: Hop, responder: Responder) -> str:
@@ -159,6 +166,7 @@ def _remarks(hop: Hop, responder: Responder) -> str:
     late = sum(probe.late for probe in probes)
     if late:
         remarks.append(f"{_words.plural(late, 'late reply')}")
+    remarks += map(_knowledge_words.error_text, responder.enrichment_errors)
     errors = None
     if responder is hop.responders[0]:
         loss = _words.loss_note(hop)
