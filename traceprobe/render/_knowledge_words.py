@@ -61,7 +61,8 @@ def details(responder: Responder) -> list[str]:
     segment = segment_text(responder)
     if segment is not None and responder.segment_reason is not None:
         lines.append(segment)
-    return lines + [error_text(error) for error in responder.enrichment_errors]
+    lines += map(error_text, responder.enrichment_errors)
+    return [line.rstrip() for line in lines]
 
 
 def _asn_detail(asn: Asn) -> str:
