@@ -139,6 +139,7 @@ def test_names_that_the_encoding_lacks_are_shown_as_well_as_can_be(
         names=True,
     )
     raw = io.BytesIO()
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")  # or it would be UTF-8 on Windows
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii"))
     assert main(["203.0.113.9"]) == ExitStatus.REACHED
     assert b"m?nchen.example (10.0.0.1)" in raw.getvalue()

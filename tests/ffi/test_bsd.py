@@ -27,7 +27,7 @@ POSIX = pytest.mark.skipif(sys.platform == "win32", reason="there is no sendmsg 
 def test_the_committed_module_is_what_the_generator_writes(tmp_path: Path) -> None:
     target = tmp_path / "generated.py"
     build_bsd.generate(target)
-    assert target.read_bytes() == build_bsd.TARGET.read_bytes()
+    assert target.read_text(encoding="ascii") == build_bsd.TARGET.read_text(encoding="ascii")
 
 
 def test_every_declared_structure_is_checked() -> None:

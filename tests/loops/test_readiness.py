@@ -15,6 +15,8 @@ from traceprobe.loops import Readiness
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="on Windows nothing waits for readiness")
+
 
 @pytest.fixture
 def pair() -> Iterator[tuple[socket.socket, socket.socket]]:

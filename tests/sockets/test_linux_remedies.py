@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="users and groups of Unix")
+
 NET_ADMIN = 1 << 12
 
 
