@@ -35,6 +35,12 @@ async def trace(target: str, options: TraceOptions) -> dict[str, Any]:
     return _document(await traceprobe.trace_async(target, **options))
 
 
+async def trace_with_names(target: str) -> dict[str, Any]:
+    """Trace once, and look up host names and networks."""
+    enrichment = traceprobe.EnrichmentConfig(reverse_dns=True, asn=True)
+    return _document(await traceprobe.trace_async(target, enrichment=enrichment))
+
+
 async def trace_with_pattern(
     target: str, options: TraceOptions, pattern: str, packet_size: int
 ) -> dict[str, Any]:

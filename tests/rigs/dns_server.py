@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
+import socket
 import threading
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
@@ -19,6 +20,8 @@ import dns.rrset
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Coroutine
+
+    from tests.rigs.namespaces import Namespace
 
 Forgery: TypeAlias = Literal["wrong_id", "wrong_question", "wrong_source", "garbage"]
 
@@ -60,16 +63,25 @@ class DnsServer:
     """Listens on one port, with UDP and TCP, from ``with`` to its end.
 
     Args:
-        host: A loopback address.
+        host: Where to listen: a loopback address, or one of a namespace.
+        namespace: The namespace that the address is in.
+        port: 0 for any.
         tls: Speak DNS over TLS (or HTTPS) instead.
         https: Speak DNS over HTTPS; needs ``tls``.
     """
 
     def __init__(
-        self, host: str = "127.0.0.1", *, tls: ssl.SSLContext | None = None, https: bool = False
+        self,
+        host: str = "127.0.0.1",
+        *,
+        namespace: Namespace | None = None,
+        port: int = 0,
+        tls: ssl.SSLContext | None = None,
+        https: bool = False,
     ) -> None:
         self.host = host
-        self.port = 0
+        self.port = port
+        self._namespace = namespace
         self.asked: list[Asked] = []
         """Every query, in order."""
         self.default = Manner(rcode="NXDOMAIN", minimum=300)
@@ -128,16 +140,29 @@ class DnsServer:
 
     async def _listen(self) -> None:
         create = self._loop.create_datagram_endpoint
-        self._other, _ = await create(asyncio.DatagramProtocol, local_addr=(self.host, 0))
+        self._other, _ = await create(asyncio.DatagramProtocol, sock=self._bound(socket.SOCK_DGRAM, 0))
         while self._tcp is None:
-            self._udp, _ = await create(lambda: _Datagrams(self), local_addr=(self.host, 0))
-            self.port = self._udp.get_extra_info("sockname")[1]
+            stream = self._bound(socket.SOCK_STREAM, self.port)
+            port = stream.getsockname()[1]
             try:
-                self._tcp = await asyncio.start_server(
-                    self._serve_stream, self.host, self.port, ssl=self._tls
-                )
+                datagrams = self._bound(socket.SOCK_DGRAM, port)
             except OSError:  # the port is somebody else's
-                self._udp.close()
+                stream.close()
+                continue
+            self.port = port
+            self._udp, _ = await create(lambda: _Datagrams(self), sock=datagrams)
+            self._tcp = await asyncio.start_server(self._serve_stream, sock=stream, ssl=self._tls)
+
+    def _bound(self, kind: int, port: int) -> socket.socket:
+        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+        made = (socket.socket if self._namespace is None else self._namespace.socket)(family, kind)
+        made.setblocking(False)
+        try:
+            made.bind((self.host, port))
+        except OSError:
+            made.close()
+            raise
+        return made
 
     async def _stop(self) -> None:
         for transport in (self._udp, self._other):
