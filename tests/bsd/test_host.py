@@ -14,12 +14,13 @@ import anyio
 import pytest
 
 import traceprobe
+from tests.bsd.conftest import FAILED
 from tests.bsd.jails import Hops, JailPath, missing_jails, named_path, state
 from tests.rigs.require import require
 from traceprobe.config import AddressFamily, Protocol, TracerouteConfig
 from traceprobe.errors import TraceprobeError
 from traceprobe.ffi.bsd_arena import ReceiveArena
-from traceprobe.model import StopReason, TimestampSource
+from traceprobe.model import ReplyKind, StopReason, TimestampSource
 from traceprobe.sockets import ProbeSocketFactory
 from traceprobe.sockets._platform import bsd_name
 from traceprobe.testing import check_probe_socket
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from traceprobe.ffi.bsd_arena import ReceivedMessage
+    from traceprobe.model import TraceResult
     from traceprobe.sockets.protocol import AsyncProbeSocket
 
 HOST = bsd_name(sys.platform)
@@ -58,12 +60,11 @@ def explained(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
             yield message
 
     monkeypatch.setattr(ReceiveArena, "received", recording)
-    failed = request.session.testsfailed
     yield
-    # The outcome of the call itself is not known to its fixtures; pytest shows this only where it failed.
-    print(f"{len(received)} datagrams received, {failed} tests failed before")
-    print("\n".join(received[:200]))
-    print(state())
+    if request.node.stash.get(FAILED, False):
+        print(f"{len(received)} datagrams received")
+        print("\n".join(received[:200]))
+        print(state())
 
 
 @pytest.fixture(scope="module")
@@ -126,17 +127,9 @@ def test_the_loopback_is_one_hop_away(family: AddressFamily, protocol: Protocol)
 @FAMILIES
 @PROTOCOLS
 def test_a_trace_shows_the_path(hops: Hops, family: AddressFamily, protocol: Protocol) -> None:
-    path = hops.of(family.value)
-    if not path:
-        pytest.skip(f"the named path has no addresses for IPv{family.value}")
-    open_fitting(family, protocol)
-    result = traceprobe.trace(path[-1], protocol=protocol, max_ttl=len(path) + 5)
-    found = [None if hop.address is None else str(hop.address) for hop in result.hops]
+    result = trace_to_the_end(hops, family, protocol)
     document = result.to_json()
-    assert found == list(path), document
-    assert result.stop_reason is StopReason.DESTINATION_REACHED, document
-    for ttl, hop in enumerate(result.hops, 1):
-        assert hop.ttl == ttl
+    for hop in result.hops:
         assert hop.received == hop.sent, document
         for probe in hop.probes:
             assert probe.timestamp_source is TimestampSource.KERNEL_RX, document
@@ -144,6 +137,32 @@ def test_a_trace_shows_the_path(hops: Hops, family: AddressFamily, protocol: Pro
             assert 0 <= probe.rtt < 1, document
             assert probe.reply_ttl is not None, document
             assert probe.reply_ttl > 0, document
+
+
+@FAMILIES
+@pytest.mark.parametrize("port", [80, 61234])
+def test_tcp_shows_the_path_and_ends_at_a_closed_port(hops: Hops, family: AddressFamily, port: int) -> None:
+    result = trace_to_the_end(hops, family, Protocol.TCP, port=port)
+    document = result.to_json()
+    assert {probe.reply for probe in result.hops[-1].probes} <= {ReplyKind.RST, ReplyKind.SYN_ACK}, document
+    for hop in result.hops[:-1]:
+        assert {probe.reply for probe in hop.probes} == {ReplyKind.TIME_EXCEEDED}, document
+
+
+def trace_to_the_end(
+    hops: Hops, family: AddressFamily, protocol: Protocol, port: int | None = None
+) -> TraceResult:
+    """Trace to the end of the path, and check that it is the path."""
+    path = hops.of(family.value)
+    if not path:
+        pytest.skip(f"the named path has no addresses for IPv{family.value}")
+    open_fitting(family, protocol)
+    result = traceprobe.trace(path[-1], protocol=protocol, port=port, max_ttl=len(path) + 5)
+    found = [None if hop.address is None else str(hop.address) for hop in result.hops]
+    assert found == list(path), result.to_json()
+    assert result.stop_reason is StopReason.DESTINATION_REACHED, result.to_json()
+    assert [hop.ttl for hop in result.hops] == list(range(1, len(path) + 1))
+    return result
 
 
 @FAMILIES
