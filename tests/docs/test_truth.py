@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import re
 import sys
@@ -16,10 +15,11 @@ from tests.docs.markdown import Page, pages
 from tests.house.package import ROOT, modules
 from traceprobe.cli._exit import ExitStatus
 from traceprobe.cli._parser import _parser
-from traceprobe.config import FlowStrategy, Mode, TimingConfig
+from traceprobe.config import FlowStrategy, Mode, Protocol, TimingConfig
 from traceprobe.engine._states import COUNTED_AS
 from traceprobe.model import ProbeStatus, StopReason, TimestampSource, TraceResult
 from traceprobe.schema import trace_schema
+from traceprobe.sockets._catalogue import facts_of
 from traceprobe.sockets._platform import platform_modes
 from traceprobe.sockets.codec import Refusal
 
@@ -139,7 +139,11 @@ def test_the_privileges_are_those_of_the_sockets() -> None:
         protocols.setdefault(entry.mode.value, []).append(entry.protocol.value.upper())
     expected = []
     for mode, names in protocols.items():
-        flows = importlib.import_module(f"traceprobe.sockets.{mode}").FLOWS
-        expected.append([mode, ", ".join(names), "Paris" if FlowStrategy.PARIS in flows else "classic"])
+        flows = facts_of(Mode(mode), Protocol(names[0].lower())).flows
+        expected.append([
+            mode,
+            ", ".join(names),
+            flows[0].value.capitalize() if flows[0] is FlowStrategy.PARIS else flows[0].value,
+        ])
     rows = README.table("way (`--mode`)")
     assert [[code(row[0]), row[2], row[3]] for row in rows] == expected

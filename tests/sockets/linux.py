@@ -1,4 +1,4 @@
-"""What the tests of the three Linux sockets share: the modes, probes, and how to wait for replies."""
+"""What the tests of the Linux sockets share: the modes, probes, and how to wait for replies."""
 
 from __future__ import annotations
 
@@ -23,9 +23,15 @@ MODES = [
     (Mode.LINUX_RAW, Protocol.UDP),
     (Mode.LINUX_PING, Protocol.ICMP),
     (Mode.LINUX_UDP, Protocol.UDP),
+    (Mode.LINUX_RAW, Protocol.TCP),
 ]
+"""Those that send datagrams; a connection for each probe is another matter."""
+ALL_MODES = [*MODES, (Mode.LINUX_TCP, Protocol.TCP)]
 MODE_IDS = [f"{mode.value}-{protocol.value}" for mode, protocol in MODES]
 every_mode = pytest.mark.parametrize(("mode", "protocol"), MODES, ids=MODE_IDS)
+all_modes = pytest.mark.parametrize(
+    ("mode", "protocol"), ALL_MODES, ids=[f"{mode.value}-{protocol.value}" for mode, protocol in ALL_MODES]
+)
 both_versions = pytest.mark.parametrize("version", [4, 6])
 
 LOOPBACK = {4: "127.0.0.1", 6: "::1"}

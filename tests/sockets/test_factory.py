@@ -370,12 +370,14 @@ linux_only = pytest.mark.skipif(sys.platform != "linux", reason="modes of Linux"
 
 
 @linux_only
-def test_linux_has_four_rungs() -> None:
+def test_linux_has_six_rungs() -> None:
     assert [(entry.mode, entry.protocol) for entry in platform_modes()] == [
         (Mode.LINUX_RAW, Protocol.ICMP),
         (Mode.LINUX_PING, Protocol.ICMP),
         (Mode.LINUX_RAW, Protocol.UDP),
         (Mode.LINUX_UDP, Protocol.UDP),
+        (Mode.LINUX_RAW, Protocol.TCP),
+        (Mode.LINUX_TCP, Protocol.TCP),
     ]
     assert unprivileged_mode() is Mode.LINUX_UDP
 
@@ -403,8 +405,7 @@ async def real_refusal(**options: object) -> TraceprobeError:
         ({"interface": "nowhere9"}, ConfigError, r"interface='nowhere9': must be an interface.*: .*lo"),
         ({"source": "203.0.113.9"}, ConfigError, "source='203.0.113.9': must be an address of this machine"),
         ({"source": "::1"}, FamilyMismatchError, "source='::1': must be an IPv4 address"),
-        ({"flow": "paris"}, UnsupportedOption, "mode 'linux_udp' has no support .*mode 'linux_raw'"),
-        ({"flow": "dublin"}, UnsupportedOption, "this version has no support for it; choose 'classic'"),
+        ({"flow_label": 7}, UnsupportedOption, "mode 'linux_udp' has no support .*IPv4 has no flow label"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )

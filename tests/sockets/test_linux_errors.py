@@ -211,11 +211,13 @@ async def test_a_raw_socket_refuses_what_is_not_ours(
     identifier_at = header + (4 if protocol is Protocol.ICMP else 0)
     token_at = header + 10
     quote = trace.sent[0]
+    # A checksum that a translator has changed is a field like any other, if the token vouches for the rest.
+    renumbered = changed(quote if protocol is Protocol.ICMP else quote[: header + 21], header + 6)
     cases = [
         # Translated on the way: the filter of the kernel lets it through by the cookie.
         (changed(quote, identifier_at), "rewritten"),
         (changed(quote, header - 1), "rewritten"),  # the destination
-        (changed(quote, header + 6), "rewritten"),  # sequence number or checksum
+        (renumbered, "rewritten" if protocol is Protocol.ICMP else "unmatched"),
         (changed(quote[: header + 8], header + 6), "unmatched"),
         (changed(quote, token_at), "bad_token"),
         (changed(quote, token_at + 11), "bad_token"),
@@ -233,7 +235,9 @@ async def test_a_raw_socket_refuses_what_is_not_ours(
 
 
 @pytest.mark.parametrize(
-    ("mode", "protocol"), [(m, p) for m, p in MODES if m is not Mode.LINUX_RAW], ids=["ping", "udp"]
+    ("mode", "protocol"),
+    [(m, p) for m, p in MODES if m in {Mode.LINUX_PING, Mode.LINUX_UDP}],
+    ids=["ping", "udp"],
 )
 @both_versions
 async def test_an_error_queue_refuses_what_is_not_ours(

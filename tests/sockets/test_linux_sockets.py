@@ -12,7 +12,7 @@ import pytest
 
 from traceprobe.config import FlowStrategy, Mode, Protocol
 from traceprobe.errors import BusyError, ClosedError
-from traceprobe.model import Reply, ReplyKind, TimestampSource
+from traceprobe.model import ChangedField, Reply, ReplyKind, TimestampSource
 from traceprobe.testing import check_probe_socket
 
 if sys.platform != "linux":
@@ -25,6 +25,7 @@ from tests.sockets.linux import (
     NO_ROUTE,
     PORT_UNREACHABLE,
     SILENT,
+    all_modes,
     both_versions,
     collect,
     descriptors,
@@ -43,7 +44,7 @@ pytestmark = [pytest.mark.tun, pytest.mark.usefixtures("network")]
 # --- the contract ----------------------------------------------------------------------------------------
 
 
-@every_mode
+@all_modes
 @both_versions
 async def test_it_keeps_the_contract(
     factory: ProbeSocketFactory, mode: Mode, protocol: Protocol, version: int
@@ -77,6 +78,9 @@ async def test_replies_tell_what_happened(
             assert reply.kind is ReplyKind.ECHO_REPLY
             assert (reply.icmp_type, reply.icmp_code) == ECHO_REPLY[version]
             assert reply.quoted_ttl is None
+        elif protocol is Protocol.TCP:
+            assert reply.kind is ReplyKind.RST
+            assert (reply.icmp_type, reply.icmp_code, reply.quoted_ttl) == (None, None, None)
         else:
             assert reply.kind is ReplyKind.PORT_UNREACHABLE
             assert (reply.icmp_type, reply.icmp_code) == PORT_UNREACHABLE[version]
@@ -105,7 +109,11 @@ async def test_capabilities_are_true(
     assert has.timestamps is TimestampSource.KERNEL_TX_RX
     assert has.flow is (FlowStrategy.CLASSIC if mode is Mode.LINUX_UDP else FlowStrategy.PARIS)
     assert has.sees_quoted_ttl is (mode is Mode.LINUX_RAW)
-    assert has.default_port == (33434 if protocol is Protocol.UDP else None)
+    assert has.default_port == {Protocol.ICMP: None, Protocol.UDP: 33434, Protocol.TCP: 80}[protocol]
+    assert has.sees_extensions
+    assert (ChangedField.DSCP in has.sees_changes) is (mode is Mode.LINUX_RAW)
+    assert (ChangedField.IDENTIFICATION in has.sees_changes) is (mode is Mode.LINUX_RAW and version == 4)
+    assert (ChangedField.FLOW_LABEL in has.sees_changes) is (mode is Mode.LINUX_RAW and version == 6)
 
 
 @every_mode
@@ -143,7 +151,7 @@ async def test_an_error_that_is_pending_keeps_no_probe_back(
 # --- closing and receiving -------------------------------------------------------------------------------
 
 
-@every_mode
+@all_modes
 @both_versions
 async def test_a_cancelled_batch_leaves_nothing(
     factory: ProbeSocketFactory, mode: Mode, protocol: Protocol, version: int
@@ -169,7 +177,7 @@ async def test_a_cancelled_batch_leaves_nothing(
     assert descriptors() == before
 
 
-@every_mode
+@all_modes
 async def test_closing_wakes_the_receiver(
     factory: ProbeSocketFactory, mode: Mode, protocol: Protocol
 ) -> None:
@@ -194,7 +202,7 @@ async def test_closing_wakes_the_receiver(
         opened.receive_nowait()
 
 
-@every_mode
+@all_modes
 async def test_what_the_sender_takes_in_wakes_the_receiver(
     factory: ProbeSocketFactory, mode: Mode, protocol: Protocol
 ) -> None:

@@ -43,14 +43,14 @@ def namespace() -> Iterator[Namespace]:
 
 
 @without_privileges
-def test_stock_settings_leave_udp(
+def test_stock_settings_leave_udp_and_tcp(
     namespace: Namespace, portable_interpreter: PortableInterpreter, privileges: Privileges
 ) -> None:
     statuses = namespace.call(inside.report, privileges=privileges, interpreter=portable_interpreter)
     usable = {(mode, family): is_usable for mode, _, family, is_usable, _, _ in statuses}
     assert usable == {
-        (mode, family): mode == "linux_udp"
-        for mode in ("linux_raw", "linux_ping", "linux_udp")
+        (mode, family): mode in {"linux_udp", "linux_tcp"}
+        for mode in ("linux_raw", "linux_ping", "linux_udp", "linux_tcp")
         for family in (4, 6)
     }
     reasons = {mode: reason for mode, _, _, _, reason, _ in statuses}
@@ -108,7 +108,11 @@ def test_ping_sockets_get_theirs_once_they_are_open(
         ({"protocol": "icmp"}, "PrivilegeError", "choose mode 'linux_udp', which needs no privileges"),
         ({"mode": "linux_raw", "protocol": "udp"}, "PrivilegeError", "raw sockets need CAP_NET_RAW"),
         ({"mode": "linux_ping"}, "PrivilegeError", "ping sockets are open to no group"),
-        ({"protocol": "udp", "flow": "paris"}, "PrivilegeError", "choose 'classic', or mode 'linux_raw'"),
+        ({"protocol": "udp", "flow": "paris"}, "none", "linux_udp"),
+        ({"protocol": "tcp"}, "none", "linux_tcp"),
+        ({"protocol": "tcp", "flow": "paris"}, "PrivilegeError", "or mode 'linux_raw', which holds it"),
+        ({"protocol": "tcp", "packet_size": 100}, "PrivilegeError", "choose mode 'linux_raw'"),
+        ({"protocol": "tcp", "mode": "linux_raw"}, "PrivilegeError", "choose mode 'linux_tcp', which needs"),
         ({"mark": 7}, "PrivilegeError", "mark=7: setting a firewall mark needs CAP_NET_ADMIN"),
         ({"mode": "linux_udp", "source_port": 7}, "PrivilegeError", "need CAP_NET_BIND_SERVICE"),
         ({"port": 53}, "none", "linux_udp"),
@@ -153,6 +157,7 @@ def test_the_remedies_help(namespace: Namespace, portable_interpreter: PortableI
         "linux_raw": False,
         "linux_ping": False,
         "linux_udp": True,
+        "linux_tcp": True,
     }
 
     # The one for raw sockets runs the very same program again, as the same user.
@@ -170,7 +175,7 @@ def test_the_remedies_help(namespace: Namespace, portable_interpreter: PortableI
         ["python", "-c", REPORT], privileges=Privileges.NOBODY, interpreter=portable_interpreter
     )
     after = {status[0]: status[3] for status in json.loads(finished.stdout)}
-    assert after == {"linux_raw": False, "linux_ping": True, "linux_udp": True}
+    assert after == {"linux_raw": False, "linux_ping": True, "linux_udp": True, "linux_tcp": True}
 
 
 def test_the_ping_remedy_takes_nothing_from_others(

@@ -25,7 +25,6 @@ _SHARED_BY_ALL: Final = 255
 _CREATE: Final = 1
 _REQUEST: Final = struct.Struct("=16sIBBHHHI")
 """``struct in6_flowlabel_req`` (linux/in6.h): destination, label, action, share, flags, expiry, linger."""
-_LEASE_SECONDS: Final = 6
 _LOOPBACK: Final = "::1"
 _PROBED_LABEL: Final = 0x80001
 _UNUSED_PORT: Final = 9
@@ -83,8 +82,8 @@ def _lease(opened: socket.socket, label: int) -> None:
         _GET,
         _SHARED_BY_ALL,
         _CREATE,
-        _LEASE_SECONDS,
-        _LEASE_SECONDS,
+        0,  # for as long as the socket is open, and no longer than the kernel must
+        0,
         0,
     )
     try:

@@ -13,10 +13,11 @@ from __future__ import annotations
 import select
 import socket
 from contextlib import ExitStack
+from random import SystemRandom
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from traceprobe.config import AddressFamily, Mode, Protocol
-from traceprobe.errors import PacketError
+from traceprobe.errors import ConfigError, PacketError
 from traceprobe.ffi import linux
 from traceprobe.model import ReplyKind
 from traceprobe.packets import ones_complement_sum, parse_icmp, parse_tcp
@@ -26,7 +27,7 @@ from traceprobe.sockets._filters import REJECT_ALL, packet_filter, segment_filte
 from traceprobe.sockets._linux_labels import prepare_flow_labels
 from traceprobe.sockets._linux_socket import LinuxProbeSocket, codec_options, linux_capabilities
 from traceprobe.sockets._sockaddr import unpack_name
-from traceprobe.sockets.codec import IcmpCodec, Refusal, TcpCodec, UdpCodec, read_answer
+from traceprobe.sockets.codec import SOURCE_PORTS, IcmpCodec, Refusal, TcpCodec, UdpCodec, read_answer
 
 if TYPE_CHECKING:
     from traceprobe.config import FlowStrategy, TracerouteConfig
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 
 _ICMP: Final = {AddressFamily.IPV4: socket.IPPROTO_ICMP, AddressFamily.IPV6: socket.IPPROTO_ICMPV6}
 _GOOD_SUM: Final = 0xFFFF
+_FIRST_PORT: Final = 0x4000
+_LAST_PORT: Final = 0x7FFF
 _IPV4_TTL_AT: Final = 8  # RFC 791 section 3.1
 _IPV4_LENGTH_MASK: Final = 0xF
 _IPV4_LENGTH_UNIT: Final = 4
@@ -203,9 +206,30 @@ def _make_codec(
     common = codec_options(config, labelled=labelled)
     if transport is None:
         return IcmpCodec(family, flow, **common)
-    source_port = options.bind(transport.holder, family, config, config.source_port or 0)
-    kind = TcpCodec if protocol is Protocol.TCP else UdpCodec
-    return kind(family, flow, source_port=source_port, **common)
+    if protocol is Protocol.UDP:
+        source_port = options.bind(transport.holder, family, config, config.source_port or 0)
+        return UdpCodec(family, flow, source_port=source_port, **common)
+    source_port = _hold_ports(transport.holder, family, config)
+    return TcpCodec(family, flow, source_port=source_port, **common)
+
+
+def _hold_ports(holder: socket.socket, family: AddressFamily, config: TracerouteConfig) -> int:
+    """Bind the holder of the source ports of TCP probes to the first of them.
+
+    It stands for all that follow it: whoever begins at a multiple of their number shares none with others
+    that do, and each first port is held by one socket only. They lie below those that the kernel chooses
+    for connections (net.ipv4.ip_local_port_range).
+    """
+    if config.source_port is not None:
+        return options.bind(holder, family, config, config.source_port)
+    firsts = range(_FIRST_PORT, _LAST_PORT, SOURCE_PORTS)
+    for port in SystemRandom().sample(firsts, len(firsts)):
+        try:
+            return options.bind(holder, family, config, port)
+        except ConfigError as error:
+            if error.field != "source_port":
+                raise
+    return options.bind(holder, family, config)
 
 
 def _open_transport(

@@ -40,7 +40,13 @@ _MOST_TURNS = 16
 _FEW_TURNS = 5
 """Turns of the event loop that a receiver may need to get hold of what is there."""
 
-_FINAL = frozenset({ReplyKind.ECHO_REPLY, ReplyKind.PORT_UNREACHABLE, ReplyKind.UDP_DATA})
+_FINAL = frozenset({
+    ReplyKind.ECHO_REPLY,
+    ReplyKind.PORT_UNREACHABLE,
+    ReplyKind.UDP_DATA,
+    ReplyKind.SYN_ACK,
+    ReplyKind.RST,
+})
 """What a destination that is there answers."""
 
 

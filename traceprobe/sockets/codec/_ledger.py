@@ -10,7 +10,7 @@ Sans-IO: knows no sockets and no clocks; time is an argument.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections import deque
 from hashlib import blake2b
 from random import Random, SystemRandom
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from traceprobe.config import MAX_PACKET_SIZE, AddressFamily, FlowStrategy, Protocol
 from traceprobe.errors import ConfigError, NoUsableSocketError, UnsupportedOption, UsageError
 from traceprobe.model import PROBE_INDEX_BITS
-from traceprobe.sockets.codec._changes import compare_payload, header_changes
+from traceprobe.sockets.codec._quotes import QuoteReader
 from traceprobe.sockets.codec._refusal import Refusal
 from traceprobe.sockets.codec._template import (
     BALANCE_SIZE,
@@ -30,30 +30,27 @@ from traceprobe.sockets.codec._template import (
     TRANSPORT_HEADER,
     SentHeader,
     Template,
+    end_of_run,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from ipaddress import IPv4Address, IPv6Address
 
-    from traceprobe.model import Change, Probe, ProbeId
+    from traceprobe.model import Probe, ProbeId
     from traceprobe.packets import (
         EchoMessage,
         IcmpError,
         IcmpOther,
-        QuotedDatagram,
         TcpSegment,
         UdpDatagram,
     )
 
 _SECRET_SIZE: Final = 32
 _FLOW_LIMIT: Final = 2**32
-_LABEL_MASK: Final = 0xFFFFF
-_STATELESS_LABEL: Final = 0x80000
-"""Linux keeps the lower half of the flow labels for leases (net.ipv6.flowlabel_state_ranges)."""
 
 
-class ProbeCodec(ABC):
+class ProbeCodec(QuoteReader):
     """Turns probes into transport segments, and received messages back into probes.
 
     Args:
@@ -160,10 +157,6 @@ class ProbeCodec(ABC):
     def _segments(self, template: Template, identifiers: list[int]) -> list[bytes]:
         """Copies of the template, each with an identifier and what depends on it."""
 
-    @abstractmethod
-    def _transport_changes(self, probe: ProbeId, template: Template, transport: memoryview) -> list[Change]:
-        """Compare a quoted transport header; the payload is compared elsewhere."""
-
     def _place_token(self, template: Template, digest: bytes) -> None:
         """Write the token, and the pattern behind it, into a fresh template."""
         start = self._token_at
@@ -172,10 +165,6 @@ class ProbeCodec(ABC):
         template.token_end = start + len(token)
         template.buffer[start : template.token_end] = token
         template.fill(template.token_end, self._pattern)
-
-    def _label_step(self, identifier: int, template: Template) -> int:  # noqa: ARG002 - depends on protocol
-        """What is added to the first flow label for a probe whose flow is one of its own."""
-        return identifier
 
     # --- for filters ---------------------------------------------------------------------------------
 
@@ -255,7 +244,7 @@ class ProbeCodec(ABC):
             while len(segments) < total:
                 start = len(segments)
                 template = self._template_for(probes[start], source)
-                stop = _end_of_run(probes, start)
+                stop = end_of_run(probes, start)
                 ids = [probes[place].id for place in range(start, stop)]
                 if len(set(ids)) < len(ids):
                     raise UsageError("a batch can hold a probe only once")
@@ -356,82 +345,6 @@ class ProbeCodec(ABC):
         self._fill(template, digest)
         return template
 
-    def _first_label(self, probe: Probe, digest: bytes) -> int:
-        step = probe.flow if self._constant else 0
-        if self._label is not None:
-            return self._label + step & _LABEL_MASK
-        # Routers that balance load may hash the label instead of ports and checksums.
-        chosen = int.from_bytes(digest[-COOKIE_SIZE:])
-        return _STATELESS_LABEL | (chosen + step & _LABEL_MASK >> 1)
-
-    def flow_labels(self, probes: Sequence[Probe]) -> list[int]:
-        """The IPv6 flow label of each probe, if this codec is ``labelled``; constant or varied as the flow.
-
-        Args:
-            probes: Probes that are outstanding.
-        """
-        labels = []
-        for probe in probes:
-            identifier = self._identifiers[probe.id]
-            labels.append(self._label_of(identifier, self._probes[identifier][1]) or 0)
-        return labels
-
-    def _label_of(self, identifier: int, template: Template) -> int | None:
-        label = template.label
-        if label is None or self._constant:
-            return label
-        step = self._label_step(identifier, template)
-        if self._label is not None:
-            return label + step & _LABEL_MASK
-        return _STATELESS_LABEL | (label + step & _LABEL_MASK >> 1)
-
-    # --- what the path did ------------------------------------------------------------------------------
-
-    def changes(self, probe: ProbeId, quoted: QuotedDatagram, *, time_exceeded: bool) -> tuple[Change, ...]:
-        """What the path did to a probe, by the datagram that an ICMP error quotes.
-
-        Args:
-            probe: The probe that the error was resolved to.
-            quoted: What it quotes.
-            time_exceeded: Whether it says that the probe's TTL has expired.
-        """
-        identifier = self._identifiers.get(probe)
-        if identifier is None:
-            return ()
-        _, template, ttl = self._probes[identifier]
-        changes = header_changes(
-            template,
-            self.sent_header,
-            self._label_of(identifier, template),
-            quoted,
-            ttl if time_exceeded else None,
-            IP_HEADER[self.family],
-        )
-        transport = quoted.transport
-        changes += self._transport_changes(probe, template, transport)
-        payload = compare_payload(template, 0, transport)
-        if payload is not None:
-            changes.append(payload)
-        return tuple(changes)
-
-    def transport_changes(self, probe: ProbeId, transport: memoryview) -> tuple[Change, ...]:
-        """The same, where only the transport header and what is behind it are shown."""
-        identifier = self._identifiers.get(probe)
-        if identifier is None:
-            return ()
-        template = self._probes[identifier][1]
-        changes = self._transport_changes(probe, template, transport)
-        payload = compare_payload(template, 0, transport)
-        return tuple(changes) if payload is None else (*changes, payload)
-
-    def payload_changes(self, probe: ProbeId, payload: memoryview) -> tuple[Change, ...]:
-        """The same, where only what is behind the transport header is shown."""
-        identifier = self._identifiers.get(probe)
-        if identifier is None:
-            return ()
-        change = compare_payload(self._probes[identifier][1], TRANSPORT_HEADER, payload)
-        return () if change is None else (change,)
-
     # --- matching --------------------------------------------------------------------------------------
 
     def _match(
@@ -483,23 +396,3 @@ class ProbeCodec(ABC):
         start = self._token_at - TRANSPORT_HEADER
         rewritten = bytes(payload[start : start + TOKEN_SIZE]) in self._tokens
         return Refusal.REWRITTEN if rewritten else reason
-
-
-def _end_of_run(probes: Sequence[Probe], start: int) -> int:
-    """Where the probes end that are made from the same template as the first."""
-    first = probes[start]
-    trace, destination = first.id >> PROBE_INDEX_BITS, first.destination
-    flow, size, port = first.flow, first.size, first.port
-    for place in range(start + 1, len(probes)):
-        probe = probes[place]
-        other = probe.destination
-        if (
-            # Probes of a trace share one address object; comparing two costs ten times as much.
-            (other is not destination and other != destination)
-            or probe.id >> PROBE_INDEX_BITS != trace
-            or probe.flow != flow
-            or probe.size != size
-            or probe.port != port
-        ):
-            return place
-    return len(probes)

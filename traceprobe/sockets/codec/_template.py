@@ -9,9 +9,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from traceprobe.config import AddressFamily
+from traceprobe.model import PROBE_INDEX_BITS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from ipaddress import IPv4Address, IPv6Address
+
+    from traceprobe.model import Probe
 
 TRANSPORT_HEADER: Final = 8
 """Bytes of an ICMP echo header (RFC 792) and of a UDP header (RFC 768)."""
@@ -100,3 +104,23 @@ class Template:
         room = len(self.buffer) - start
         if room > 0 and pattern:
             self.buffer[start:] = (pattern * (room // len(pattern) + 1))[:room]
+
+
+def end_of_run(probes: Sequence[Probe], start: int) -> int:
+    """Where the probes end that are made from the same template as the first."""
+    first = probes[start]
+    trace, destination = first.id >> PROBE_INDEX_BITS, first.destination
+    flow, size, port = first.flow, first.size, first.port
+    for place in range(start + 1, len(probes)):
+        probe = probes[place]
+        other = probe.destination
+        if (
+            # Probes of a trace share one address object; comparing two costs ten times as much.
+            (other is not destination and other != destination)
+            or probe.id >> PROBE_INDEX_BITS != trace
+            or probe.flow != flow
+            or probe.size != size
+            or probe.port != port
+        ):
+            return place
+    return len(probes)

@@ -9,17 +9,19 @@ Such an answer counts where it is certain, because one probe alone can be meant;
 from __future__ import annotations
 
 from struct import Struct
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from traceprobe.config import FlowStrategy
 from traceprobe.sockets.codec._refusal import Refusal
 from traceprobe.sockets.codec._template import BALANCE_SIZE, TRANSPORT_HEADER, Template
-from traceprobe.sockets.codec._udp import UdpCodec
+from traceprobe.sockets.codec._udp import DEFAULT_UDP_PORT, UdpCodec
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from ipaddress import IPv4Address, IPv6Address
+    from random import Random
 
+    from traceprobe.config import AddressFamily
     from traceprobe.model import Probe, ProbeId
 
 _NS: Final = 1_000_000_000
@@ -32,8 +34,32 @@ class TokenUdpCodec(UdpCodec):
 
     flows = frozenset({FlowStrategy.PARIS, FlowStrategy.DUBLIN})
 
-    def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - passed on as they are
-        super().__init__(*args, **options)
+    def __init__(
+        self,
+        family: AddressFamily,
+        flow: FlowStrategy,
+        *,
+        source_port: int,
+        quarantine_ns: int,
+        default_port: int = DEFAULT_UDP_PORT,
+        random: Random | None = None,
+        secret: bytes | None = None,
+        payload_pattern: bytes | None = None,
+        labelled: bool = False,
+        flow_label: int | None = None,
+    ) -> None:
+        super().__init__(
+            family,
+            flow,
+            source_port=source_port,
+            quarantine_ns=quarantine_ns,
+            default_port=default_port,
+            random=random,
+            secret=secret,
+            payload_pattern=payload_pattern,
+            labelled=labelled,
+            flow_label=flow_label,
+        )
         # Destination and port -> identifiers that an empty quote can mean -> until when they are awaited.
         self._candidates: dict[tuple[int, int], dict[int, int]] = {}
 
