@@ -165,7 +165,8 @@ class _Parts:
         """Connections leave by a socket of their own each, which is opened when it is needed."""
         opener = self._opener
         abi = opener.abi
-        opener.open(abi.sock_stream, abi.ipproto_tcp).close()  # what can't be had is told now
+        with closing(opener.open(abi.sock_stream, abi.ipproto_tcp)) as tried:
+            opener.bind(tried)  # what can't be had is told now
         codec = ConnectCodec(opener.family, quarantine_ns=quarantine_ns(opener.config))
         gathering = self._stack.enter_context(closing(opener.kernel.gather()))
         gathering.watch(self._icmp.fileno())
