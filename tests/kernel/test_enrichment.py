@@ -60,8 +60,10 @@ def test_the_command_asks_the_name_servers_of_the_system(
     finished = chain.run(["python", "-m", "traceprobe", target(chain, version)])
     assert finished.stderr == ""
     addresses = chain.hops4 if version == 4 else chain.hops6
-    named = re.findall(r"^ *(\d+) .* (hop\d\.example) \((\S+)\)$", finished.stdout, re.MULTILINE)
-    assert named == [(str(ttl), f"hop{ttl}.example", address) for ttl, address in enumerate(addresses, 1)]
+    named = re.findall(r"^ *(\d+) .* (hop\d\.example) \((\S+)\)", finished.stdout, re.MULTILINE)
+    assert named[: len(addresses)] == [
+        (str(ttl), f"hop{ttl}.example", address) for ttl, address in enumerate(addresses, 1)
+    ]
     # Once each, no search domain tried; addresses for documentation belong to no network, so none is asked.
     assert sorted(server.names()) == sorted(
         ip_address(address or "").reverse_pointer for address in addresses
