@@ -13,11 +13,11 @@ from typing import Any
 
 def under_wine() -> bool:
     """Whether this is a program for Windows that Wine runs: only its ntdll has a function to say so."""
-    if sys.platform != "win32":
-        return False
-    import ctypes
+    if sys.platform == "win32":
+        import ctypes
 
-    return hasattr(ctypes.WinDLL("ntdll"), "wine_get_version")
+        return hasattr(ctypes.WinDLL("ntdll"), "wine_get_version")
+    return False
 
 
 def mend_trio() -> None:

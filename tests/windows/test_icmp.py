@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from traceprobe import TraceOptions, TraceResult
     from traceprobe.sockets._windows_reactor import ReactorHolder
 
-ICMP: TraceOptions = {"mode": "windows_icmp"}
-QUICK: TraceOptions = {**ICMP, "queries": 2, "probe_timeout": 0.4, "tail_floor": 0.4}
+MODE = "windows_icmp"
+QUICK: TraceOptions = {"mode": MODE, "queries": 2, "probe_timeout": 0.4, "tail_floor": 0.4}
 
 
 def addresses(result: TraceResult) -> list[str | None]:
@@ -41,7 +41,7 @@ def check(result: TraceResult, target: Target) -> None:
 
 
 async def test_every_hop_is_right(target: Target) -> None:
-    check(await traceprobe.trace_async(target.address, **ICMP), target)
+    check(await traceprobe.trace_async(target.address, mode=MODE), target)
 
 
 async def test_it_is_the_first_choice(target: Target) -> None:
@@ -49,32 +49,32 @@ async def test_it_is_the_first_choice(target: Target) -> None:
 
 
 def test_every_hop_is_right_without_an_event_loop(target: Target) -> None:
-    check(traceprobe.trace(target.address, **ICMP), target)
+    check(traceprobe.trace(target.address, mode=MODE), target)
 
 
 async def test_a_blocking_trace_works_inside_a_running_loop(target: Target) -> None:
-    check(traceprobe.trace(target.address, **ICMP), target)
+    check(traceprobe.trace(target.address, mode=MODE), target)
 
 
 async def test_hops_come_one_by_one(target: Target) -> None:
-    async with traceprobe.open_trace(target.address, **ICMP) as trace:
+    async with traceprobe.open_trace(target.address, mode=MODE) as trace:
         streamed = [hop async for hop in trace]
         result = await trace.wait()
     check(result, target)
     assert sorted(hop.ttl for hop in streamed) == list(range(1, len(target.hops) + 1))
-    async with traceprobe.open_trace(target.address, **ICMP) as trace:
+    async with traceprobe.open_trace(target.address, mode=MODE) as trace:
         assert [str(hop.address) async for hop in trace.in_order()] == list(target.hops)
 
 
 async def test_ninety_probes_are_sent_at_once(target: Target) -> None:
-    result = await traceprobe.trace_async(target.address, max_ttl=30, queries=3, **ICMP)
+    result = await traceprobe.trace_async(target.address, max_ttl=30, queries=3, mode=MODE)
     check(result, target)
     assert result.timings.probes_sent == 90
 
 
 async def test_many_traces_share_a_socket(target: Target) -> None:
     results: list[TraceResult] = []
-    async with traceprobe.Tracer(max_ttl=15, queries=2, **ICMP) as tracer:
+    async with traceprobe.Tracer(max_ttl=15, queries=2, mode=MODE) as tracer:
 
         async def trace() -> None:
             results.append(await tracer.trace(target.address))
@@ -89,16 +89,17 @@ async def test_many_traces_share_a_socket(target: Target) -> None:
 
 @pytest.mark.parametrize("size", [28, 60, 1500])
 async def test_probes_have_the_size_asked_for(target: Target, size: int) -> None:
-    check(await traceprobe.trace_async(target.address, packet_size=size, queries=1, **ICMP), target)
+    check(await traceprobe.trace_async(target.address, packet_size=size, queries=1, mode=MODE), target)
 
 
 async def test_options_of_the_header_go_through(target: Target) -> None:
-    result = await traceprobe.trace_async(target.address, dscp=46, dont_fragment=True, queries=1, **ICMP)
+    result = await traceprobe.trace_async(target.address, dscp=46, dont_fragment=True, queries=1, mode=MODE)
     check(result, target)
 
 
 async def test_a_silent_target_ends_by_time_out(lab: Lab) -> None:
-    result = await traceprobe.trace_async(lab.silent, max_ttl=8, **QUICK)
+    options: TraceOptions = {**QUICK, "max_ttl": 8}
+    result = await traceprobe.trace_async(lab.silent, **options)
     assert addresses(result) == [*lab.target.hops[: lab.silent_after], *[None] * (8 - lab.silent_after)]
     assert (result.reached, result.stop_reason) == (False, StopReason.MAX_TTL)
     for hop in result.hops:
@@ -129,12 +130,12 @@ async def test_replies_name_their_ttl(lab: Lab) -> None:
 async def test_names_are_looked_up_by_the_system(target: Target) -> None:
     found = await traceprobe.ProbeSocketFactory().lookup("localhost", traceprobe.AddressFamily.IPV4)
     assert ip_address("127.0.0.1") in found
-    result = await traceprobe.trace_async("localhost", family=4, queries=1, **ICMP)
+    result = await traceprobe.trace_async("localhost", family=4, queries=1, mode=MODE)
     assert (result.target, addresses(result)) == ("localhost", ["127.0.0.1"])
 
 
 async def test_nothing_is_left_behind(target: Target, reactor: ReactorHolder) -> None:
-    check(await traceprobe.trace_async(target.address, **{**ICMP, "probe_timeout": 1.0}), target)
+    check(await traceprobe.trace_async(target.address, mode=MODE, probe_timeout=1.0), target)
     # Beyond the target there is nothing to wait for, but Windows may still be waiting.
     await anyio.to_thread.run_sync(reactor.join)
     assert (reactor.counters.pending, reactor.counters.buffers) == (0, 0)

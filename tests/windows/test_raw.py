@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from traceprobe.sockets._windows_reactor import ReactorHolder
 
 RAW: TraceOptions = {"mode": "windows_raw", "probe_timeout": 1.0, "tail_floor": 1.0, "max_ttl": 14}
+ICMP: TraceOptions = {**RAW, "mode": "windows_icmp"}
 UDP: TraceOptions = {**RAW, "protocol": "udp"}
 TCP: TraceOptions = {**RAW, "protocol": "tcp"}
+CLOSED: TraceOptions = {**TCP, "port": 81}
 BOTH = pytest.mark.parametrize("options", [UDP, TCP], ids=["udp", "tcp"])
 
 
@@ -57,19 +59,20 @@ async def test_every_hop_is_right_by_udp(lab: Lab) -> None:
 
 
 async def test_every_hop_is_right_by_tcp_to_a_closed_port(lab: Lab) -> None:
-    result = await traceprobe.trace_async(lab.target.address, port=81, **TCP)
+    result = await traceprobe.trace_async(lab.target.address, **CLOSED)
     check(result, lab, ReplyKind.RST)
     assert (result.protocol, result.port) == (Protocol.TCP, 81)
 
 
 async def test_every_hop_is_right_by_tcp_to_an_open_port(lab: Lab) -> None:
-    result = await traceprobe.trace_async(lab.target.address, port=lab.open_port, **TCP)
+    options: TraceOptions = {**TCP, "port": lab.open_port}
+    result = await traceprobe.trace_async(lab.target.address, **options)
     check(result, lab, ReplyKind.SYN_ACK)
 
 
 def test_every_hop_is_right_without_an_event_loop(lab: Lab) -> None:
     check(traceprobe.trace(lab.target.address, **UDP), lab, ReplyKind.PORT_UNREACHABLE)
-    check(traceprobe.trace(lab.target.address, port=81, **TCP), lab, ReplyKind.RST)
+    check(traceprobe.trace(lab.target.address, **CLOSED), lab, ReplyKind.RST)
 
 
 @BOTH
@@ -105,7 +108,7 @@ async def test_protocols_trace_side_by_side(lab: Lab, reactor: ReactorHolder) ->
         results[name] = await traceprobe.trace_async(lab.target.address, **options)
 
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(trace, "icmp", {"mode": "windows_icmp", "max_ttl": 14, "probe_timeout": 1.0})
+        tasks.start_soon(trace, "icmp", ICMP)
         tasks.start_soon(trace, "udp", UDP)
         tasks.start_soon(trace, "tcp", TCP)
     for result in results.values():

@@ -13,14 +13,15 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import IO, TYPE_CHECKING, NamedTuple, Self
 
 from tests.rigs.chain import RouterChain
 from tests.rigs.namespaces import PROJECT, RigError
-from tests.wine.setup import Environment, locked
+from tests.wine.setup import Environment, locked, windows_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
     from types import TracebackType
 
 SILENT_TARGET = "192.0.2.66"
@@ -113,6 +114,10 @@ class WineLab:
                 process.kill()
         return Finished(process.returncode if ended else None, out, err)
 
+    def path(self, path: Path) -> str:
+        """What a file of the host is called in there."""
+        return windows_path(path)
+
     def _facts(self) -> dict[str, str]:
         """What the tests on the Windows side are told of the network; see ``tests/windows/conftest.py``."""
         return {
@@ -157,7 +162,8 @@ def _follow(process: subprocess.Popen[bytes]) -> tuple[bool, bytes, bytes]:
             os.set_blocking(stream.fileno(), False)
         ended = False
         while not ended:
-            ready, _, _ = select.select([ending, *streams], [], [], max(0, deadline - time.monotonic()))
+            awaited: list[int | IO[bytes]] = [ending, *streams]
+            ready, _, _ = select.select(awaited, [], [], max(0, deadline - time.monotonic()))
             if not ready:
                 break
             ended = ending in ready

@@ -113,14 +113,12 @@ def find_wine() -> Wine:
 
 
 def missing_wine() -> str | None:
-    """Why nothing can be set up here, or None if it seems that it can."""
-    if sys.platform != "linux":
-        return "the rig for Wine is made for Linux"
+    """Why there is no set-up here to run tests in, or None if there is one."""
     try:
-        find_wine()
+        folder = _place(find_wine(), _requirements())
     except SetupError as error:
         return str(error)
-    return None
+    return None if folder.exists() else "python -m tests.wine.setup has not been run"
 
 
 def set_up() -> Environment:
@@ -130,11 +128,10 @@ def set_up() -> Environment:
         SetupError: It can't be made.
     """
     wine = find_wine()
-    home = _cache_folder()
-    home.mkdir(parents=True, exist_ok=True)
     requirements = _requirements()
-    recipe = (_RECIPE, wine.version(), PYTHON_HASH, *requirements)
-    folder = home / hashlib.sha256(repr(recipe).encode()).hexdigest()[:16]
+    folder = _place(wine, requirements)
+    home = folder.parent
+    home.mkdir(parents=True, exist_ok=True)
     with locked(home / "lock"):
         if not folder.exists():
             for remains in home.glob("unfinished-*"):
@@ -153,6 +150,12 @@ def locked(path: Path) -> Iterator[None]:
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def _place(wine: Wine, requirements: Sequence[str]) -> Path:
+    """The folder of a set-up; its name tells what went into it."""
+    recipe = (_RECIPE, wine.version(), PYTHON_HASH, *requirements)
+    return _cache_folder() / hashlib.sha256(repr(recipe).encode()).hexdigest()[:16]
 
 
 def _cache_folder() -> Path:
