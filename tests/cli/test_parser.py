@@ -83,16 +83,38 @@ CONTRACT: list[tuple[list[str], dict[str, object]]] = [
     (["-v"], {}),
     (["--verbose"], {}),
     (["--resolver", "192.0.2.53"], {}),
+    (["--asn-db", "asn.mmdb"], {}),
+    (["--ixp-db", "peeringdb.json"], {}),
+    (["--public-address"], {}),
+    (["--own-address", "192.0.2.1"], {}),
 ]
 
 LOOKUPS: list[tuple[list[str], dict[str, object]]] = [
-    ([], {"reverse_dns": True, "asn": True}),
-    (["-n"], {"asn": True}),
+    ([], {"reverse_dns": True, "asn": True, "segments": True}),
+    (["-n"], {"asn": True, "segments": True}),
     (["--no-asn"], {"reverse_dns": True}),
     (["-n", "--no-asn"], {}),
     (
         ["--resolver", "192.0.2.53:5353", "--resolver", "tls://dns.example"],
-        {"reverse_dns": True, "asn": True, "dns_servers": ("192.0.2.53:5353", "tls://dns.example")},
+        {
+            "reverse_dns": True,
+            "asn": True,
+            "segments": True,
+            "dns_servers": ("192.0.2.53:5353", "tls://dns.example"),
+        },
+    ),
+    (
+        ["-n", "--asn-db", "asn.mmdb", "--asn-db", "city.mmdb"],
+        {"databases": ("asn.mmdb", "city.mmdb"), "segments": True},
+    ),
+    (
+        ["-n", "--no-asn", "--ixp-db", "peeringdb.json"],
+        {"exchange_snapshot": "peeringdb.json", "segments": True},
+    ),
+    (["-n", "--no-asn", "--public-address"], {"public_address": True, "segments": True}),
+    (
+        ["-n", "--no-asn", "--own-address", "192.0.2.1", "--own-address", "2001:db8::1"],
+        {"own_addresses": ("192.0.2.1", "2001:db8::1"), "segments": True},
     ),
 ]
 

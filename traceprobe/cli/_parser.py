@@ -66,6 +66,10 @@ SPELLINGS: Final = {field: "--" + option.replace("_", "-") for option, field in 
     "protocol": "--icmp/--udp/--tcp",
     "target": "TARGET",
     "dns_servers": "--resolver",
+    "databases": "--asn-db",
+    "exchange_snapshot": "--ixp-db",
+    "own_addresses": "--own-address",
+    "public_address": "--public-address",
 }
 """What sets a field, as it is written on the command line."""
 
@@ -299,7 +303,21 @@ def _add_way_options(group: argparse._ArgumentGroup) -> None:
 
 def _add_lookup_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument("-n", "--numeric", action="store_true", help="look up no host names")
-    group.add_argument("--no-asn", action="store_true", help="look up no autonomous systems")
+    networks = group.add_mutually_exclusive_group()
+    networks.add_argument("--no-asn", action="store_true", help="look up no autonomous systems")
+    networks.add_argument(
+        "--asn-db",
+        action="append",
+        metavar="FILE",
+        help="read networks and places from this file, ask nobody",
+    )
+    group.add_argument("--ixp-db", metavar="FILE", help="PeeringDB snapshot to find exchanges in")
+    group.add_argument(
+        "--public-address", action="store_true", help="ask a STUN server who connects this machine"
+    )
+    group.add_argument(
+        "--own-address", action="append", metavar="ADDRESS", help="public address of this machine"
+    )
     group.add_argument(
         "--resolver",
         action="append",
@@ -346,9 +364,7 @@ def _add_trace_options(parser: argparse.ArgumentParser) -> None:
     form.add_argument("--json", action="store_true", help="the result as one JSON document")
     form.add_argument("--ndjson", action="store_true", help="each event as a line of JSON, as it happens")
     form.add_argument("--csv", action="store_true", help="comma-separated values, a row for each probe")
-    form.add_argument(
-        "-v", "--verbose", action="store_true", help="below each hop, all that its replies tell"
-    )
+    form.add_argument("-v", "--verbose", action="store_true", help="below each hop, all that is known of it")
 
 
 def _add_header_options(group: argparse._ArgumentGroup) -> None:

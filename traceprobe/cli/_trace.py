@@ -38,16 +38,27 @@ def options_of(namespace: argparse.Namespace) -> TraceOptions:
     return cast("TraceOptions", options)
 
 
-def lookups_of(namespace: argparse.Namespace) -> traceprobe.EnrichmentConfig:
+def lookups_of(namespace: argparse.Namespace, *, ask: bool = True) -> traceprobe.EnrichmentConfig:
     """What to look up: everything that the system's name servers can tell, unless the options say otherwise.
+
+    Args:
+        namespace: The parsed command line.
+        ask: Whether name servers know anything of the network.
 
     Raises:
         ConfigError: An option can't be used.
     """
+    asked_for = (namespace.asn_db, namespace.ixp_db, namespace.public_address, namespace.own_address)
+    networks = ask and not namespace.no_asn
     return traceprobe.EnrichmentConfig(
-        reverse_dns=not namespace.numeric,
-        asn=not namespace.no_asn,
+        reverse_dns=ask and not namespace.numeric,
+        asn=networks and not namespace.asn_db,
         dns_servers=tuple(namespace.resolver or ()),
+        databases=tuple(namespace.asn_db or ()),
+        exchange_snapshot=namespace.ixp_db,
+        public_address=namespace.public_address,
+        own_addresses=tuple(namespace.own_address or ()),
+        segments=networks or any(asked_for),
     )
 
 
@@ -75,8 +86,7 @@ def trace_and_print(
         KeyboardInterrupt: Somebody interrupted it; what was known has been printed.
     """
     options = options_of(namespace)
-    if network is None:
-        options["enrichment"] = lookups_of(namespace)
+    options["enrichment"] = lookups_of(namespace, ask=network is None)
     trace = traceprobe.open_trace(
         target, socket_factory=network, resolver=resolver, enrichers=enrichers, **options
     )
