@@ -32,7 +32,8 @@ _TCP_SYNCNT: Final = 7
 _TCP_INFO: Final = 11
 _FEWEST_RETRIES: Final = 1
 _IP_BIND_ADDRESS_NO_PORT: Final = 24
-_ESTABLISHED: Final = 1
+_ACCEPTED_STATES: Final = frozenset({1, 8})
+"""Established, and closed by the target since (``TCP_CLOSE_WAIT``): some services hang up at once."""
 _STATE_AT: Final = 0  # struct tcp_info, linux/tcp.h
 _RTT_AT: Final = 68
 _RETRANSMISSIONS_AT: Final = 100
@@ -140,7 +141,7 @@ def outcome_of(opened: socket.socket) -> Outcome:
     if code:
         return Outcome.FAILED
     state = opened.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, _INFO_SIZE)[_STATE_AT]
-    return Outcome.ACCEPTED if state == _ESTABLISHED else Outcome.PENDING
+    return Outcome.ACCEPTED if state in _ACCEPTED_STATES else Outcome.PENDING
 
 
 def handshake_of(opened: socket.socket) -> Handshake:
