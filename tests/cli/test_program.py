@@ -318,8 +318,7 @@ def test_a_silent_target_is_not_reached(silence: Namespace) -> None:
     [
         (["192.0.2.9", "-i", "eth99"], 2, "--interface: interface='eth99': must be"),
         (["192.0.2.9", "-s", "192.0.2.7"], 2, "--source: source='192.0.2.7': must be"),
-        (["192.0.2.9", "-T"], 2, "protocol='tcp'"),
-        (["192.0.2.9", "--flow", "dublin"], 2, "flow='dublin'"),
+        (["192.0.2.9", "--flow-label", "5"], 2, "flow_label=5"),
         (["192.0.2.9", "--mode", "windows_icmp"], 2, "mode='windows_icmp'"),
         (["192.0.2.9", "-6"], 2, "target='192.0.2.9': must be an IPv6 address"),
         (["192.0.2.9", "--packet-size", "28"], 2, "packet_size=28: must be"),

@@ -201,8 +201,13 @@ BAD = {
     "window of nothing": (["-N", "0"], 2, "--max-in-flight: max_in_flight=0: must be"),
     "source that is none": (["-s", "eth0"], 2, "--source: source='eth0': must be"),
     "source of another family": (["-6", "-s", "192.0.2.1"], 2, "source='192.0.2.1': must be an IPv6 address"),
-    "TCP, not there yet": (["-T"], 2, "protocol='tcp'"),
-    "flow, not there": (["--flow", "dublin", "-I"], 2, "flow"),
+    "a label where there is none": (["--flow-label", "5"], 2, "--flow-label: flow_label=5: must be left"),
+    "label too wide": (["--flow-label", "0x100000"], 2, "--flow-label: flow_label=1048576: must be"),
+    "code point too large": (["--dscp", "64"], 2, "--dscp: dscp=64: must be"),
+    "no bits of congestion": (["--ecn", "4"], 2, "--ecn: ecn=4: must be"),
+    "no pattern": (["--payload-pattern", ""], 2, "--payload-pattern: payload_pattern=b'': must be"),
+    "source port for ICMP": (["-I", "--sport", "5"], 2, "--source-port: source_port=5: must be"),
+    "mark of a simulation": (["--mark", "1"], 2, "--mark: mark=1: must be left"),
 }
 
 

@@ -40,7 +40,12 @@ from traceprobe.testing import (
 )
 
 V4, V6 = "192.0.2.9", "2001:db8::9"
-PROTOCOLS = [Protocol.ICMP, Protocol.UDP]
+PROTOCOLS = [Protocol.ICMP, Protocol.UDP, Protocol.TCP]
+ANSWERS = {
+    Protocol.ICMP: ReplyKind.ECHO_REPLY,
+    Protocol.UDP: ReplyKind.PORT_UNREACHABLE,
+    Protocol.TCP: ReplyKind.SYN_ACK,
+}
 FAMILIES = [4, 6]
 
 
@@ -75,7 +80,7 @@ def test_a_test_takes_three_lines() -> None:
     assert [hop.address and str(hop.address) for hop in result] == ["198.51.100.1", None, "198.51.100.3", V4]
 
 
-@pytest.mark.parametrize("flow", [FlowStrategy.PARIS, FlowStrategy.CLASSIC])
+@pytest.mark.parametrize("flow", FlowStrategy)
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("family", FAMILIES)
 async def test_every_hop_is_right(family: int, protocol: Protocol, flow: FlowStrategy) -> None:
@@ -92,7 +97,7 @@ async def test_every_hop_is_right(family: int, protocol: Protocol, flow: FlowStr
             if hop.address is not None:
                 assert probe.timestamp_source is TimestampSource.SIMULATED
                 assert probe.reply_ttl == (255 - ttl + 1 if ttl < 5 else 60)
-    kind = ReplyKind.ECHO_REPLY if protocol is Protocol.ICMP else ReplyKind.PORT_UNREACHABLE
+    kind = ANSWERS[protocol]
     assert {probe.reply for probe in result.hops[-1].probes} == {kind}
     assert network.open_sockets == 0
 
@@ -178,7 +183,7 @@ async def test_a_rate_limit_is_a_bucket_that_refills(family: int) -> None:
 async def test_echo_replies_are_not_limited_and_port_unreachables_are(protocol: Protocol) -> None:
     network = dual(target={"rate_limit": RateLimit(0.0, burst=2)})
     result = await trace(network, protocol=protocol, queries=5)
-    assert result.hops[0].received == (5 if protocol is Protocol.ICMP else 2)
+    assert result.hops[0].received == (2 if protocol is Protocol.UDP else 5)
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
@@ -368,8 +373,7 @@ async def test_a_port_rules_icmp_out() -> None:
         {"mode": "linux_raw"},
         {"interface": "eth0"},
         {"mark": 1},
-        {"protocol": "tcp"},
-        {"flow": "dublin"},
+        {"flow_label": 1},
     ],
 )
 async def test_options_that_a_simulation_has_no_use_for_are_refused(options: dict[str, Any]) -> None:

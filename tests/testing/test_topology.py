@@ -11,6 +11,8 @@ import pytest
 
 from traceprobe.config import Protocol
 from traceprobe.errors import ConfigError
+from traceprobe.model import ExtensionObject, InterfaceInformation, InterfaceRole, MplsLabel
+from traceprobe.packets import IcmpUnreachableCode, Icmpv6UnreachableCode
 from traceprobe.testing.topology import (
     Balanced,
     Balancing,
@@ -41,6 +43,7 @@ def everything() -> Topology:
                     ["192.0.2.9", "2001:db8::9"],
                     rtt=0.05,
                     udp="data",
+                    tcp="closed",
                     hostname="target.example",
                     rate_limit=RateLimit(1.0, 6),
                     faults=[Fault("duplicate", share=0.5, delay=0.25), "corrupt"],
@@ -59,6 +62,19 @@ def everything() -> Topology:
                         forwarding_loss=0.25,
                         refuses="admin",
                         mtu=1400,
+                        mpls=[16001, MplsLabel(24005, 1, 1, 254)],
+                        interfaces=[
+                            InterfaceInformation(
+                                InterfaceRole.INCOMING, 7, ip_address("198.51.100.2"), "eth0", 1500
+                            ),
+                            InterfaceInformation(InterfaceRole.NEXT_HOP, address=ip_address("2001:db8::1")),
+                        ],
+                        extensions=[ExtensionObject(3, 2, b"\x00\x2a")],
+                        legacy_extensions=True,
+                        ttl_zero_forwarding=True,
+                        nat=["203.0.113.77", "2001:db8:77::1"],
+                        dscp=46,
+                        ecn=1,
                     ),
                     Balanced([["198.51.100.3"], [None, "198.51.100.4"]], per="packet"),
                     Loop(["198.51.100.5", Router("198.51.100.6", rtt=0.09)]),
@@ -268,7 +284,66 @@ def test_words_are_accepted_for_members() -> None:
     assert Router("192.0.2.1", refuses="host").refuses is Unreachability.HOST
 
 
+def test_numbers_are_labels_with_the_last_at_the_bottom() -> None:
+    assert Router("192.0.2.1", mpls=[16001, 24005]).mpls == (
+        MplsLabel(16001, 0, 0, 1),
+        MplsLabel(24005, 0, 1, 1),
+    )
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "place"),
+    [
+        ("mpls", 16001, "mpls"),
+        ("mpls", "16001", "mpls"),
+        ("mpls", [1 << 20], "mpls[0].label"),
+        ("mpls", [True], "mpls[0]"),
+        ("mpls", [1, MplsLabel(1, 8, 0, 0)], "mpls[1].tc"),
+        ("mpls", [MplsLabel(1, 0, 2, 0)], "mpls[0].s"),
+        ("mpls", [MplsLabel(1, 0, 0, 256)], "mpls[0].ttl"),
+        ("interfaces", ["eth0"], "interfaces[0]"),
+        ("interfaces", [InterfaceInformation(InterfaceRole.INCOMING, -1)], "interfaces[0].index"),
+        ("interfaces", [InterfaceInformation(InterfaceRole.INCOMING, mtu=1 << 32)], "interfaces[0].mtu"),
+        ("interfaces", [InterfaceInformation(InterfaceRole.INCOMING, name="x" * 64)], "interfaces[0].name"),
+        ("extensions", [b"bytes"], "extensions[0]"),
+        ("extensions", [ExtensionObject(256, 0, b"")], "extensions[0].class_num"),
+        ("extensions", [ExtensionObject(0, -1, b"")], "extensions[0].c_type"),
+        ("extensions", [ExtensionObject(0, 0, bytes(256))], "extensions[0].payload"),
+        ("nat", "nowhere", "addresses"),
+        ("dscp", 64, "dscp"),
+        ("ecn", 4, "ecn"),
+        ("ttl_zero_forwarding", 1, "ttl_zero_forwarding"),
+        ("legacy_extensions", None, "legacy_extensions"),
+    ],
+)
+def test_what_no_router_can_say_is_refused(field: str, value: object, place: str) -> None:
+    options: Any = {field: value}
+    with pytest.raises(ConfigError) as caught:
+        Router("192.0.2.1", **options)
+    assert caught.value.field == place
+
+
+@pytest.mark.parametrize(
+    ("hop", "place"),
+    [
+        ({"mpls": [{"label": 1}]}, "mpls[0].s"),
+        ({"mpls": [{"label": 1 << 20, "tc": 0, "s": 0, "ttl": 0}]}, "mpls[0].label"),
+        ({"interfaces": [{"role": "sideways"}]}, "interfaces[0].role"),
+        ({"interfaces": [{"role": "incoming", "address": "nowhere"}]}, "interfaces[0].address"),
+        ({"extensions": [{"class_num": 1, "c_type": 1, "payload": "0"}]}, "extensions[0].payload"),
+        ({"extensions": [{"class_num": 1, "c_type": 1, "payload": 0}]}, "extensions[0].payload"),
+    ],
+)
+def test_a_document_is_told_where_it_is_wrong(hop: object, place: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Topology.from_dict({"paths": [{"target": "192.0.2.9", "hops": [hop]}]})
+    assert caught.value.field == f"paths[0].hops[0].{place}"
+
+
 @pytest.mark.parametrize("version", [4, 6])
 def test_every_unreachability_has_a_code(version: int) -> None:
     codes = {kind.icmp(version) for kind in Unreachability}
-    assert len(codes) == len(Unreachability)
+    unreachable = {4: (3, IcmpUnreachableCode), 6: (1, Icmpv6UnreachableCode)}[version]
+    every = {(unreachable[0], int(code)) for code in unreachable[1]}
+    # One has a type of its own, a packet too big; in IPv6, so does an unknown protocol.
+    assert codes == {4: every - {(3, 4)}, 6: every | {(4, 1)}}[version]

@@ -26,10 +26,16 @@ if TYPE_CHECKING:
 _HEADER = 8
 """Bytes of an ICMP echo header (RFC 792, RFC 4443 section 4.1) and of a UDP header (RFC 768)."""
 
+_TCP_HEADER = 20
+"""Bytes of a TCP header (RFC 9293 section 3.1) without options, which are what tells its sender."""
+
 # Offsets of what tells probers and probes apart: identifier and sequence number, or the two ports.
-_IDENTIFIER_AT = {IpProtocol.ICMP: 4, IpProtocol.ICMPV6: 4, IpProtocol.UDP: 0}
-_SEQUENCE_AT = {IpProtocol.ICMP: 6, IpProtocol.ICMPV6: 6, IpProtocol.UDP: 2}
-_CHECKSUM_AT = {IpProtocol.ICMP: 2, IpProtocol.ICMPV6: 2, IpProtocol.UDP: 6}
+_IDENTIFIER_AT = {IpProtocol.ICMP: 4, IpProtocol.ICMPV6: 4, IpProtocol.UDP: 0, IpProtocol.TCP: 0}
+_SEQUENCE_AT = {IpProtocol.ICMP: 6, IpProtocol.ICMPV6: 6, IpProtocol.UDP: 2, IpProtocol.TCP: 4}
+_CHECKSUM_AT = {IpProtocol.ICMP: 2, IpProtocol.ICMPV6: 2, IpProtocol.UDP: 6, IpProtocol.TCP: 16}
+
+PROBED = frozenset(_IDENTIFIER_AT)
+"""Protocols that probes are made of."""
 
 FORGERIES = frozenset({
     FaultKind.WRONG_IDENTIFIER,
@@ -50,6 +56,30 @@ def with_ttl(datagram: bytes, ttl: int) -> bytes:
     changed[10:12] = b"\0\0"
     changed[10:12] = internet_checksum(changed[: (changed[0] & 0xF) * 4]).to_bytes(2, "big")
     return bytes(changed)
+
+
+def with_traffic_class(datagram: bytes, traffic_class: int) -> bytes:
+    """The datagram with another code point and other congestion bits."""
+    changed = bytearray(datagram)
+    if changed[0] >> 4 == 6:
+        changed[0] = changed[0] & 0xF0 | traffic_class >> 4
+        changed[1] = (traffic_class & 0xF) << 4 | changed[1] & 0xF
+        return bytes(changed)
+    changed[1] = traffic_class
+    return with_ttl(bytes(changed), changed[8])
+
+
+def with_source(datagram: bytes, source: Address) -> bytes:
+    """The datagram as an address translator sends it on: from another address, with right checksums."""
+    parsed = parse_ip(datagram)
+    segment = bytearray(parsed.payload)
+    changed = bytearray(datagram)
+    at = 8 if parsed.version == 6 else 12
+    changed[at : at + len(source.packed)] = source.packed
+    if parsed.protocol in _CHECKSUM_AT:
+        set_checksum(segment, IpProtocol(parsed.protocol), source, parsed.destination)
+        changed[len(datagram) - len(segment) :] = segment
+    return bytes(changed) if parsed.version == 6 else with_ttl(bytes(changed), changed[8])
 
 
 def flow_key(parsed: IPDatagram) -> bytes:
@@ -84,7 +114,8 @@ def forge(kind: FaultKind, datagram: bytes, random: Random, used: Container[byte
     if kind is FaultKind.WRONG_SEQUENCE:
         _change(segment, _SEQUENCE_AT[protocol], random, used)
     if kind is not FaultKind.REWRITTEN:
-        segment[_HEADER:] = random.randbytes(len(segment) - _HEADER)
+        header = _TCP_HEADER if protocol is IpProtocol.TCP else _HEADER
+        segment[header:] = random.randbytes(len(segment) - header)
     if kind is not FaultKind.WRONG_TOKEN:
         set_checksum(segment, protocol, parsed.source, parsed.destination)
     return datagram[: len(datagram) - len(segment)] + segment
@@ -99,7 +130,7 @@ def damage(segment: bytes, random: Random) -> bytes:
 
 def truncate(segment: bytes, protocol: IpProtocol, source: Address, destination: Address) -> bytes:
     """Leave less than a header; in an error, less than the header that it quotes."""
-    if protocol is IpProtocol.UDP:
+    if protocol in {IpProtocol.UDP, IpProtocol.TCP}:
         return segment[: _HEADER // 2]
     shortest = 6 if len(segment) < _HEADER or _is_echo(segment, protocol) else 2 * _HEADER
     cut = bytearray(segment[:shortest])
@@ -112,7 +143,7 @@ def _is_echo(segment: bytes, protocol: IpProtocol) -> bool:
 
 
 def set_checksum(segment: bytearray, protocol: IpProtocol, source: Address, destination: Address) -> None:
-    """Fill in the checksum of an ICMP, ICMPv6 or UDP segment."""
+    """Fill in the checksum of an ICMP, ICMPv6, UDP or TCP segment."""
     at = _CHECKSUM_AT[protocol]
     segment[at : at + 2] = b"\0\0"
     initial = 0

@@ -15,22 +15,15 @@ from typing import TYPE_CHECKING
 import attrs
 
 from traceprobe.errors import PacketError
-from traceprobe.packets import (
-    EchoMessage,
-    IcmpType,
-    IcmpUnreachableCode,
-    Icmpv6Type,
-    IpProtocol,
-    build_icmp_echo,
-    build_icmp_error,
-    build_ipv4,
-    build_ipv6,
-    build_udp,
-    parse_icmp,
-    parse_ip,
-    parse_udp,
-)
+from traceprobe.packets import IcmpType, Icmpv6Type, parse_ip
 from traceprobe.testing import _forge
+from traceprobe.testing._answers import (
+    answering_segment,
+    router_refusal,
+    silence_of,
+    target_refusal,
+    wrap,
+)
 from traceprobe.testing.topology import (
     Balanced,
     Balancing,
@@ -38,8 +31,6 @@ from traceprobe.testing.topology import (
     Router,
     Target,
     Topology,
-    UdpAnswer,
-    Unreachability,
     branch_of,
 )
 
@@ -48,20 +39,7 @@ if TYPE_CHECKING:
     from traceprobe.testing._checks import Address
 
 _NS = 1_000_000_000
-_ICMP = frozenset({IpProtocol.ICMP, IpProtocol.ICMPV6})
-_DONT_FRAGMENT = 2
-
-# Most bytes of a datagram that an error quotes: it must fit into 576 bytes (RFC 1812 section 4.3.2.3) or
-# the minimum MTU (RFC 4443 section 2.4), with an IP header and eight bytes of ICMP in front.
-_LONGEST_QUOTE = {4: 576 - 20 - 8, 6: 1280 - 40 - 8}
-
 _TIME_EXCEEDED = {4: (int(IcmpType.TIME_EXCEEDED), 0), 6: (int(Icmpv6Type.TIME_EXCEEDED), 0)}
-_TOO_BIG = {
-    4: (int(IcmpType.DESTINATION_UNREACHABLE), int(IcmpUnreachableCode.FRAGMENTATION_NEEDED)),
-    6: (int(Icmpv6Type.PACKET_TOO_BIG), 0),
-}
-_NEXT_HEADER_AT = 6
-"""Where an IPv6 header names the protocol, which is what RFC 4443 section 3.4 has the error point at."""
 
 
 @attrs.frozen
@@ -98,6 +76,8 @@ class Journey:
     error: tuple[int, int, int] | None = None
     """Type, code and rest of the ICMP error that it calls for; None if it has reached its target."""
     lost: str = ""
+    prober: Address | None = None
+    """Who sent it, whatever a translator has made of that."""
     distance: int = 0
     """Routers passed."""
     return_ns: int = 0
@@ -125,40 +105,44 @@ class Internet:
         path = self.topology.routes.get(parsed.destination)
         if path is None:
             return Journey(datagram, 0, lost=f"no route to {parsed.destination}")
-        if parsed.protocol in _ICMP or parsed.protocol == IpProtocol.UDP:
+        if parsed.protocol in _forge.PROBED:
             self._used.add(_forge.sequence_of(parsed))
         ttl = parsed.ttl
         number = self._like_it[parsed.destination, ttl]
         self._like_it[parsed.destination, ttl] += 1
         chance = Chance(f"{self._seed} {parsed.destination} {ttl} {number}")
 
+        current = datagram
+
         def choose(index: int, balanced: Balanced) -> int:
             if balanced.per is Balancing.PACKET:
                 return chance.random.randrange(len(balanced.branches))
-            return branch_of(_forge.flow_key(parsed), index, len(balanced.branches))
+            return branch_of(_forge.flow_key(parse_ip(current)), index, len(balanced.branches))
 
         for distance, station in enumerate(path.stations(now_ns / _NS, choose)):
             responder = station.responder
             left = ttl - distance
             if isinstance(responder, Target):
-                error = _target_refusal(responder, parsed)
-            elif left <= 1:
+                error = target_refusal(responder, parsed)
+            elif left <= 1 and not (left == 1 and responder.ttl_zero_forwarding):
                 error = (*_TIME_EXCEEDED[parsed.version], 0)
             else:
-                error = _refusal(responder, parsed)
+                error = router_refusal(responder, parsed)
                 if error is None:
                     loss = responder.forwarding_loss
                     if loss and chance.random.random() < loss:
-                        arrived = _forge.with_ttl(datagram, left)
+                        arrived = _forge.with_ttl(current, left)
                         lost = f"dropped by {_name(responder, parsed)}"
                         return Journey(arrived, round(station.rtt * _NS) // 2, lost=lost)
+                    current = _passed(current, responder)
                     continue
             rtt_ns = round(station.rtt * _NS)
             return Journey(
-                _forge.with_ttl(datagram, left),
+                _forge.with_ttl(current, left),
                 rtt_ns // 2,
                 responder,
                 error,
+                prober=parsed.source,
                 distance=distance,
                 return_ns=rtt_ns - rtt_ns // 2,
                 chance=chance,
@@ -172,15 +156,16 @@ class Internet:
             journey: A journey with a responder.
             now_ns: When the datagram arrives there.
         """
-        responder = journey.responder
+        responder, prober = journey.responder, journey.prober
         assert responder is not None
+        assert prober is not None
         parsed = parse_ip(journey.datagram)
         source = responder.address(parsed.version)
         if responder.silent or source is None:
             return f"{_name(responder, parsed)} is silent"
-        if isinstance(responder, Target) and (silence := _silence_of(responder, parsed)):
+        if isinstance(responder, Target) and (silence := silence_of(responder, parsed)):
             return silence
-        if journey.error is not None and not self._has_token(responder, parsed.source, now_ns):
+        if journey.error is not None and not self._has_token(responder, prober, now_ns):
             return f"{source} is over its rate limit"
         assert journey.chance is not None
         random = journey.chance.random
@@ -190,13 +175,13 @@ class Internet:
         if ttl < 1:
             return f"answer of {source} expired on its way back"
         delay_ns = journey.return_ns + round(random.random() * responder.jitter * _NS)
-        return self._with_faults(journey, responder, parsed, source, ttl, delay_ns, random)
+        return self._with_faults(journey, responder, prober, source, ttl, delay_ns, random)
 
     def _with_faults(
         self,
         journey: Journey,
         responder: Router | Target,
-        parsed: IPDatagram,
+        prober: Address,
         source: Address,
         ttl: int,
         delay_ns: int,
@@ -207,7 +192,7 @@ class Internet:
         for fault in happening:
             if fault.kind in _forge.FORGERIES:
                 shown = _forge.forge(fault.kind, shown, random, self._used)
-        protocol, segment = _segment(journey, responder, parse_ip(shown), shown, source)
+        protocol, segment = answering_segment(responder, journey.error, shown, source, prober)
         copies = [delay_ns]
         for fault in happening:
             later_ns = round(fault.delay * _NS)
@@ -218,8 +203,8 @@ class Internet:
             if fault.kind is FaultKind.CORRUPT:
                 segment = _forge.damage(segment, random)
             elif fault.kind is FaultKind.TRUNCATED:
-                segment = _forge.truncate(segment, protocol, source, parsed.source)
-        datagram = _wrap(segment, protocol, source, parsed.source, ttl, random)
+                segment = _forge.truncate(segment, protocol, source, prober)
+        datagram = wrap(segment, protocol, source, prober, ttl, random)
         return [Answer(copy, datagram) for copy in copies]
 
     def _has_token(self, responder: Router | Target, prober: Address, now_ns: int) -> bool:
@@ -238,90 +223,12 @@ def _name(responder: Router | Target, parsed: IPDatagram) -> str:
     return str(responder.address(parsed.version) or "a router without an address")
 
 
-def _refusal(router: Router, parsed: IPDatagram) -> tuple[int, int, int] | None:
-    """Why a router does not forward a datagram that has not expired, as type, code and rest."""
-    if router.refuses is None and router.mtu is None:
-        return None
-    version = parsed.version
-    if router.refuses is not None:
-        pointer = version == 6 and router.refuses is Unreachability.PROTOCOL
-        return (*router.refuses.icmp(version), _NEXT_HEADER_AT if pointer else 0)
-    header = parsed.header
-    size = header.total_length if version == 4 else header.payload_length + 40  # type: ignore[union-attr]
-    may_fragment = version == 4 and not header.flags & _DONT_FRAGMENT  # type: ignore[union-attr]
-    if router.mtu is not None and size > router.mtu and not may_fragment:
-        return (*_TOO_BIG[version], router.mtu)
-    return None
-
-
-def _target_refusal(target: Target, parsed: IPDatagram) -> tuple[int, int, int] | None:
-    """Why a target does not take a datagram, as type, code and rest."""
-    version = parsed.version
-    if parsed.protocol in _ICMP:
-        return None
-    if parsed.protocol != IpProtocol.UDP:
-        return (*Unreachability.PROTOCOL.icmp(version), _NEXT_HEADER_AT if version == 6 else 0)
-    return (*Unreachability.PORT.icmp(version), 0) if target.udp is UdpAnswer.PORT_UNREACHABLE else None
-
-
-def _silence_of(target: Target, parsed: IPDatagram) -> str:
-    """Why a target has no answer to what has reached it; empty if it has one."""
-    pseudo = (parsed.source, parsed.destination)
-    try:
-        if parsed.protocol == IpProtocol.UDP:
-            parse_udp(parsed.payload, pseudo=pseudo)
-            return f"{parsed.destination} ignores UDP" if target.udp is UdpAnswer.SILENT else ""
-        if parsed.protocol in _ICMP:
-            message = parse_icmp(parsed.version, parsed.payload, pseudo=pseudo, verify=True)
-            asked = isinstance(message, EchoMessage) and message.is_request
-            return "" if asked and target.echo else f"{parsed.destination} ignores it"
-    except PacketError as error:
-        return f"refused by {parsed.destination}: {error}"
-    return ""
-
-
-def _segment(
-    journey: Journey, responder: Router | Target, shown: IPDatagram, datagram: bytes, source: Address
-) -> tuple[IpProtocol, bytes]:
-    """The transport segment of an answer to the datagram shown."""
-    version, prober = shown.version, shown.source
-    icmp = IpProtocol.ICMP if version == 4 else IpProtocol.ICMPV6
-    if journey.error is None and shown.protocol == IpProtocol.UDP:
-        asked = parse_udp(shown.payload)
-        ports = (asked.destination_port, asked.source_port)
-        return IpProtocol.UDP, build_udp(source, prober, *ports, asked.payload)
-    if journey.error is None:
-        request = parse_icmp(version, shown.payload)
-        assert isinstance(request, EchoMessage)
-        return icmp, build_icmp_echo(
-            version,
-            identifier=request.identifier,
-            sequence=request.sequence,
-            payload=request.payload,
-            request=False,
-            source=source,
-            destination=prober,
-        )
-    header = len(datagram) - len(shown.payload)
-    longest = _LONGEST_QUOTE[version] if responder.quote is None else header + responder.quote
-    kind, code, rest = journey.error
-    return icmp, build_icmp_error(
-        version, type=kind, code=code, rest=rest, quoted=datagram[:longest], source=source, destination=prober
-    )
-
-
-def _wrap(
-    segment: bytes, protocol: IpProtocol, source: Address, destination: Address, ttl: int, random: Random
-) -> bytes:
-    if source.version == 6:
-        return build_ipv6(
-            segment, source=source, destination=destination, next_header=protocol, hop_limit=ttl
-        )
-    return build_ipv4(
-        segment,
-        source=source,
-        destination=destination,
-        protocol=protocol,
-        ttl=ttl,
-        identification=random.randrange(0x10000),
-    )
+def _passed(datagram: bytes, router: Router) -> bytes:
+    """The datagram as a router sends it on, but for its TTL."""
+    if router.dscp is not None or router.ecn is not None:
+        header = parse_ip(datagram).header
+        dscp = header.traffic_class >> 2 if router.dscp is None else router.dscp
+        ecn = header.traffic_class & 3 if router.ecn is None else router.ecn
+        datagram = _forge.with_traffic_class(datagram, dscp << 2 | ecn)
+    source = next((address for address in router.nat if address.version == datagram[0] >> 4), None)
+    return datagram if source is None else _forge.with_source(datagram, source)

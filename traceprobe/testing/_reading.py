@@ -9,24 +9,23 @@ from typing import TYPE_CHECKING
 
 from traceprobe.config import AddressFamily, Protocol
 from traceprobe.errors import PacketError
-from traceprobe.model import Reply, ReplyKind, TimestampSource
+from traceprobe.model import Reply, TimestampSource
 from traceprobe.packets import (
-    EchoMessage,
-    IcmpError,
     IpProtocol,
     ones_complement_sum,
     parse_icmp,
     parse_ip,
+    parse_tcp,
     parse_udp,
     pseudo_header_sum,
 )
-from traceprobe.sockets.codec import Refusal, error_kind
+from traceprobe.sockets.codec import Refusal, read_answer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from traceprobe.model import ProbeId
-    from traceprobe.packets import IcmpOther, IPDatagram, UdpDatagram
+    from traceprobe.packets import EchoMessage, IcmpError, IcmpOther, IPDatagram, TcpSegment, UdpDatagram
     from traceprobe.sockets.codec import ProbeCodec
 
 _WIRE_PROTOCOL = {
@@ -34,6 +33,8 @@ _WIRE_PROTOCOL = {
     (Protocol.ICMP, AddressFamily.IPV6): IpProtocol.ICMPV6,
     (Protocol.UDP, AddressFamily.IPV4): IpProtocol.UDP,
     (Protocol.UDP, AddressFamily.IPV6): IpProtocol.UDP,
+    (Protocol.TCP, AddressFamily.IPV4): IpProtocol.TCP,
+    (Protocol.TCP, AddressFamily.IPV6): IpProtocol.TCP,
 }
 
 
@@ -63,26 +64,25 @@ def read_reply(
         message = _parse(parsed)
     except PacketError:
         return Refusal.MALFORMED
-    probe_id = codec.resolve(message, parsed.source)
-    if isinstance(probe_id, Refusal):
-        return probe_id
-    kind = _kind(codec, message)
-    if kind is None:
-        return Refusal.UNEXPECTED
-    error = message if isinstance(message, IcmpError) else None
-    icmp = None if parsed.protocol == IpProtocol.UDP else (parsed.payload[0], parsed.payload[1])
+    answer = read_answer(codec, message, parsed.source)
+    if isinstance(answer, Refusal):
+        return answer
     return Reply(
-        probe_id=probe_id,
-        kind=kind,
+        probe_id=answer.probe_id,
+        kind=answer.kind,
         address=parsed.source,
-        rtt_ns=now_ns - sent_ns[probe_id],
+        rtt_ns=now_ns - sent_ns[answer.probe_id],
         received_ns=now_ns,
         timestamp_source=TimestampSource.SIMULATED,
-        icmp_type=None if icmp is None else icmp[0],
-        icmp_code=None if icmp is None else icmp[1],
+        icmp_type=answer.icmp_type,
+        icmp_code=answer.icmp_code,
         reply_ttl=parsed.ttl,
-        quoted_ttl=None if error is None else error.quoted.ttl,
-        mtu=None if error is None else error.mtu,
+        quoted_ttl=answer.quoted_ttl,
+        mtu=answer.mtu,
+        mpls=answer.extension.mpls,
+        interfaces=answer.extension.interfaces,
+        extensions=answer.extension.extensions,
+        changes=answer.changes,
     )
 
 
@@ -96,15 +96,11 @@ def _is_sound(parsed: IPDatagram) -> bool:
     return ones_complement_sum(payload, initial) == 0xFFFF
 
 
-def _parse(parsed: IPDatagram) -> EchoMessage | IcmpError | IcmpOther | UdpDatagram:
+def _parse(parsed: IPDatagram) -> EchoMessage | IcmpError | IcmpOther | UdpDatagram | TcpSegment:
     if parsed.protocol == IpProtocol.UDP:
         return parse_udp(parsed.payload)
+    if parsed.protocol == IpProtocol.TCP:
+        return parse_tcp(parsed.payload)
     if parsed.protocol in {IpProtocol.ICMP, IpProtocol.ICMPV6}:
         return parse_icmp(parsed.version, parsed.payload)
     raise PacketError(f"protocol {parsed.protocol}")
-
-
-def _kind(codec: ProbeCodec, message: EchoMessage | IcmpError | IcmpOther | UdpDatagram) -> ReplyKind | None:
-    if isinstance(message, IcmpError):
-        return error_kind(codec.family, message.type, message.code)
-    return ReplyKind.ECHO_REPLY if isinstance(message, EchoMessage) else ReplyKind.UDP_DATA

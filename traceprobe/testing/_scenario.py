@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 import attrs
 
 from traceprobe.errors import ConfigError
+from traceprobe.model import ExtensionObject, InterfaceInformation, MplsLabel
 from traceprobe.testing import _checks
 from traceprobe.testing.topology import (
     Balanced,
@@ -87,6 +88,8 @@ def _value(value: object) -> object:
         return [_value(element) for element in value]
     if isinstance(value, IPv4Address | IPv6Address):
         return str(value)
+    if isinstance(value, bytes):
+        return value.hex()
     return value.value if isinstance(value, Enum) else value
 
 
@@ -192,7 +195,31 @@ def _rate_limit(value: object, where: str) -> RateLimit | None:
     return None if value is None else _read(RateLimit, value, where)
 
 
+def _label(value: object, where: str) -> object:
+    return _read(MplsLabel, value, where) if isinstance(value, Mapping) else value
+
+
+def _interface(value: object, where: str) -> InterfaceInformation:
+    return _read(InterfaceInformation, value, where)
+
+
+def _extension(value: object, where: str) -> ExtensionObject:
+    return _read(ExtensionObject, value, where, {"payload": _hexadecimal})
+
+
+def _hexadecimal(value: object, where: str) -> bytes:
+    try:
+        if not isinstance(value, str):
+            raise ValueError(value)
+        return bytes.fromhex(value)
+    except ValueError:
+        raise ConfigError(where, value, "pairs of hexadecimal digits") from None
+
+
 _RESPONDER_READERS: Mapping[str, Callable[[object, str], object]] = {
     "faults": _each(_fault),
     "rate_limit": _rate_limit,
+    "mpls": _each(_label),
+    "interfaces": _each(_interface),
+    "extensions": _each(_extension),
 }

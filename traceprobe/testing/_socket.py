@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 import anyio
 import anyio.lowlevel
 
-from traceprobe.config import AddressFamily
+from traceprobe.config import AddressFamily, Protocol
 from traceprobe.errors import BusyError, ClosedError
-from traceprobe.model import Reply, SentProbe, TimestampSource
+from traceprobe.model import ChangedField, Reply, SentProbe, TimestampSource
 from traceprobe.packets import build_ipv4, build_ipv6
-from traceprobe.sockets.codec import UdpCodec
+from traceprobe.sockets.codec import SentHeader, TcpCodec, UdpCodec
 from traceprobe.sockets.helpers import SendAndReceive
 from traceprobe.sockets.protocol import SocketCapabilities
 from traceprobe.testing._reading import read_reply, wire_protocol
@@ -34,6 +34,28 @@ if TYPE_CHECKING:
 
 MODE = "simulated"
 _DONT_FRAGMENT = 2
+_SEEN = frozenset({
+    ChangedField.TTL,
+    ChangedField.DSCP,
+    ChangedField.ECN,
+    ChangedField.TOTAL_LENGTH,
+    ChangedField.SOURCE,
+    ChangedField.TRANSPORT_CHECKSUM,
+    ChangedField.PAYLOAD,
+})
+_SEEN_BY_FAMILY = {
+    AddressFamily.IPV4: frozenset({ChangedField.DONT_FRAGMENT, ChangedField.IP_CHECKSUM}),
+    AddressFamily.IPV6: frozenset({ChangedField.FLOW_LABEL}),
+}
+_SEEN_BY_PROTOCOL = {
+    Protocol.ICMP: frozenset[ChangedField](),
+    Protocol.UDP: frozenset({ChangedField.UDP_LENGTH}),
+    Protocol.TCP: frozenset({
+        ChangedField.TCP_FLAGS,
+        ChangedField.TCP_WINDOW,
+        ChangedField.TCP_OPTIONS,
+    }),
+}
 _BYTES_PER_REPLY = 1024
 """What an unread reply occupies of the receive buffer, roughly as in a kernel."""
 
@@ -62,8 +84,9 @@ class SimulatedSocket(SendAndReceive):
         self._codec = codec
         self._source = source
         self._random = random
-        self._traffic_class = (config.dscp or 0) << 2
+        self._traffic_class = (config.dscp or 0) << 2 | (config.ecn or 0)
         self._flags = _DONT_FRAGMENT if config.dont_fragment else 0
+        codec.sent_header = SentHeader(self._traffic_class, bool(config.dont_fragment))
         self._room = max(1, config.receive_buffer // _BYTES_PER_REPLY)
         self._protocol = wire_protocol(codec)
         self._sent_ns: dict[ProbeId, int] = {}
@@ -84,7 +107,9 @@ class SimulatedSocket(SendAndReceive):
             max_in_flight=min(codec.capacity, self._room),
             sees_quoted_ttl=True,
             sees_reply_ttl=True,
-            default_port=codec.default_port if isinstance(codec, UdpCodec) else None,
+            default_port=codec.default_port if isinstance(codec, UdpCodec | TcpCodec) else None,
+            sees_extensions=True,
+            sees_changes=_SEEN | _SEEN_BY_FAMILY[codec.family] | _SEEN_BY_PROTOCOL[codec.protocol],
         )
 
     @property
@@ -225,6 +250,7 @@ class SimulatedSocket(SendAndReceive):
                 next_header=self._protocol,
                 hop_limit=probe.ttl,
                 traffic_class=self._traffic_class,
+                flow_label=self._codec.flow_labels((probe,))[0],
             )
         return build_ipv4(
             segment,

@@ -12,35 +12,69 @@ import attrs
 
 from traceprobe._bounds import flag, number, whole
 from traceprobe.errors import ConfigError
-from traceprobe.testing import _checks
+from traceprobe.testing import _checks, _extensions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from traceprobe.model import ExtensionObject, InterfaceInformation, MplsLabel
     from traceprobe.testing._checks import Address
 
 
 class Unreachability(StrEnum):
-    """Why a router refuses to forward."""
+    """Why a router refuses to forward: every code of destination unreachable.
+
+    A family that has no code of its own for a reason has one that comes close.
+    """
 
     NET = "net"
     HOST = "host"
     PROTOCOL = "protocol"
     PORT = "port"
     ADMIN = "admin"
+    SOURCE_ROUTE = "source_route"
+    NET_UNKNOWN = "net_unknown"
+    HOST_UNKNOWN = "host_unknown"
+    ISOLATED = "isolated"
+    NET_PROHIBITED = "net_prohibited"
+    HOST_PROHIBITED = "host_prohibited"
+    NET_FOR_SERVICE = "net_for_service"
+    HOST_FOR_SERVICE = "host_for_service"
+    PRECEDENCE = "precedence"
+    CUTOFF = "cutoff"
+    SCOPE = "scope"
+    POLICY = "policy"
+    REJECT = "reject"
+    LONG_HEADERS = "long_headers"
 
     def icmp(self, version: int) -> tuple[int, int]:
-        """Type and code of the message (RFC 792, RFC 1812 section 5.2.7.1; RFC 4443 section 3.1)."""
+        """Type and code of the message."""
         return _UNREACHABLE_V4[self] if version == 4 else _UNREACHABLE_V6[self]
 
 
+# RFC 792, RFC 1122 section 3.2.2.1, RFC 1812 section 5.2.7.1.
 _UNREACHABLE_V4 = {
     Unreachability.NET: (3, 0),
     Unreachability.HOST: (3, 1),
     Unreachability.PROTOCOL: (3, 2),
     Unreachability.PORT: (3, 3),
     Unreachability.ADMIN: (3, 13),
+    Unreachability.SOURCE_ROUTE: (3, 5),
+    Unreachability.NET_UNKNOWN: (3, 6),
+    Unreachability.HOST_UNKNOWN: (3, 7),
+    Unreachability.ISOLATED: (3, 8),
+    Unreachability.NET_PROHIBITED: (3, 9),
+    Unreachability.HOST_PROHIBITED: (3, 10),
+    Unreachability.NET_FOR_SERVICE: (3, 11),
+    Unreachability.HOST_FOR_SERVICE: (3, 12),
+    Unreachability.PRECEDENCE: (3, 14),
+    Unreachability.CUTOFF: (3, 15),
+    Unreachability.SCOPE: (3, 1),
+    Unreachability.POLICY: (3, 13),
+    Unreachability.REJECT: (3, 9),
+    Unreachability.LONG_HEADERS: (3, 13),
 }
+# RFC 4443 section 3.1, RFC 6554 section 4.2, RFC 8883 section 3.
 _UNREACHABLE_V6 = {
     Unreachability.NET: (1, 0),
     Unreachability.HOST: (1, 3),
@@ -48,6 +82,20 @@ _UNREACHABLE_V6 = {
     Unreachability.PROTOCOL: (4, 1),
     Unreachability.PORT: (1, 4),
     Unreachability.ADMIN: (1, 1),
+    Unreachability.SOURCE_ROUTE: (1, 7),
+    Unreachability.NET_UNKNOWN: (1, 0),
+    Unreachability.HOST_UNKNOWN: (1, 3),
+    Unreachability.ISOLATED: (1, 0),
+    Unreachability.NET_PROHIBITED: (1, 1),
+    Unreachability.HOST_PROHIBITED: (1, 1),
+    Unreachability.NET_FOR_SERVICE: (1, 0),
+    Unreachability.HOST_FOR_SERVICE: (1, 3),
+    Unreachability.PRECEDENCE: (1, 1),
+    Unreachability.CUTOFF: (1, 1),
+    Unreachability.SCOPE: (1, 2),
+    Unreachability.POLICY: (1, 5),
+    Unreachability.REJECT: (1, 6),
+    Unreachability.LONG_HEADERS: (1, 8),
 }
 
 
@@ -60,6 +108,17 @@ class UdpAnswer(StrEnum):
     """A service on the port sends the payload back."""
     SILENT = "silent"
     """The port is open, or filtered, and nothing comes back."""
+
+
+class TcpAnswer(StrEnum):
+    """What a target does with a TCP segment that opens a connection."""
+
+    OPEN = "open"
+    """A service on the port accepts it."""
+    CLOSED = "closed"
+    """Nothing listens: it is reset."""
+    SILENT = "silent"
+    """The port is filtered, and nothing comes back."""
 
 
 class FaultKind(StrEnum):
@@ -87,6 +146,10 @@ class FaultKind(StrEnum):
 
 def _fault_kind(value: FaultKind | str) -> FaultKind:
     return _checks.to_word(FaultKind, "kind", value)
+
+
+def _tcp_answer(value: TcpAnswer | str) -> TcpAnswer:
+    return _checks.to_word(TcpAnswer, "tcp", value)
 
 
 @attrs.frozen
@@ -154,6 +217,19 @@ class Responder:
     """What the reverse look-up of its addresses gives."""
     faults: tuple[Fault, ...] = attrs.field(default=(), kw_only=True, converter=_faults)
     """What goes wrong with its replies."""
+    mpls: tuple[MplsLabel, ...] = attrs.field(default=(), kw_only=True, converter=_extensions.to_labels)
+    """The label stack that its ICMP errors show (RFC 4950), outermost first; numbers stand for labels with
+    TTL 1, the last of them at the bottom."""
+    interfaces: tuple[InterfaceInformation, ...] = attrs.field(
+        default=(), kw_only=True, converter=_extensions.to_interfaces
+    )
+    """What its ICMP errors tell of its interfaces (RFC 5837)."""
+    extensions: tuple[ExtensionObject, ...] = attrs.field(
+        default=(), kw_only=True, converter=_extensions.to_objects
+    )
+    """Further objects in the extension structure of its ICMP errors (RFC 4884)."""
+    legacy_extensions: bool = attrs.field(default=False, kw_only=True, validator=flag)
+    """Its extension structures stand where they did before RFC 4884, with no length to tell it."""
 
     def address(self, version: int) -> Address | None:
         """Its address of IP version 4 or 6."""
@@ -175,6 +251,15 @@ class Router(Responder):
     """Share of the packets passing through that it drops without a word; 1.0 is a black hole."""
     refuses: Unreachability | None = attrs.field(default=None, kw_only=True, converter=_unreachability)
     """It answers everything that should pass through with this kind of unreachable."""
+    ttl_zero_forwarding: bool = attrs.field(default=False, kw_only=True, validator=flag)
+    """It forwards what arrives with TTL 1, with TTL 0, and the next station answers in its place."""
+    nat: tuple[Address, ...] = attrs.field(default=(), kw_only=True, converter=_checks.to_addresses)
+    """It is an address translator: what passes through bears this source from here on (at most one of each
+    family), with its checksums adjusted. Answers find back, but it leaves alone what they quote."""
+    dscp: int | None = attrs.field(default=None, kw_only=True, validator=whole(0, 63, optional=True))
+    """What passes through has this code point from here on; None: its own."""
+    ecn: int | None = attrs.field(default=None, kw_only=True, validator=whole(0, 3, optional=True))
+    """What passes through has these congestion bits from here on; None: its own."""
     mtu: int | None = attrs.field(default=None, kw_only=True, validator=whole(68, 65535, optional=True))
     """Largest datagram that passes through, bytes; larger ones are refused with fragmentation needed
     or packet too big (an IPv4 datagram only if it has the don't-fragment bit; without it, it passes)."""
@@ -196,6 +281,12 @@ class Target(Responder):
         converter=_udp_answer,
     )
     """What it does with UDP datagrams."""
+    tcp: TcpAnswer = attrs.field(
+        default=TcpAnswer.OPEN,
+        kw_only=True,
+        converter=_tcp_answer,
+    )
+    """What it does with TCP segments that open a connection."""
 
     def __attrs_post_init__(self) -> None:
         """A target without an address could not be traced."""

@@ -13,7 +13,7 @@ and calls give equal packets.
 from __future__ import annotations
 
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 import anyio.lowlevel
 
@@ -25,7 +25,7 @@ from traceprobe.errors import (
     PrivilegeError,
     UnsupportedOption,
 )
-from traceprobe.sockets.codec import IcmpCodec, ProbeCodec, UdpCodec
+from traceprobe.sockets.codec import IcmpCodec, ProbeCodec, TcpCodec, UdpCodec
 from traceprobe.testing import _checks
 from traceprobe.testing._internet import Internet
 from traceprobe.testing._socket import MODE, SimulatedSocket
@@ -46,6 +46,16 @@ __all__ = ["PacketRecord", "SimulatedNetwork", "SimulatedResolver"]
 _NS = 1_000_000_000
 _EPHEMERAL_PORTS = (32768, 60999)
 """Where Linux takes source ports from (ip(7), ``ip_local_port_range``)."""
+
+
+class _CodecOptions(TypedDict):
+    """What all codecs take."""
+
+    quarantine_ns: int
+    random: Random
+    payload_pattern: bytes | None
+    labelled: bool
+    flow_label: int | None
 
 
 class SimulatedResolver:
@@ -183,16 +193,19 @@ class SimulatedNetwork:
             config.interface,
             config.mark,
             config.dscp,
+            config.ecn,
+            config.flow_label,
+            config.payload_pattern,
             config.dont_fragment,
             config.receive_buffer,
             config.timing.identifier_quarantine,
         )
 
     async def open(self, config: TracerouteConfig, family: AddressFamily) -> SimulatedSocket:
-        """Open a socket: ICMP, or UDP where that is asked for or ICMP is denied."""
+        """Open a socket: ICMP, or another protocol where that is asked for or ICMP is denied."""
         await anyio.lowlevel.checkpoint()
         protocol = self._choose_protocol(config)
-        _refuse_unsupported(config)
+        _refuse_unsupported(config, family)
         source = self._source(config, family)
         random = Random(f"{self._seed} socket {self._opened}")  # noqa: S311 - a simulation
         codec = _make_codec(config, protocol, family, random)
@@ -243,10 +256,6 @@ class SimulatedNetwork:
         elif _asks_for_port(config):
             wanted = (Protocol.UDP,)
         for protocol in wanted:
-            if protocol is Protocol.TCP:
-                raise UnsupportedOption(
-                    "protocol", "tcp", mode=MODE, remedy="choose 'icmp' or 'udp' on a simulated network"
-                )
             if protocol not in self._topology.denied:
                 return protocol
         names = " or ".join(protocol.value for protocol in wanted)
@@ -273,7 +282,11 @@ def _asks_for_port(config: TracerouteConfig) -> bool:
     return config.port is not None or config.source_port is not None
 
 
-def _refuse_unsupported(config: TracerouteConfig) -> None:
+def _refuse_unsupported(config: TracerouteConfig, family: AddressFamily) -> None:
+    if config.flow_label is not None and family is AddressFamily.IPV4:
+        raise UnsupportedOption(
+            "flow_label", config.flow_label, mode=MODE, remedy="leave it out over IPv4, which has none"
+        )
     for option in ("mode", "interface", "mark"):
         value = getattr(config, option)
         if value is not None:
@@ -284,8 +297,15 @@ def _make_codec(
     config: TracerouteConfig, protocol: Protocol, family: AddressFamily, random: Random
 ) -> ProbeCodec:
     flow = config.flow or FlowStrategy.PARIS
-    quarantine_ns = round(config.timing.identifier_quarantine * _NS)
+    options = _CodecOptions(
+        quarantine_ns=round(config.timing.identifier_quarantine * _NS),
+        random=random,
+        payload_pattern=config.payload_pattern,
+        labelled=True,
+        flow_label=config.flow_label,
+    )
     if protocol is Protocol.ICMP:
-        return IcmpCodec(family, flow, quarantine_ns=quarantine_ns, random=random)
+        return IcmpCodec(family, flow, **options)
     port = config.source_port or random.randint(*_EPHEMERAL_PORTS)
-    return UdpCodec(family, flow, source_port=port, quarantine_ns=quarantine_ns, random=random)
+    kind = TcpCodec if protocol is Protocol.TCP else UdpCodec
+    return kind(family, flow, source_port=port, **options)

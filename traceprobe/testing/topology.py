@@ -30,6 +30,7 @@ from traceprobe.testing._stations import (
     Responder,
     Router,
     Target,
+    TcpAnswer,
     UdpAnswer,
     Unreachability,
 )
@@ -54,6 +55,7 @@ __all__ = [
     "Router",
     "Station",
     "Target",
+    "TcpAnswer",
     "Topology",
     "UdpAnswer",
     "Unreachability",
