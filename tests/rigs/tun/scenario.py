@@ -40,7 +40,8 @@ def compile_topology(topology: Topology, manners: Mapping[str, Manner] | None = 
     """Write a topology down for the simulated internet, and the manners of addresses in it.
 
     Raises:
-        ValueError: Nobody has an address that a manner is given for.
+        ValueError: Nobody has an address that a manner is given for, or a station is to behave in a way that
+            is a matter of manners here.
     """
     compiler = _Compiler()
     paths = [compiler.path(path) for path in topology.paths]
@@ -108,7 +109,15 @@ class _Compiler:
         return number
 
 
+_MATTERS_OF_MANNERS = (
+    "mpls", "interfaces", "extensions", "legacy_extensions", "ttl_zero_forwarding", "nat", "dscp", "ecn",
+)  # fmt: skip
+
+
 def _responder_line(responder: Router | Target, bucket: int) -> str:
+    for name in _MATTERS_OF_MANNERS:
+        if getattr(responder, name, None) not in (None, False, ()):
+            raise ValueError(f"{name} of {responder}: give its address a Manner instead")
     router = responder if isinstance(responder, Router) else Router()
     target = responder if isinstance(responder, Target) else None
     refusals = [(-1, -1) if router.refuses is None else router.refuses.icmp(version) for version in (4, 6)]
