@@ -116,7 +116,8 @@ _MATTERS_OF_MANNERS = (
 
 def _responder_line(responder: Router | Target, bucket: int) -> str:
     for name in _MATTERS_OF_MANNERS:
-        if getattr(responder, name, None) not in (None, False, ()):
+        value = getattr(responder, name, None)
+        if value is not None and value is not False and value != ():
             raise ValueError(f"{name} of {responder}: give its address a Manner instead")
     router = responder if isinstance(responder, Router) else Router()
     target = responder if isinstance(responder, Target) else None
