@@ -48,7 +48,8 @@ def open_trace(
         config: How to trace; None for the defaults.
         socket_factory: Another network, such as a :class:`~traceprobe.testing.SimulatedNetwork`; None
             for the real one.
-        resolver: Name service for reverse look-ups; host names are looked up if it is given.
+        resolver: Another name service than the one that ``enrichment`` describes; host names are looked up
+            if it is given.
         enrichers: More look-ups to make for each address.
         **options: Fields of ``config`` to replace, and leaf fields of its ``timing``.
 

@@ -50,6 +50,7 @@ class PathKnowledge:
             judge.ends_known = self._ends_known
         self._pipeline = pipeline
         self._enrichers = tuple(enrichers)
+        self._is_wanted = bool(self._enrichers) or judge is not None
         self._learnt = learnt
         self._looked_up = looked_up
         self._ttls: dict[IPAddress, set[int]] = {}
@@ -76,6 +77,8 @@ class PathKnowledge:
 
     def has_answered(self, address: IPAddress, ttl: int) -> None:
         """An address has answered at a TTL: ask about it, if nobody has yet."""
+        if not self._is_wanted:
+            return
         ttls = self._ttls.get(address)
         if ttls is not None:
             ttls.add(ttl)
