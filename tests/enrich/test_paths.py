@@ -189,13 +189,16 @@ async def test_what_connects_the_machine_is_not_waited_for_beyond_the_deadline(f
     # Without the provider's network, its hops are networks like any other.
     assert segments(result)[3][1:] == (Segment.TRANSIT, SegmentReason.OTHER_ASN)
     assert segments(result)[9][1:] == (Segment.DESTINATION, SegmentReason.DESTINATION_ASN)
+    (error,) = result.enrichment_errors
+    assert error.enricher == "public_address"
+    assert "no answer" in error.reason
 
 
 @pytest.mark.parametrize("field", ["databases", "exchange_snapshot"])
 async def test_a_file_that_is_missing_ends_the_trace_before_it_begins(tmp_path: Path, field: str) -> None:
     path = str(tmp_path / "absent")
     with pytest.raises(DataFileError) as caught:
-        await traced(**{field: (path,) if field == "databases" else path})
+        await (traced(databases=(path,)) if field == "databases" else traced(exchange_snapshot=path))
     assert caught.value.path == path
 
 
@@ -237,3 +240,11 @@ async def test_nobody_on_the_internet_is_asked_for_the_address_in_a_simulated_ne
     monkeypatch.setattr(anyio, "create_connected_udp_socket", refuse)
     result = await traced(public_address=True, segments=True, **files)
     assert result.reached
+
+
+async def test_the_result_tells_who_connects_the_machine(files: dict[str, Any]) -> None:
+    result = await traced(segments=True, own_addresses=(OWN,), **files)
+    assert result.public_address == ip_address(OWN)
+    assert result.isp == Asn(64500, prefix="198.51.100.0/25", name="EXAMPLE-ISP")
+    unknown = await traced(segments=True, **files)
+    assert (unknown.public_address, unknown.isp, unknown.enrichment_errors) == (None, None, ())

@@ -172,52 +172,57 @@ AT_AN_EXCHANGE = Knowledge(
     errors=(EnrichmentError("inventory", "the inventory did not answer"),),
 )
 
-TYPICAL = result(
-    hop(
-        1,
-        ("192.168.1.1", 0.412),
-        ("192.168.1.1", 0.398),
-        ("192.168.1.1", 0.421),
-        names={"192.168.1.1": AT_HOME},
-    ),
-    hop(2, ("100.64.0.1", 1.812), ("100.64.0.1", 1.79), ("100.64.0.1", 1.854)),
-    hop(3, None, None, None),
-    hop(
-        4,
-        replied(
-            "198.51.100.9",
-            9.433,
-            mpls=[MplsLabel(16001, 0, 0, 1), MplsLabel(24005, 0, 1, 1)],
-            interfaces=[
-                InterfaceInformation(
-                    InterfaceRole.INCOMING, 530, ip_address("198.51.100.9"), "xe-0/0/3.530", 1500
-                ),
-                InterfaceInformation(InterfaceRole.NEXT_HOP, address=ip_address("198.51.100.33")),
-            ],
-            extensions=[ExtensionObject(3, 2, b"\x00\x00\x00\x2a")],
-            changes=[
-                Change(ChangedField.DSCP, 0, 46),
-                Change(ChangedField.SOURCE, "192.168.1.23", "192.0.2.77"),
-            ],
+TYPICAL = attrs.evolve(
+    result(
+        hop(
+            1,
+            ("192.168.1.1", 0.412),
+            ("192.168.1.1", 0.398),
+            ("192.168.1.1", 0.421),
+            names={"192.168.1.1": AT_HOME},
         ),
-        None,
-        ("198.51.100.9", 9.398),
-        names={"198.51.100.9": AT_AN_EXCHANGE},
-    ),
-    hop(
-        5,
-        ("198.51.100.33", 12.101),
-        ("198.51.100.33", 12.377),
-        replied("198.51.100.34", 42.24, late=True),
-        names={"198.51.100.33": "edge1.transit.example", "198.51.100.34": "edge2.transit.example"},
-    ),
-    hop(
-        6,
-        *(
-            replied("203.0.113.80", ms, kind=ReplyKind.ECHO_REPLY, icmp=(0, 0))
-            for ms in (20.112, 20.084, 20.155)
+        hop(2, ("100.64.0.1", 1.812), ("100.64.0.1", 1.79), ("100.64.0.1", 1.854)),
+        hop(3, None, None, None),
+        hop(
+            4,
+            replied(
+                "198.51.100.9",
+                9.433,
+                mpls=[MplsLabel(16001, 0, 0, 1), MplsLabel(24005, 0, 1, 1)],
+                interfaces=[
+                    InterfaceInformation(
+                        InterfaceRole.INCOMING, 530, ip_address("198.51.100.9"), "xe-0/0/3.530", 1500
+                    ),
+                    InterfaceInformation(InterfaceRole.NEXT_HOP, address=ip_address("198.51.100.33")),
+                ],
+                extensions=[ExtensionObject(3, 2, b"\x00\x00\x00\x2a")],
+                changes=[
+                    Change(ChangedField.DSCP, 0, 46),
+                    Change(ChangedField.SOURCE, "192.168.1.23", "192.0.2.77"),
+                ],
+            ),
+            None,
+            ("198.51.100.9", 9.398),
+            names={"198.51.100.9": AT_AN_EXCHANGE},
         ),
-        names={"203.0.113.80": Knowledge("www.example.net", segment=Segment.DESTINATION)},
+        hop(
+            5,
+            ("198.51.100.33", 12.101),
+            ("198.51.100.33", 12.377),
+            replied("198.51.100.34", 42.24, late=True),
+            names={"198.51.100.33": "edge1.transit.example", "198.51.100.34": "edge2.transit.example"},
+        ),
+        hop(
+            6,
+            *(
+                replied("203.0.113.80", ms, kind=ReplyKind.ECHO_REPLY, icmp=(0, 0))
+                for ms in (20.112, 20.084, 20.155)
+            ),
+            names={"203.0.113.80": Knowledge("www.example.net", segment=Segment.DESTINATION)},
+        ),
     ),
+    public_address=ip_address("192.0.2.77"),
+    isp=Asn(64496, prefix="192.0.2.0/24", country="NL", registry="ripencc", name="EXAMPLE-ISP"),
+    enrichment_errors=(EnrichmentError("inventory", "no answer"),),
 )
 """Names, a silent hop, MPLS labels and all else that a router tells, loss, a late reply, the destination."""

@@ -167,5 +167,8 @@ def results(draw: st.DrawFn) -> TraceResult:
             replies=draw(st.integers(0, 10**6)),
         ),
         discarded=draw(st.dictionaries(st.sampled_from(["unmatched", "rewritten", "late"]), octets)),
+        public_address=draw(st.none() | addresses),
+        isp=draw(st.none() | asns),
+        enrichment_errors=tuple(draw(st.lists(enrichment_errors, max_size=2))),
         hops=tuple(draw(hops(first_ttl + index)) for index in range(count)),
     )

@@ -135,7 +135,8 @@ def test_a_document_may_be_made_of_tuples_and_integers() -> None:
 
 ALL_FIELDS = [
     "schema_version", "traceprobe", "target", "address", "source", "protocol", "mode", "flow", "port",
-    "started_at", "duration_ms", "reached", "stop_reason", "timings", "discarded", "hops",
+    "started_at", "duration_ms", "reached", "stop_reason", "timings", "discarded", "public_address",
+    "isp", "enrichment_errors", "hops", "isp.number", "isp.origins", "enrichment_errors[0].reason",
     "timings.submit_ms", "timings.first_reply_ms", "timings.overhead_ms", "timings.probes_sent",
     "timings.replies",
     *(

@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING
 from traceprobe._version import __version__
 from traceprobe.config import FlowStrategy, Protocol
 from traceprobe.model._document_knowledge import (
+    asn_from,
     asn_to_document,
+    errors_from,
     errors_to_document,
     exchange_to_document,
     knowledge_to_document,
@@ -123,6 +125,9 @@ def to_document(result: TraceResult) -> TraceDocument:
         "stop_reason": result.stop_reason.value,
         "timings": _timings_to_document(result.timings),
         "discarded": dict(result.discarded),
+        "public_address": _text(result.public_address),
+        "isp": asn_to_document(result.isp),
+        "enrichment_errors": errors_to_document(result.enrichment_errors),
         "hops": [hop_to_document(hop) for hop in result.hops],
     }
 
@@ -236,6 +241,9 @@ def from_document(document: Mapping[str, object]) -> TraceResult:
         stop_reason=reader.member("stop_reason", StopReason),
         timings=_timings_from(reader.inside("timings")),
         discarded=reader.counts("discarded"),
+        public_address=reader.optional(reader.address, "public_address"),
+        isp=asn_from(reader, "isp"),
+        enrichment_errors=errors_from(reader),
         hops=tuple(_hop_from(hop) for hop in reader.each("hops")),
     )
     reader.agrees("reached", result.reached)

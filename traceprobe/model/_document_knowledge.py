@@ -86,21 +86,17 @@ def responder_to_document(responder: Responder) -> ResponderDocument:
 
 def responder_from(reader: Reader) -> Responder:
     """Read one responder."""
-    asn = reader.optional(reader.inside, "asn")
     exchange = reader.optional(reader.inside, "exchange")
     knowledge = Knowledge(
         hostname=reader.optional(reader.text, "hostname"),
-        asn=None if asn is None else _asn_from(asn),
+        asn=asn_from(reader, "asn"),
         announced=reader.optional(reader.flag, "announced"),
         segment=reader.optional_member("segment", Segment),
         segment_reason=reader.optional_member("segment_reason", SegmentReason),
         country=reader.optional(reader.text, "country"),
         city=reader.optional(reader.text, "city"),
         exchange=None if exchange is None else _exchange_from(exchange),
-        errors=tuple(
-            EnrichmentError(error.text("enricher"), error.text("reason"))
-            for error in reader.each("enrichment_errors")
-        ),
+        errors=errors_from(reader),
     )
     return Responder(
         address=reader.address("address"),
@@ -109,14 +105,26 @@ def responder_from(reader: Reader) -> Responder:
     )
 
 
-def _asn_from(reader: Reader) -> Asn:
+def asn_from(reader: Reader, key: str) -> Asn | None:
+    """Read an autonomous system, or null."""
+    asn = reader.optional(reader.inside, key)
+    if asn is None:
+        return None
     return Asn(
-        number=reader.whole("number", 0, _MOST),
-        prefix=reader.optional(reader.text, "prefix"),
-        country=reader.optional(reader.text, "country"),
-        registry=reader.optional(reader.text, "registry"),
-        name=reader.optional(reader.text, "name"),
-        origins=reader.wholes("origins", 0, _MOST),
+        number=asn.whole("number", 0, _MOST),
+        prefix=asn.optional(asn.text, "prefix"),
+        country=asn.optional(asn.text, "country"),
+        registry=asn.optional(asn.text, "registry"),
+        name=asn.optional(asn.text, "name"),
+        origins=asn.wholes("origins", 0, _MOST),
+    )
+
+
+def errors_from(reader: Reader) -> tuple[EnrichmentError, ...]:
+    """Read the look-ups that failed."""
+    return tuple(
+        EnrichmentError(error.text("enricher"), error.text("reason"))
+        for error in reader.each("enrichment_errors")
     )
 
 

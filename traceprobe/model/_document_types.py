@@ -194,4 +194,7 @@ class TraceDocument(TypedDict):
     stop_reason: str
     timings: TimingsDocument
     discarded: dict[str, int]
+    public_address: str | None
+    isp: AsnDocument | None
+    enrichment_errors: list[EnrichmentErrorDocument]
     hops: list[HopDocument]

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from traceprobe.config import FlowStrategy, Protocol
     from traceprobe.model._document import TraceDocument
     from traceprobe.model._hop import Hop
+    from traceprobe.model._knowledge import Asn, EnrichmentError
 
 
 class StopReason(StrEnum):
@@ -69,6 +70,12 @@ class TraceResult:
     timings: TraceTimings
     discarded: Mapping[str, int]
     """Packets that were refused while the trace ran, by reason."""
+    public_address: IPv4Address | IPv6Address | None = None
+    """The address under which the Internet sees this machine, if it was looked for and found."""
+    isp: Asn | None = None
+    """The autonomous system that announces that address: who connects this machine."""
+    enrichment_errors: tuple[EnrichmentError, ...] = ()
+    """Look-ups about this machine and its network that failed."""
     hops: tuple[Hop, ...]
     """Every TTL from the first to the last that matters, silent ones included."""
 

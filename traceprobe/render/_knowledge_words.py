@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from traceprobe.render.sanitize import clean_name, clean_text
 
 if TYPE_CHECKING:
+    from ipaddress import IPv4Address, IPv6Address
+
     from traceprobe.model import Asn, EnrichmentError, Exchange, Responder
 
 
@@ -41,9 +43,15 @@ def segment_text(responder: Responder) -> str | None:
     return responder.segment.value if reason is None else f"{responder.segment.value}: {reason.sentence}"
 
 
+def own_network_text(address: IPv4Address | IPv6Address, isp: Asn | None) -> str:
+    """``This machine is seen as 192.0.2.77, AS64500 EXAMPLE-ISP, NL.``."""
+    facts = [clean_name(str(address)), *([] if isp is None else [asn_text(isp)])]
+    return f"This machine is seen as {', '.join(facts)}."
+
+
 def error_text(error: EnrichmentError) -> str:
     """``look-up failed: inventory: no answer``."""
-    return f"look-up failed: {clean_text(error.enricher)}: {clean_text(error.reason)}"
+    return f"look-up failed: {clean_text(error.enricher)}: {clean_text(error.reason)}".rstrip()
 
 
 def details(responder: Responder) -> list[str]:

@@ -234,6 +234,9 @@ def summary_lines(result: TraceResult) -> list[Line]:
     verdict: Style = "good" if result.reached else "bad"
     spans: list[Span] = [(_words.ending(result), verdict)]
     spans.extend((f"Warning: {warning}", "bad") for warning in _words.warnings(result))
+    spans.extend((error, "note") for error in map(_knowledge_words.error_text, result.enrichment_errors))
+    if result.public_address is not None:
+        spans.append((_knowledge_words.own_network_text(result.public_address, result.isp), "dim"))
     spans.append((_words.counts(result), "dim"))
     probes = [probe for hop in result.hops for probe in hop.probes]
     if any(probe.late for probe in probes):

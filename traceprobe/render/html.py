@@ -56,6 +56,7 @@ def result_to_html(result: TraceResult) -> str:
     """The whole result; may be put into any page."""
     title = _escaped(_title(result))
     verdict = f'<span class="{"good" if result.reached else "bad"}">{_escaped(_words.ending(result))}</span>'
+    errors = map(_knowledge_words.error_text, result.enrichment_errors)
     parts = [
         f"<style>\n{_STYLE}</style>",
         '<table lang="en">',
@@ -66,11 +67,20 @@ def result_to_html(result: TraceResult) -> str:
         "</tbody>",
         "</table>",
         *(f'<p class="bad">Warning: {_escaped(warning)}</p>' for warning in _words.warnings(result)),
+        *(f'<p class="note">{_escaped(error)}</p>' for error in errors),
+        *_own_network(result),
         f'<p class="faint">{_escaped(_words.counts(result))}</p>',
     ]
     # The region scrolls where the table is wider than the page; the keyboard must be able to do that.
     body = "\n".join(parts)
     return f'<div class="traceprobe" role="region" tabindex="0" aria-label="{title}">\n{body}\n</div>\n'
+
+
+def _own_network(result: TraceResult) -> list[str]:
+    if result.public_address is None:
+        return []
+    text = _knowledge_words.own_network_text(result.public_address, result.isp)
+    return [f'<p class="faint">{_escaped(text)}</p>']
 
 
 def _title(result: TraceResult) -> str:

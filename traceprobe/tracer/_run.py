@@ -309,6 +309,7 @@ class TraceRun:
         assert self._ended_ns is not None
         discarded = Counter(self._hub.discarded())
         discarded.subtract(self._discarded_before)
+        judge = self.knowledge.judge
         discarded.update(engine.counts)
         overhead_ns = None if engine.decided_ns is None else max(0, self._ended_ns - engine.decided_ns)
         return TraceResult(
@@ -330,6 +331,9 @@ class TraceRun:
                 replies=engine.replies,
             ),
             discarded={"unmatched": 0} | {reason: n for reason, n in sorted(discarded.items()) if n},
+            public_address=None if judge is None else judge.public_address,
+            isp=None if judge is None else judge.isp,
+            enrichment_errors=() if judge is None else judge.errors,
             hops=engine.hops(self.knowledge.known),
         )
 
