@@ -11,7 +11,9 @@ import attrs
 import pytest
 from hypothesis import given
 
+from tests.docs.markdown import Page
 from tests.golden import check_golden
+from tests.house.package import ROOT
 from tests.model.samples import TYPICAL, hop, replied, result, unsent
 from tests.model.strategies import results
 from tests.render.samples import ALL
@@ -27,6 +29,7 @@ from traceprobe.model import (
     StopReason,
     TraceResult,
 )
+from traceprobe.render._reply_words import _UNREACHABLE_V4, _UNREACHABLE_V6
 from traceprobe.render.text import Header, PlainWriter, TextRenderer, result_to_text
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -46,7 +49,7 @@ def test_any_result_is_printable_lines(any_result: TraceResult) -> None:
     assert [int(number) for number in numbered][: len(any_result)] == [hop.ttl for hop in any_result]
 
 
-class Page:
+class Screen:
     """A renderer and what it has written so far."""
 
     def __init__(self, queries: int = 3, first_ttl: int = 1) -> None:
@@ -62,7 +65,7 @@ class Page:
 
 
 def test_the_header_says_what_is_about_to_happen() -> None:
-    page = Page()
+    page = Screen()
     page.renderer.begin(
         Header(
             target="www.example.net",
@@ -79,7 +82,7 @@ def test_the_header_says_what_is_about_to_happen() -> None:
 
 
 def test_lines_come_in_order_as_soon_as_they_can() -> None:
-    page = Page()
+    page = Screen()
     first, second, third, *_ = TYPICAL.hops
     page.renderer.hop(third)
     assert page.new() == []
@@ -90,7 +93,7 @@ def test_lines_come_in_order_as_soon_as_they_can() -> None:
 
 
 def test_a_streamed_trace_reads_like_a_finished_one() -> None:
-    page = Page()
+    page = Screen()
     page.renderer.begin(
         Header(target=TYPICAL.target, address=TYPICAL.address, protocol=TYPICAL.protocol, port=TYPICAL.port)
     )
@@ -103,7 +106,7 @@ def test_a_streamed_trace_reads_like_a_finished_one() -> None:
 
 
 def test_the_first_line_is_that_of_the_first_ttl() -> None:
-    page = Page(first_ttl=4)
+    page = Screen(first_ttl=4)
     page.renderer.hop(hop(5, None))
     page.renderer.hop(hop(4, ("10.0.0.4", 1.0)))
     assert [line.split()[0] for line in page.new()] == ["4", "5"]
@@ -122,7 +125,7 @@ def test_every_line_is_flushed() -> None:
 
 
 def test_hops_that_never_settled_are_taken_from_the_result() -> None:
-    page = Page()
+    page = Screen()
     page.renderer.hop(TYPICAL.hops[0])
     page.new()
     page.renderer.finish(TYPICAL)
@@ -130,7 +133,7 @@ def test_hops_that_never_settled_are_taken_from_the_result() -> None:
 
 
 def test_what_a_late_reply_changed_is_written_again() -> None:
-    page = Page()
+    page = Screen()
     for each in TYPICAL.hops:
         page.renderer.hop(each)
     page.new()
@@ -149,7 +152,7 @@ def test_what_a_late_reply_changed_is_written_again() -> None:
     [(7, "Hop 7 is not part of the path"), (9, "Hops 7 to 9 are not part of the path")],
 )
 def test_hops_that_turn_out_to_lie_behind_the_destination_are_taken_back(printed: int, words: str) -> None:
-    page = Page()
+    page = Screen()
     for each in (*TYPICAL.hops, *(hop(ttl, None, None, None) for ttl in range(7, printed + 1))):
         page.renderer.hop(each)
     page.renderer.finish(TYPICAL)
@@ -229,7 +232,7 @@ def test_the_same_of_ipv6(kind: ReplyKind, icmp: tuple[int, int], mtu: int | Non
 def test_marks_stand_behind_the_times_of_their_attempts() -> None:
     unreachable = replied("10.0.0.1", 2.0, kind=ReplyKind.UNREACHABLE, icmp=(3, 1))
     too_big = replied("10.0.0.1", 3.0, kind=ReplyKind.PACKET_TOO_BIG, icmp=(3, 4), mtu=1400, late=True)
-    page = Page()
+    page = Screen()
     page.renderer.hop(hop(1, ("10.0.0.1", 1.0), unreachable, too_big))
     (line,) = page.new()
     assert line.startswith("  1    1.000     2.000 !H     3.000~!F-1400  ms  10.0.0.1  !H host unreachable, ")
@@ -264,7 +267,7 @@ def test_what_the_path_changed(changes: list[Change], note: str) -> None:
 
 
 def test_what_a_nearer_hop_showed_already_is_not_said_again() -> None:
-    page = Page(queries=1)
+    page = Screen(queries=1)
     for ttl in (1, 2, 3):
         page.renderer.hop(hop(ttl, changed(1.0, *([DSCP] if ttl > 1 else []))))
     page.renderer.hop(hop(4, changed(1.0, DSCP, CHECKSUM)))
@@ -286,7 +289,7 @@ def test_one_probe_tells_how_far_away_its_end_is() -> None:
 
 @pytest.mark.parametrize("queries", [3, 8])
 def test_a_router_that_forwards_ttl_zero_is_not_a_second_hop(queries: int) -> None:
-    page = Page(queries=queries)
+    page = Screen(queries=queries)
     next_router = [replied("10.0.0.2", 1.0 + attempt, quoted_ttl=0) for attempt in range(queries - 1)]
     hidden = attrs.evolve(hop(1, *next_router, None), ttl_zero_forwarding=True)
     page.renderer.hop(hidden)
@@ -336,7 +339,7 @@ def test_send_errors_are_loud() -> None:
 
 
 def test_attempts_beyond_the_columns_wrap() -> None:
-    page = Page(queries=2)
+    page = Screen(queries=2)
     page.renderer.hop(hop(1, None, None, ("10.0.0.1", 3.0), ("10.0.0.1", 4.0), ("10.0.0.1", 5.0)))
     assert page.new() == [
         "  1        *         *  ms  10.0.0.1  2 of 5 lost",
@@ -348,3 +351,13 @@ def test_attempts_beyond_the_columns_wrap() -> None:
 def test_the_numbers_are_aligned_whatever_the_names_are() -> None:
     lines = [line for line in result_to_text(TYPICAL).splitlines() if " ms  " in line]
     assert len({line.index(" ms  ") for line in lines}) == 1
+
+
+def test_the_page_on_the_command_line_explains_every_mark() -> None:
+    explained = {
+        mark
+        for row in Page(ROOT / "docs" / "cli.md").table("mark")
+        for mark in re.findall(r"`(!\w+)", row[0])
+    }
+    drawn = {mark for table in (_UNREACHABLE_V4, _UNREACHABLE_V6) for mark, _ in table.values()}
+    assert explained == drawn | {"!P", "!F"}
