@@ -10,7 +10,7 @@ from __future__ import annotations
 import ctypes
 import ipaddress
 import itertools
-import os
+import socket
 import struct
 import time
 from typing import TYPE_CHECKING, NamedTuple
@@ -165,25 +165,25 @@ class Datagram(NamedTuple):
 
 
 class Level:
-    """A descriptor that is readable while its level is up."""
+    """A descriptor that is readable while its level is up, and always takes data."""
 
     def __init__(self) -> None:
-        self._read, self._write = os.pipe()
+        self._near, self._far = socket.socketpair()
         self._up = False
 
     def fileno(self) -> int:
-        return self._read
+        return self._near.fileno()
 
     def set(self, up: bool) -> None:
         if up and not self._up:
-            os.write(self._write, b"!")
+            self._far.send(b"!")
         elif self._up and not up:
-            os.read(self._read, 1)
+            self._near.recv(1)
         self._up = up
 
     def close(self) -> None:
-        os.close(self._read)
-        os.close(self._write)
+        self._near.close()
+        self._far.close()
 
 
 class FakeSocket:
@@ -350,6 +350,8 @@ class FakeKernel:
         self.sent: list[bytes] = []
         """Every packet that left, as it looked on the wire."""
         self.later: list[bytes] = []
+        self.refusals: list[int] = []
+        """Errors for the next datagrams that are sent; 0 lets one pass."""
         self.system_calls = 0
 
     @property
@@ -431,6 +433,8 @@ class FakeKernel:
             address = messages + 56 * place
             sent = self._send_one(descriptor, address, flags)
             if sent < 0:
+                if place:
+                    self.refusals.insert(0, -sent)  # what stood in the way still does
                 return place or sent
             _write(address + 48, struct.pack("=I", sent))
         return count
@@ -500,6 +504,8 @@ class FakeKernel:
                     return -refusal
         if address in self.path.unroutable:
             return -EHOSTUNREACH
+        if self.refusals and (refusal := self.refusals.pop(0)):
+            return -refusal
         packet = self._packet(opened, data, address, port, hops)
         if isinstance(packet, int):
             return -packet

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+import anyio
 import attrs
 import pytest
 
@@ -307,3 +308,80 @@ async def test_a_system_call_carries_as_many_probes_as_the_kernel_can_take(syste
     assert kernel.system_calls - before == calls
     assert [packet[8] for packet in kernel.sent] == [1, 1, 1, 2, 2, 2, 3, 3, 3]
     await opened.aclose()
+
+
+# --- errors that are told to a socket, and buffers that are full --------------------------------------
+
+
+def five_probes(kernel: FakeKernel, version: int) -> list[Probe]:
+    return [Probe(make_probe_id(1, ttl), kernel.path.target(version), ttl, 1) for ttl in range(1, 6)]
+
+
+@EVERY_WAY
+async def test_an_error_that_is_told_to_a_socket_is_nobodys_reply(way: Way) -> None:
+    kernel = make_kernel(way)
+    opened = way.open(kernel, TracerouteConfig())
+    for heard in kernel.sockets:
+        heard.error = 65
+        kernel.levels(heard)
+    probes = five_probes(kernel, way.family.value)
+    await opened.send_probes(probes)
+    for heard in kernel.sockets:
+        heard.error = 61
+    replies = list(opened.receive_nowait())
+    assert sorted(reply.probe_id for reply in replies) == [probe.id for probe in probes]
+    await opened.aclose()
+
+
+NOT_TCP = pytest.mark.parametrize("way", [way for way in WAYS if way.protocol is not Protocol.TCP], ids=str)
+
+
+@NOT_TCP
+@pytest.mark.parametrize("refusals", [[0, 35, 35], [65], [0, 0, 61]], ids=["full", "told", "told-later"])
+async def test_a_probe_that_was_held_up_is_sent_again_with_its_own_ttl(way: Way, refusals: list[int]) -> None:
+    kernel = make_kernel(way)
+    opened = way.open(kernel, TracerouteConfig())
+    kernel.refusals = list(refusals)
+    reports = await opened.send_probes(five_probes(kernel, way.family.value))
+    assert [report.error for report in reports] == [None] * 5
+    ttls = [packet[8] if way.family is AddressFamily.IPV4 else packet[7] for packet in kernel.sent]
+    assert ttls == [1, 2, 3, 4, 5]
+    await opened.aclose()
+
+
+@NOT_TCP
+async def test_a_probe_that_the_kernel_has_no_room_for_keeps_no_other_back(way: Way) -> None:
+    kernel = make_kernel(way)
+    opened = way.open(kernel, TracerouteConfig())
+    kernel.refusals = [0, 55]
+    reports = await opened.send_probes(five_probes(kernel, way.family.value))
+    assert [report.error and report.error.code for report in reports] == [None, 55, None, None, None]
+    assert len(opened.receive_nowait()) == 4
+    await opened.aclose()
+
+
+async def test_tasks_that_share_a_socket_do_not_send_with_each_others_ttl() -> None:
+    way = Way("freebsd", Mode.BSD_RAW, AddressFamily.IPV4, Protocol.ICMP)
+    kernel = make_kernel(way)
+    opened = way.open(kernel, TracerouteConfig())
+    kernel.refusals = [0, 35] * 8
+    target = kernel.path.target(4)
+
+    async def send(trace_id: int, ttl: int) -> None:
+        await opened.send_probes([Probe(make_probe_id(trace_id, n), target, ttl, n + 1) for n in range(4)])
+
+    async with anyio.create_task_group() as group:
+        for ttl in range(1, 5):
+            group.start_soon(send, ttl, ttl)
+    assert sorted(packet[8] for packet in kernel.sent) == sorted([1, 2, 3, 4] * 4)
+    by_probe = {reply.probe_id >> 20: str(reply.address) for reply in opened.receive_nowait()}
+    assert by_probe == {ttl: str(hop) for ttl, hop in enumerate(kernel.path.hops(4), 1)}
+    await opened.aclose()
+
+
+async def test_large_probes_come_back_whole() -> None:
+    way = Way("freebsd", Mode.BSD_RAW, AddressFamily.IPV4, Protocol.ICMP)
+    kernel = make_kernel(way)
+    result = await trace(kernel, way, packet_size=9000)
+    assert hops(result) == [str(address) for address in kernel.path.hops(4)]
+    assert {len(packet) for packet in kernel.sent} == {9000}
