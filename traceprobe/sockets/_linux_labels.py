@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _IPV6_FLOWLABEL_MGR: Final = 32
 _IPV6_FLOWINFO_SEND: Final = 33
+_IPV6_AUTOFLOWLABEL: Final = 70
 _GET: Final = 0
 _SHARED_BY_ALL: Final = 255
 _CREATE: Final = 1
@@ -60,6 +61,8 @@ def prepare_flow_labels(
             )
         _lease(opened, config.flow_label)
     opened.setsockopt(socket.IPPROTO_IPV6, _IPV6_FLOWINFO_SEND, 1)
+    # Otherwise the kernel would choose a label where 0 is wanted.
+    opened.setsockopt(socket.IPPROTO_IPV6, _IPV6_AUTOFLOWLABEL, 0)
     return True
 
 
