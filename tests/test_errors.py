@@ -15,6 +15,7 @@ from traceprobe.errors import (
     BusyError,
     ClosedError,
     ConfigError,
+    DataFileError,
     FamilyMismatchError,
     NameResolutionError,
     NoUsableSocketError,
@@ -67,6 +68,12 @@ EXAMPLES: list[tuple[TraceprobeError, dict[str, object], type[Exception], list[s
         {"target": "nowhere.example", "reason": "Name or service not known"},
         OSError,
         ["nowhere.example", "Name or service not known"],
+    ),
+    (
+        DataFileError("asn.mmdb", "no such file"),
+        {"path": "asn.mmdb", "reason": "no such file"},
+        OSError,
+        ["asn.mmdb", "no such file"],
     ),
     (
         NoUsableSocketError("nothing left", reasons=["linux_raw: no"], remedies=["do this"]),

@@ -137,10 +137,6 @@ class Knowledge:
     errors: tuple[EnrichmentError, ...] = ()
     """Look-ups that failed."""
 
-    def placed(self, segment: Segment, reason: SegmentReason) -> Knowledge:
-        """This knowledge with another segment, and why it is that one."""
-        return attrs.evolve(self, segment=segment, segment_reason=reason)
-
     def merged(self, other: Knowledge) -> Knowledge:
         """This knowledge, with what only ``other`` knows filled in, and the errors of both.
 
