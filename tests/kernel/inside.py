@@ -6,6 +6,7 @@ They take and return plain values. What they return of a result is its JSON docu
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import resource
 import socket
@@ -48,6 +49,15 @@ async def trace_with_pattern(
     config = traceprobe.TracerouteConfig().with_options(options)
     config = attrs.evolve(config, payload_pattern=bytes.fromhex(pattern), packet_size=packet_size)
     return _document(await traceprobe.trace_async(target, config))
+
+
+def show(arguments: list[str]) -> str:
+    """What the command prints."""
+    from traceprobe.cli import main
+
+    with contextlib.redirect_stdout(io.StringIO()) as output:
+        main(arguments)
+    return output.getvalue()
 
 
 async def trace_twice(target: str, options: TraceOptions) -> list[dict[str, Any]]:
