@@ -113,7 +113,7 @@ class Reactor:
         self._exiting = False
         # A thread that is no daemon would be joined before the functions of atexit are called: for ever.
         self._thread = threading.Thread(target=self._run, name="traceprobe-reactor", daemon=True)
-        atexit.register(self._exit)
+        atexit.register(self.shut_down)
         self._thread.start()
 
     # --- on any thread --------------------------------------------------------------------------------------
@@ -148,6 +148,17 @@ class Reactor:
 
     def join(self) -> None:
         """Wait until the thread has ended: nobody uses the reactor, and nothing is pending."""
+        self._thread.join()
+
+    def shut_down(self) -> None:
+        """Close what its users have open, and wait until the thread has ended.
+
+        Called when the process exits; takes as long as Windows takes to complete what is pending.
+        """
+        with self._lock:
+            self._exiting = True
+            self._users = 0
+        self.call(self._close_owners)
         self._thread.join()
 
     # --- on the reactor's thread ----------------------------------------------------------------------------
@@ -213,7 +224,7 @@ class Reactor:
                 return
         libraries.kernel32.CloseHandle(self._port)
         if not self._exiting:
-            atexit.unregister(self._exit)
+            atexit.unregister(self.shut_down)
 
     def _may_end(self) -> bool:
         if self._apcs or self._packets:
@@ -279,14 +290,6 @@ class Reactor:
         for owner in tuple(self._owners):
             owner.shut_down()
 
-    def _exit(self) -> None:
-        """The process exits: let what is pending complete, as fast as Windows lets it."""
-        with self._lock:
-            self._exiting = True
-            self._users = 0
-        self.call(self._close_owners)
-        self._thread.join()
-
 
 class ReactorHolder:
     """Hands out one reactor to all who need one; the next one when it has ended.
@@ -317,6 +320,11 @@ class ReactorHolder:
         """Wait until the latest reactor has ended: nobody uses it, and nothing is pending."""
         if self._reactor is not None:
             self._reactor.join()
+
+    def shut_down(self) -> None:
+        """End the latest reactor, whoever uses it; see :meth:`Reactor.shut_down`."""
+        if self._reactor is not None:
+            self._reactor.shut_down()
 
 
 @cache
