@@ -21,6 +21,7 @@ from traceprobe.errors import (
     NoUsableSocketError,
     PacketError,
     PrivilegeError,
+    ResolverError,
     SendError,
     TraceprobeError,
     UnsupportedOption,
@@ -68,6 +69,12 @@ EXAMPLES: list[tuple[TraceprobeError, dict[str, object], type[Exception], list[s
         {"target": "nowhere.example", "reason": "Name or service not known"},
         OSError,
         ["nowhere.example", "Name or service not known"],
+    ),
+    (
+        ResolverError("name.example", "refused"),
+        {"question": "name.example", "reason": "refused"},
+        OSError,
+        ["name.example", "refused"],
     ),
     (
         DataFileError("asn.mmdb", "no such file"),
