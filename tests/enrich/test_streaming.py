@@ -64,9 +64,10 @@ class SlowResolver:
     async def text(self, name: str) -> TextAnswer:
         await self._take_time(name)
         if name.startswith("AS"):
-            return TextAnswer((b"64500 | US | arin | | EXAMPLE, US",), 60.0)
+            return TextAnswer((f"{name[2:7]} | US | arin | | EXAMPLE, US".encode(),), 60.0)
         octets = name.split(".")[3::-1]
-        return TextAnswer((f"64500 | {'.'.join(octets[:3])}.0/24 | US | arin |".encode(),), 60.0)
+        text = f"{64500 + int(octets[2])} | {'.'.join(octets[:3])}.0/24 | US | arin |"
+        return TextAnswer((text.encode(),), 60.0)
 
     async def _take_time(self, question: str) -> None:
         self.asked[question] += 1
@@ -124,7 +125,8 @@ async def test_every_round_trip_comes_before_the_first_look_up_ends() -> None:
     result = finished.result
     assert finished_ns - last_reply_ns == 2 * 100 * MS
     assert [hop.hostname for hop in result] == [f"host-{host}.example" for host in HOPS]
-    assert [hop.asn and (hop.asn.number, hop.asn.name) for hop in result] == [(64500, "EXAMPLE")] * 20
+    networks = [(64500 + number, "EXAMPLE") for number in range(20)]
+    assert [hop.asn and (hop.asn.number, hop.asn.name) for hop in result] == networks
     assert not any(hop.enrichment_errors for hop in result)
     assert set(slow.asked.values()) == {1}
 
@@ -351,6 +353,15 @@ async def test_a_thousand_traces_ask_each_name_once_per_time_to_live() -> None:
         assert set(client.asked.values()) == {2}
     for result in results:
         assert all(hop.hostname is not None and hop.asn is not None for hop in result)
+
+
+async def test_traces_at_once_ask_about_an_address_once() -> None:
+    network = SimulatedNetwork.path(TARGET, [*HOPS[:2], TARGET])
+    slow = SlowResolver(network.clock, 0.1)
+    async with Tracer(socket_factory=network, resolver=slow) as tracer, anyio.create_task_group() as tasks:
+        for _ in range(10):
+            tasks.start_soon(tracer.trace, TARGET)
+    assert slow.asked == dict.fromkeys((*HOPS[:2], TARGET), 1)
 
 
 async def test_traces_of_one_tracer_may_want_different_things() -> None:

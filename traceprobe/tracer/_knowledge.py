@@ -65,9 +65,16 @@ class PathKnowledge:
         return bool(self._pending) or (self.judge is not None and self.judge.is_waiting)
 
     def is_being_looked_up(self, ttl: int) -> bool:
-        """Whether something is still to be learnt of an address that has answered at this TTL."""
-        if self.judge is not None and self.judge.is_waiting:
-            return any(ttl in ttls for ttls in self._ttls.values())
+        """Whether something is still to be learnt of an address that has answered at this TTL.
+
+        Its segment may depend on what is still being asked about its neighbours, or the ends of the path.
+        """
+        if self.judge is not None and (self.judge.is_waiting or self._pending):
+            return any(
+                ttl in ttls
+                for address, ttls in self._ttls.items()
+                if address in self._pending or self.known.get(address, NOTHING_KNOWN).segment is None
+            )
         return any(ttl in self._ttls[address] for address in self._pending)
 
     def begin(self, source: IPAddress | None) -> None:
