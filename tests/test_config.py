@@ -446,7 +446,7 @@ def test_presets() -> None:
     for field in ("probe_timeout", "interior_floor", "interior_factor", "tail_floor"):
         assert getattr(fast, field) < getattr(ordinary, field) < getattr(patient, field)
     assert EnrichmentConfig.off() == EnrichmentConfig()
-    lookups = {"reverse_dns", "asn", "public_address"}
+    lookups = {"reverse_dns", "asn", "public_address", "segments"}
     off, full = EnrichmentConfig.off(), EnrichmentConfig.full()
     assert not any(getattr(off, name) for name in lookups)
     assert EnrichmentConfig.names() == EnrichmentConfig(reverse_dns=True)
