@@ -6,7 +6,7 @@ import errno
 import gc
 import math
 from ipaddress import IPv4Address, IPv6Address
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import anyio
 import anyio.lowlevel
@@ -32,8 +32,9 @@ if TYPE_CHECKING:
     from traceprobe.loops import Clock
 
 IPV4, IPV6 = AddressFamily.IPV4, AddressFamily.IPV6
-TARGET = {IPV4: IPv4Address("198.51.100.9"), IPV6: IPv6Address("2001:db8:9::9")}
-ROUTER = {IPV4: IPv4Address("192.0.2.1"), IPV6: IPv6Address("2001:db8::1")}
+Address: TypeAlias = IPv4Address | IPv6Address
+TARGET: dict[AddressFamily, Address] = {IPV4: IPv4Address("198.51.100.9"), IPV6: IPv6Address("2001:db8:9::9")}
+ROUTER: dict[AddressFamily, Address] = {IPV4: IPv4Address("192.0.2.1"), IPV6: IPv6Address("2001:db8::1")}
 REACTOR = "traceprobe-reactor"
 PATIENCE = 20
 
@@ -160,7 +161,7 @@ async def test_sizes_go_down_to_the_headers(
     ],
 )
 async def test_what_windows_would_ignore_is_refused(
-    holder: ReactorHolder, fields: dict[str, int], error: type[Exception], said: str
+    holder: ReactorHolder, fields: dict[str, Any], error: type[Exception], said: str
 ) -> None:
     socket = opened(holder)
     with pytest.raises(error, match=said):
