@@ -17,7 +17,7 @@ import traceprobe
 from tests.bsd.conftest import FAILED
 from tests.bsd.jails import Hops, JailPath, missing_jails, named_path, state
 from tests.rigs.require import require
-from traceprobe.config import AddressFamily, Protocol, TracerouteConfig
+from traceprobe.config import AddressFamily, Protocol, TimingConfig, TracerouteConfig
 from traceprobe.errors import TraceprobeError
 from traceprobe.ffi.bsd_arena import ReceiveArena
 from traceprobe.model import ReplyKind, StopReason, TimestampSource
@@ -28,13 +28,12 @@ from traceprobe.testing import check_probe_socket
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from traceprobe.config import TraceOptions
     from traceprobe.ffi.bsd_arena import ReceivedMessage
     from traceprobe.model import TraceResult
     from traceprobe.sockets.protocol import AsyncProbeSocket
 
 HOST = bsd_name(sys.platform)
-PATIENT: TraceOptions = {"interior_floor": 2.0, "tail_floor": 2.0}
+PATIENT = TracerouteConfig(timing=TimingConfig(interior_floor=2.0, tail_floor=2.0))
 """Virtual machines can be slow, and what is asked here is who answers, not when silence is given up."""
 
 FAMILIES = pytest.mark.parametrize("family", AddressFamily, ids=lambda family: f"ipv{family.value}")
@@ -123,7 +122,7 @@ def test_the_contract_of_probe_sockets_is_kept_on_the_loopback(
 def test_the_loopback_is_one_hop_away(family: AddressFamily, protocol: Protocol) -> None:
     open_fitting(family, protocol)
     loopback = "127.0.0.1" if family is AddressFamily.IPV4 else "::1"
-    result = traceprobe.trace(loopback, protocol=protocol, **PATIENT)
+    result = traceprobe.trace(loopback, PATIENT, protocol=protocol)
     assert result.reached, result.to_json()
     assert [str(hop.address) for hop in result.hops] == [loopback], result.to_json()
 
@@ -161,7 +160,7 @@ def trace_to_the_end(
     if not path:
         pytest.skip(f"the named path has no addresses for IPv{family.value}")
     open_fitting(family, protocol)
-    result = traceprobe.trace(path[-1], protocol=protocol, port=port, max_ttl=len(path) + 5, **PATIENT)
+    result = traceprobe.trace(path[-1], PATIENT, protocol=protocol, port=port, max_ttl=len(path) + 5)
     found = [None if hop.address is None else str(hop.address) for hop in result.hops]
     assert found == list(path), result.to_json()
     assert result.stop_reason is StopReason.DESTINATION_REACHED, result.to_json()
@@ -176,7 +175,7 @@ def test_udp_probes_of_either_flow_are_recognised(hops: Hops, family: AddressFam
     if not path:
         pytest.skip(f"the named path has no addresses for IPv{family.value}")
     try:
-        result = traceprobe.trace(path[-1], protocol="udp", flow=flow, max_ttl=len(path) + 5, **PATIENT)
+        result = traceprobe.trace(path[-1], PATIENT, protocol="udp", flow=flow, max_ttl=len(path) + 5)
     except TraceprobeError as error:
         pytest.fail(str(error))
     assert [str(hop.address) for hop in result.hops] == list(path), result.to_json()
@@ -194,8 +193,7 @@ def test_many_traces_share_a_socket_and_keep_apart(hops: Hops, family: AddressFa
             result = await tracer.trace(target)
             found.append([str(hop.address) for hop in result.hops])
 
-        patient = TracerouteConfig().with_options(PATIENT)
-        async with traceprobe.Tracer(patient) as tracer, anyio.create_task_group() as group:
+        async with traceprobe.Tracer(PATIENT) as tracer, anyio.create_task_group() as group:
             for target in path:
                 group.start_soon(one, target)
 
