@@ -10,6 +10,7 @@ come in any order, and a private address turns out to lie beyond a public one.
 
 from __future__ import annotations
 
+import functools
 from ipaddress import IPv4Network, IPv6Address, IPv6Network
 from operator import itemgetter
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
@@ -143,12 +144,12 @@ def _judge(
     address: IPAddress, known: Knowledge, ends: PathEnds, *, beyond_lan: bool, is_pending: bool
 ) -> _Finding:
     """What can be said of a responder without looking at its neighbours, but for what lies before it."""
-    local = _is_local(address)
-    if local and not beyond_lan:
+    kind = _kind(address)
+    if kind.local and not beyond_lan:
         return Verdict(Segment.LAN, SegmentReason.LOCAL_ADDRESS)
     if _shares_network(address, ends.source):
         return Verdict(Segment.LAN, SegmentReason.SOURCE_NETWORK)
-    if _plain(address) in _SHARED:
+    if kind.shared:
         return Verdict(Segment.ISP, SegmentReason.SHARED_ADDRESS_SPACE)
     asns = asns_of(known)
     if is_pending and not asns:
@@ -169,9 +170,9 @@ def _judge(
         return Verdict(Segment.TRANSIT, SegmentReason.OTHER_ASN)
     if asns:
         return Verdict(Segment.UNKNOWN, SegmentReason.NOT_COMPARABLE)
-    if local:
+    if kind.local:
         return _Candidate(Verdict(Segment.UNKNOWN, SegmentReason.PRIVATE_BEYOND_LAN))
-    if known.announced is False or special_purpose(_plain(address)) is not None:
+    if known.announced is False or kind.special:
         return _Candidate(Verdict(Segment.TRANSIT, SegmentReason.UNANNOUNCED))
     return _Candidate(Verdict(Segment.UNKNOWN, SegmentReason.NOT_LOOKED_UP))
 
@@ -207,12 +208,23 @@ def _nearest(findings: Iterable[Mapping[IPAddress, _Finding]]) -> set[Segment] |
     return set()
 
 
-def _plain(address: IPAddress) -> IPAddress:
-    return embedded_ipv4(address) or address
+class _Kind(NamedTuple):
+    """What an address is by itself."""
+
+    local: bool
+    shared: bool
+    special: bool
 
 
-def _is_local(address: IPAddress) -> bool:
-    return any(_plain(address) in block for block in _LOCAL)
+@functools.lru_cache(maxsize=4096)
+def _kind(address: IPAddress) -> _Kind:
+    """The kind of an address, or of the IPv4 address embedded in it; routers come up again and again."""
+    plain = embedded_ipv4(address) or address
+    return _Kind(
+        local=any(plain in block for block in _LOCAL),
+        shared=plain in _SHARED,
+        special=special_purpose(plain) is not None,
+    )
 
 
 def _shares_network(address: IPAddress, source: IPAddress | None) -> bool:
@@ -224,4 +236,4 @@ def _shares_network(address: IPAddress, source: IPAddress | None) -> bool:
 
 
 def _is_near(address: IPAddress, source: IPAddress | None) -> bool:
-    return _is_local(address) or _shares_network(address, source)
+    return _kind(address).local or _shares_network(address, source)

@@ -131,8 +131,12 @@ class PathKnowledge:
             self._pending[address] = left - 1
         else:
             del self._pending[address]
-        self._note(address, self._merged(address))
-        self.judge_path()
+        before = self.known.get(address, NOTHING_KNOWN)
+        after = self._merged(address)
+        self._note(address, after)
+        # A name alone tells nothing about the path.
+        if left == 1 or (before.asn, before.exchange) != (after.asn, after.exchange):
+            self.judge_path()
         self._looked_up()
 
     def _ends_known(self) -> None:
