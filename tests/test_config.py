@@ -446,11 +446,11 @@ def test_presets() -> None:
     for field in ("probe_timeout", "interior_floor", "interior_factor", "tail_floor"):
         assert getattr(fast, field) < getattr(ordinary, field) < getattr(patient, field)
     assert EnrichmentConfig.off() == EnrichmentConfig()
-    lookups = {"reverse_dns", "asn", "public_address", "segments"}
+    lookups: dict[str, Any] = dict.fromkeys(("reverse_dns", "asn", "public_address", "segments"), True)
     off, full = EnrichmentConfig.off(), EnrichmentConfig.full()
     assert not any(getattr(off, name) for name in lookups)
     assert EnrichmentConfig.names() == EnrichmentConfig(reverse_dns=True)
-    assert attrs.evolve(off, **dict.fromkeys(lookups, True)) == full
+    assert attrs.evolve(off, **lookups) == full
 
 
 def test_the_promised_defaults() -> None:
