@@ -268,6 +268,28 @@ async def test_a_constant_flow_takes_one_branch_and_a_varying_one_both(
     assert len(classic.hops[1].addresses) == 2
 
 
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("family", FAMILIES)
+async def test_each_dublin_flow_is_one_path(family: int, protocol: Protocol) -> None:
+    diamond = Balanced([[router(2), router(3)], [router(4), router(5)]])
+    result = await trace(
+        dual(router(1), diamond, router(6)), family, protocol=protocol, flow="dublin", queries=20, max_ttl=5
+    )
+    assert result.flow is FlowStrategy.DUBLIN
+    near, far = result.hops[1:3]
+    assert len(near.addresses) == len(far.addresses) == 2
+    assert [probe.flow for probe in near.probes] == list(range(20))
+    branches = {str(address): branch for branch in ((2, 3), (4, 5)) for address in ends(branch)}
+    for first, second in zip(near.probes, far.probes, strict=True):
+        assert first.flow == second.flow
+        assert branches[str(first.address)] == branches[str(second.address)], "a flow on two branches"
+
+
+def ends(branch: tuple[int, int]) -> list[str]:
+    """The addresses of the routers of a branch."""
+    return [str(address) for number in branch for address in router(number).addresses]
+
+
 async def test_a_balancer_may_choose_for_every_packet() -> None:
     result = await trace(dual(Balanced([[router(1)], [router(2)]], per="packet")), queries=40, max_ttl=2)
     assert min(responder.replies for responder in result.hops[0].responders) >= 10

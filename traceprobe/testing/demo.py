@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import attrs
 
+from traceprobe.model import InterfaceInformation, InterfaceRole
 from traceprobe.testing.network import SimulatedNetwork
 from traceprobe.testing.topology import Balanced, Path, RateLimit, Router, Target, Topology
 
@@ -65,12 +66,14 @@ def demo_topology() -> Topology:
         rtt=0.0142,
         jitter=0.0003,
         hostname="cr1.westcoast.carrier.example",
+        mpls=[24017, 16],
     )
     landing = Router(
         ["203.0.113.1", "2001:db8:200::201"],
         rtt=0.0836,
         jitter=0.0004,
         hostname="cr4.eastcoast.carrier.example",
+        mpls=[16],
     )
     busy = Router(
         ["203.0.113.9", "2001:db8:200::209"],
@@ -91,6 +94,7 @@ def demo_topology() -> Topology:
         rtt=0.0855,
         jitter=0.0002,
         hostname="spine2.datacentre.example",
+        interfaces=[InterfaceInformation(InterfaceRole.INCOMING, 49, name="Ethernet49/1", mtu=9214)],
     )
     server = Target(["203.0.113.200", "2001:db8:300::200"], rtt=0.0858, jitter=0.0002, hostname="example.com")
     way_out = [home, access, metro, core]
