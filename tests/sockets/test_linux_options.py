@@ -7,7 +7,7 @@ import socket
 import struct
 import sys
 from ipaddress import ip_address
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import pytest
@@ -96,7 +96,7 @@ async def test_an_option_is_honoured_or_refused(
     factory: ProbeSocketFactory, network: OwnNetwork, mode: Mode, protocol: Protocol, option: str
 ) -> None:
     version = 6 if option == "flow_label" else 4
-    opening = {option: VALUES[option]}
+    opening: dict[str, Any] = {option: VALUES[option]}
     if option not in facts_of(mode, protocol).options:
         if protocol is Protocol.ICMP:  # the configuration itself refuses ports for explicit ICMP
             config = TracerouteConfig(mode=mode).with_options(opening)  # type: ignore[arg-type]
@@ -112,14 +112,14 @@ async def test_an_option_is_honoured_or_refused(
         assert "linux_raw" in caught.value.remedy or "ICMP has no ports" in caught.value.remedy
         return
     fields = {"packet_size": "size", "port": "port"}
-    of_probe = {fields[option]: VALUES[option]} if option in fields else {}
+    of_probe: dict[str, Any] = {fields[option]: VALUES[option]} if option in fields else {}
     (datagram, _) = await leave(
         factory,
         network,
         mode,
         protocol,
         version,
-        fields=of_probe,  # type: ignore[arg-type]
+        fields=of_probe,
         **opening,
     )
     payload = bytes(datagram.payload)
@@ -212,7 +212,7 @@ async def test_a_flow_label_stays_or_varies_with_the_flow(
     factory: ProbeSocketFactory, network: OwnNetwork, mode: Mode, protocol: Protocol
 ) -> None:
     paris, classic, dublin = FlowStrategy.PARIS, FlowStrategy.CLASSIC, FlowStrategy.DUBLIN
-    given = {"flow_label": 0xFFFFF}
+    given: dict[str, Any] = {"flow_label": 0xFFFFF}
     assert set(await labels(factory, network, mode, protocol, flow=paris, **given)) == {0xFFFFF}
     assert set(await labels(factory, network, mode, protocol, flow=paris, flow_label=0)) == {0}
     assert len(set(await labels(factory, network, mode, protocol, flow=paris))) == 1

@@ -19,7 +19,7 @@ from traceprobe.config import AddressFamily, FlowStrategy
 from traceprobe.errors import ConfigError
 from traceprobe.ffi import linux
 from traceprobe.sockets import _linux_options as options
-from traceprobe.sockets._addresses import zone_index
+from traceprobe.sockets._addresses import ipv6_address, zone_index
 from traceprobe.sockets._linux_labels import prepare_flow_labels
 
 if TYPE_CHECKING:
@@ -157,10 +157,13 @@ def handshake_of(opened: socket.socket) -> Handshake:
 def source_of(opened: socket.socket) -> IPv4Address | IPv6Address | None:
     """The source address of an attempt."""
     try:
-        address = ip_address(opened.getsockname()[0])
+        name = opened.getsockname()
     except OSError:
         return None
-    return None if address.is_unspecified else address
+    address = ip_address(name[0].partition("%")[0])
+    if address.is_unspecified:
+        return None
+    return ipv6_address(address.packed, name[3]) if isinstance(address, IPv6Address) else address
 
 
 def check_size(size: int | None) -> None:
