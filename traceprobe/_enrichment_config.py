@@ -189,7 +189,8 @@ class EnrichmentConfig:
 
     public_address: bool = attrs.field(default=False, validator=flag)
     """Address under which the Internet sees this machine, asked of ``stun_servers``: it tells which network
-    connects this machine. Nobody is asked for a family that ``own_addresses`` has an address of."""
+    connects this machine, and so implies ``segments``. Nobody is asked for a family that ``own_addresses``
+    has an address of."""
 
     segments: bool = attrs.field(default=False, validator=flag)
     """Which part of the path each responder belongs to, and why. It follows from what the other look-ups

@@ -61,20 +61,20 @@ class OwnNetworkEnricher:
         self._networks = tuple(networks)
         self._found: dict[IPAddress, IPAddress] = {}
 
-    async def enrich(self, source: IPAddress) -> Knowledge:
-        """What is known of the public address behind ``source``, which may be unspecified.
+    async def enrich(self, address: IPAddress) -> Knowledge:
+        """What is known of the public address behind that of the probes, which may be unspecified.
 
         Raises:
             OSError: The public address could not be found.
         """
-        address = await self._public_address(source)
-        if address is None:
+        public = await self._public_address(address)
+        if public is None:
             return NOTHING_KNOWN
-        self._found[source] = address
+        self._found[address] = public
         knowledge = NOTHING_KNOWN
         for enricher in self._networks:
             try:
-                told = await enricher.enrich(address)
+                told = await enricher.enrich(public)
             except OSError as error:
                 told = Knowledge(errors=(EnrichmentError(name_of(enricher), reason_of(error)),))
             knowledge = knowledge.merged(told)
