@@ -62,6 +62,7 @@ SOCKADDR_IN6: Final = Struct("=BB2sI16sI")
 """``sockaddr_in6``: length, family, port in network order, flow information, address, scope."""
 
 _UNSIGNED: Final = "int(int, struct mmsghdr *, unsigned int, {flags})"
+_CLOSING_OPTION: Final = 0x80
 _SIZED: Final = "ssize_t(int, struct mmsghdr *, size_t, int)"
 
 
@@ -78,7 +79,7 @@ class BsdAbi:
     sock_dgram: int = 2
     sock_raw: int = 3
     sol_socket: int = 0xFFFF
-    so_linger: int = 0x80
+    so_linger: int = _CLOSING_OPTION
     so_rcvbuf: int = 0x1002
     so_error: int = 0x1007
     so_timestamp: int

@@ -181,7 +181,8 @@ class KqueueGathering:
 
     def settle(self) -> Sequence[int]:
         """Take note of what is not ready any more; return what still is."""
-        return [event.ident for event in self._queue.control(None, self._watched + 1, 0)]
+        most = self._watched + 1
+        return [event.ident for event in self._queue.control(None, most, 0)]
 
     def close(self) -> None:
         """Close the descriptor."""

@@ -138,7 +138,8 @@ class BsdProbeSocket(KernelProbeSocket[CodecT]):
         try:
             decoded = decode_icmp(self._family, message.data)
         except PacketError:
-            name = None
+            self._refuse(Refusal.MALFORMED)
+            return
         if name is None:
             self._refuse(Refusal.MALFORMED)
             return
