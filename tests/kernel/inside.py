@@ -18,7 +18,7 @@ import attrs
 
 import traceprobe
 from tests.kernel import plain
-from traceprobe import ReplyReceived, TraceprobeError, api
+from traceprobe import ProbeSent, ReplyReceived, TraceprobeError, api
 from traceprobe.model import _document as document_module
 from traceprobe.sockets import linux_ping, linux_raw, linux_tcp, linux_udp
 
@@ -146,6 +146,57 @@ async def _gather(orders: list[tuple[traceprobe.Tracer, str]]) -> list[dict[str,
         for number, (tracer, target) in enumerate(orders):
             group.start_soon(trace_one, number, tracer, target)
     return [documents[number] for number in range(len(orders))]
+
+
+async def hold_outstanding(target: str, options: TraceOptions, traces: int, probes: int) -> int:
+    """Have many traces send to one silent target at the same time, and give them up when all have sent.
+
+    Args:
+        target: Who never answers; neither does anybody on the way.
+        options: With waits so long that nothing is given up meanwhile.
+        traces: How many.
+        probes: How many probes each of them has.
+
+    Returns:
+        How many probes had been sent, and not one of them given up.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 2 * traces * probes
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, max(wanted, hard)))  # for one connection each
+    sent = 0
+    async with traceprobe.Tracer(**options) as tracer, anyio.create_task_group() as group:
+
+        async def trace_one() -> None:
+            nonlocal sent
+            async with tracer.open_trace(target) as opened:
+                async for event in opened.events():
+                    assert isinstance(event, ProbeSent), event
+                    sent += 1
+                    if sent == traces * probes:
+                        group.cancel_scope.cancel()
+
+        for _ in range(traces):
+            group.start_soon(trace_one)
+    return sent
+
+
+async def trace_on_and_on(target: str, options: TraceOptions, traces: int) -> list[int]:
+    """Trace again and again with one tracer; how many probes of each trace were answered by whom they should.
+
+    The path is a loop of three routers, so that the TTL says who is to answer.
+    """
+    right = []
+    async with traceprobe.Tracer(**options) as tracer:
+        for _ in range(traces):
+            result = await tracer.trace(target)
+            right.append(
+                sum(
+                    probe.address is not None and int(probe.address) & 3 == hop.ttl % 3 + 1
+                    for hop in result.hops
+                    for probe in hop.probes
+                )
+            )
+    return right
 
 
 async def leave_early(target: str, options: TraceOptions) -> dict[str, Any]:
