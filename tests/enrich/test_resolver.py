@@ -17,7 +17,8 @@ from tests.rigs.require import missing_module, missing_program, require
 from traceprobe import ResolverError, UnsupportedOption
 from traceprobe._enrichment_config import NameServer
 from traceprobe.enrich import _resolver
-from traceprobe.enrich._resolver import DnsResolver, choose_library, event_loop
+from traceprobe.enrich._dnspython import DnspythonClient
+from traceprobe.enrich._resolver import DnsResolver, UnusableClient, choose_library, event_loop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -417,6 +418,49 @@ async def test_a_server_without_an_address_fails_every_question(
             await made.reverse(HOST)
         with pytest.raises(ResolverError, match="has no address"):
             await made.text("text.example")
+
+
+async def test_a_system_without_name_servers_fails_every_question(monkeypatch: pytest.MonkeyPatch) -> None:
+    import dns.asyncresolver
+    import dns.resolver
+
+    def read(*_: object) -> None:
+        raise dns.resolver.NoResolverConfiguration
+
+    monkeypatch.setattr(dns.asyncresolver.Resolver, "read_resolv_conf", read)
+    monkeypatch.setattr(sys, "platform", "linux")
+    with pytest.raises(ResolverError, match="the system names none"):
+        await DnspythonClient.open([], dns_settings(), event_loop())
+    client = UnusableClient("the system names none")
+    with pytest.raises(ResolverError, match="the system names none"):
+        await client.pointers("1.2.0.192.in-addr.arpa")
+    with pytest.raises(ResolverError, match="the system names none"):
+        await client.texts("text.example")
+    await client.aclose()
+
+
+@pytest.mark.parametrize("anyio_backend", [("asyncio", {})], ids=["asyncio"])
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("192.0.2.53", "192.0.2.53:53"),
+        ("192.0.2.53:5353", "192.0.2.53:5353"),
+        ("2001:db8::53", "[2001:db8::53]:53"),
+        ("[fe80::53%lo]:5353", "[fe80::53]:5353%lo"),
+    ],
+)
+async def test_servers_are_told_to_c_ares_as_it_wants_them(
+    text: str, told: str, resolver: MakeResolver
+) -> None:
+    async with resolver(text) as made:
+        assert made._client._resolver._channel.servers == [told]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("anyio_backend", [("asyncio", {})], ids=["asyncio"])
+async def test_an_interface_that_does_not_exist_is_told(resolver: MakeResolver) -> None:
+    async with resolver("fe80::53%nonsense0") as made:
+        with pytest.raises(ResolverError):
+            await made.reverse(HOST)
 
 
 # --- secure transports ----------------------------------------------------------------------------------

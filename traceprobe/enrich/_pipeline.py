@@ -100,6 +100,8 @@ class _Lane:
                 knowledge = await self._look_up(address)
                 for subscriber in self._subscribers.pop(address):
                     subscriber(address, self._enricher, knowledge)
+                # What is remembered is told without waiting: replies that have come go first all the same.
+                await anyio.lowlevel.checkpoint()
         finally:
             self._running -= 1
 

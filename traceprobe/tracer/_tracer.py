@@ -117,9 +117,11 @@ class Tracer:
         finally:
             hubs, self._hubs = list(self._hubs.values()), {}
             with anyio.CancelScope(shield=True):
-                for hub in hubs:
-                    await hub.socket.aclose()
-                await self._lookups.aclose()
+                try:
+                    for hub in hubs:
+                        await hub.socket.aclose()
+                finally:
+                    await self._lookups.aclose()
 
     async def trace(self, target: str, **options: Unpack[TraceOptions]) -> TraceResult:
         """Trace the path to a target and return the result.
