@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.bsd import jails
-from tests.bsd.jails import JailPath, named_path
+from tests.bsd.jails import PATH_VARIABLES, JailPath, named_path
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -109,6 +109,8 @@ def test_wherever_building_stops_nothing_is_left(
 
 
 def test_a_path_can_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in PATH_VARIABLES.values():
+        monkeypatch.delenv(variable, raising=False)
     assert named_path() is None
     monkeypatch.setenv("TRACEPROBE_BSD_PATH4", "10.0.1.2, 10.0.2.2,10.0.3.2")
     assert named_path() == (("10.0.1.2", "10.0.2.2", "10.0.3.2"), ())
