@@ -41,7 +41,7 @@ while True:
     server.accept()[0].close()
 """
 
-_PATIENCE = 240
+_PATIENCE = 300
 """Seconds after which a program is taken to hang."""
 
 _UNREACHABLE = f"""\
