@@ -227,6 +227,23 @@ async def test_a_server_without_an_address_of_the_family_fails() -> None:
         assert server.requests == []
 
 
+async def test_where_nobody_listens_the_next_server_is_asked() -> None:
+    async with await anyio.create_udp_socket(local_host="127.0.0.1") as unused:
+        closed = f"127.0.0.1:{unused.extra(anyio.abc.SocketAttribute.local_port)}"
+    with pytest.raises(PublicAddressError, match=closed):
+        await (await finder(closed, timing=QUICK, stun_requests=2)).find(4, None)
+    async with stun_server(honest) as server:
+        asking = await finder(closed, server.name, timing=QUICK, stun_requests=2)
+        assert await asking.find(4, None) == ip_address(OWN)
+
+
+async def test_a_source_that_is_not_of_this_machine_fails() -> None:
+    async with stun_server(honest) as server:
+        with pytest.raises(PublicAddressError, match=server.name):
+            await (await finder(server.name)).find(4, ip_address("198.51.100.7"))
+        assert server.requests == []
+
+
 async def test_it_is_asked_from_the_source_of_the_probes() -> None:
     async with stun_server(honest) as server:
         await (await finder(server.name)).find(4, ip_address("127.0.0.9"))
