@@ -75,6 +75,8 @@ class Quirks(NamedTuple):
     tclass: int = TCLASS
     dontfrag: int | None = None
     bound_if: tuple[int, int] | None = None
+    control_ends_options: bool = False
+    """Whether a control message puts the IPv6 options of its socket out of force."""
     batches: bool = False
 
 
@@ -150,6 +152,7 @@ QUIRKS = {
         tcp_expired=EHOSTUNREACH,
         tcp_told_by_connect=True,
         tclass=36,
+        control_ends_options=True,
         dontfrag=28,
         bound_if=(25, 125),
     ),
@@ -566,13 +569,14 @@ class FakeKernel:
                 total = pseudo_header_sum(source, destination, ICMPV6, len(data))
                 data = data[:2] + internet_checksum(data, total).to_bytes(2, "big") + data[4:]
             limit = opened.number(IPV6, UNICAST_HOPS, 64) if hops is None else hops
+            forgets = hops is not None and self.quirks.control_ends_options
             return build_ipv6(
                 data,
                 source=source,
                 destination=destination,
                 next_header=opened.protocol,
                 hop_limit=limit,
-                traffic_class=opened.number(IPV6, self.quirks.tclass),
+                traffic_class=0 if forgets else opened.number(IPV6, self.quirks.tclass),
             )
         if opened.kind == RAW and opened.number(IP, HDRINCL):
             return self._included(data, source)

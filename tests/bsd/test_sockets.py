@@ -15,7 +15,7 @@ from traceprobe.errors import SendError
 from traceprobe.ffi.bsd import abi_for
 from traceprobe.loops import SystemClock
 from traceprobe.model import Probe, ReplyKind, make_probe_id
-from traceprobe.sockets.bsd import _open, _send
+from traceprobe.sockets.bsd import _send
 from traceprobe.sockets.bsd._open import open_bsd_socket
 from traceprobe.sockets.bsd._systems import SYSTEMS, TtlMethod
 from traceprobe.testing import check_probe_socket
@@ -274,11 +274,10 @@ async def test_a_ttl_by_control_message_is_refused_or_worse_in_ipv4(
     abi = abi_for(system, "amd64")
     told = _send.TtlOption(abi.ipproto_ip, abi.ip_ttl, (abi.ipproto_ip, abi.ip_ttl))
     monkeypatch.setattr(_send, "ttl_option", lambda *_: told)
-    monkeypatch.setattr(_open, "_dgram_ttl", lambda _: TtlMethod.CONTROL)
     way = Way(system, Mode.BSD_RAW, AddressFamily.IPV4, protocol)
     kernel = make_kernel(way)
     by_control = dict.fromkeys(AddressFamily, TtlMethod.CONTROL)
-    behaviour = attrs.evolve(SYSTEMS[system], raw_ttl=by_control, batches=False)
+    behaviour = attrs.evolve(SYSTEMS[system], raw_ttl=by_control, dgram_ttl=by_control, batches=False)
     if protocol is Protocol.UDP:
         way = way._replace(mode=Mode.DARWIN_DGRAM)
         kernel.quirks = kernel.quirks._replace(
@@ -308,6 +307,14 @@ async def test_a_system_call_carries_as_many_probes_as_the_kernel_can_take(syste
     assert kernel.system_calls - before == calls
     assert [packet[8] for packet in kernel.sent] == [1, 1, 1, 2, 2, 2, 3, 3, 3]
     await opened.aclose()
+
+
+async def test_a_control_message_on_macos_costs_the_options_of_its_socket() -> None:
+    way = Way("darwin", Mode.BSD_RAW, AddressFamily.IPV6, Protocol.ICMP)
+    kernel = make_kernel(way)
+    by_control = dict.fromkeys(AddressFamily, TtlMethod.CONTROL)
+    await trace(kernel, way, attrs.evolve(SYSTEMS["darwin"], raw_ttl=by_control), dscp=10)
+    assert {int.from_bytes(packet[:2]) >> 4 & 0xFF for packet in kernel.sent} == {0}
 
 
 # --- errors that are told to a socket, and buffers that are full --------------------------------------

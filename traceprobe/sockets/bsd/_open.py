@@ -105,7 +105,7 @@ class _Parts:
             quarantine_ns=quarantine_ns(config),
             payload_pattern=config.payload_pattern,
         )
-        method = opener.system.raw_ttl[opener.family] if self._raw else _dgram_ttl(opener)
+        method = self._method()
         if method is TtlMethod.HEADER:
             self._icmp.setsockopt(opener.abi.ipproto_ip, opener.abi.ip_hdrincl, 1)
         return BsdProbeSocket(
@@ -123,12 +123,11 @@ class _Parts:
         """UDP probes leave by a raw socket, or by the one that has the source port."""
         opener, config, abi = self._opener, self._opener.config, self._opener.abi
         raw = None
-        method = _dgram_ttl(opener)
+        method = self._method()
         if self._raw:
             raw = self._open(abi.sock_raw, abi.ipproto_udp)
             if config.source is not None:
                 opener.bind(raw)
-            method = opener.system.raw_ttl[opener.family]
             if method is TtlMethod.HEADER:
                 raw.setsockopt(abi.ipproto_ip, abi.ip_hdrincl, 1)
         holder = self._open(abi.sock_dgram, abi.ipproto_udp, configured=raw is None)
@@ -181,6 +180,11 @@ class _Parts:
             gathering=gathering,
         )
 
+    def _method(self) -> TtlMethod:
+        """How the TTL of probes is set."""
+        system = self._opener.system
+        return (system.raw_ttl if self._raw else system.dgram_ttl)[self._opener.family]
+
     def _capabilities(self, codec: IcmpCodec | UdpCodec | ConnectCodec) -> SocketCapabilities:
         facts, config = self._facts, self._opener.config
         if config.packet_size is not None:
@@ -200,8 +204,3 @@ class _Parts:
             sees_extensions=facts.sees_extensions,
             sees_changes=facts.changes_seen(codec.family),
         )
-
-
-def _dgram_ttl(opener: Opener) -> TtlMethod:
-    """How the TTL of a datagram socket is set: by option in IPv4, by control message in IPv6."""
-    return TtlMethod.OPTION if opener.family is AddressFamily.IPV4 else TtlMethod.CONTROL

@@ -36,6 +36,7 @@ class TtlMethod(Enum):
 
 
 _BY_CONTROL: Final = {AddressFamily.IPV4: TtlMethod.OPTION, AddressFamily.IPV6: TtlMethod.CONTROL}
+_BY_OPTION: Final = dict.fromkeys(AddressFamily, TtlMethod.OPTION)
 
 
 @attrs.frozen(kw_only=True)
@@ -46,7 +47,9 @@ class BsdSystem:
     title: str
     """Name for people."""
     raw_ttl: Mapping[AddressFamily, TtlMethod] = _BY_CONTROL
-    """How raw sockets are told; ordinary UDP sockets of IPv4 are told by option everywhere."""
+    """How raw sockets are told."""
+    dgram_ttl: Mapping[AddressFamily, TtlMethod] = _BY_CONTROL
+    """How datagram sockets are told."""
     header_in_host_order: bool
     """Byte order of ``ip_len`` and ``ip_off`` in a header that is handed over with the datagram; the wrong
     one is refused with ``EINVAL``."""
@@ -100,6 +103,9 @@ DRAGONFLY: Final = BsdSystem(
 DARWIN: Final = BsdSystem(
     abi=ABIS["darwin"],
     title="macOS",
+    # A control message with a datagram puts all IPv6 options of its socket out of force (rip6_output).
+    raw_ttl=_BY_OPTION,
+    dgram_ttl=_BY_OPTION,
     header_in_host_order=True,
     batches=False,
     dgram_icmp=True,
