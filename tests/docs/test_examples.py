@@ -26,6 +26,11 @@ EXPECTED = {
         "revised   3",
         "finished  far.example.org",
     ],
+    "inventory.py": [
+        "2  198.51.100.1  ISP  EXAMPLE-PROVIDER  Lyon",
+        "inventory failed: two routers have this address",
+        "5  203.0.113.99  DESTINATION",
+    ],
     "many_targets.py": ["www.example.net (203", "db.example.net (203", "far.example.org (203"],
     "trio_program.py": ["www.example.net: 4  203.0.113.80", "far.example.org: 5  203.0.113.99"],
 }
