@@ -120,6 +120,15 @@ def test_a_constant_flow_label_never_mixes_branches(
     assert set.union(*found) == {0, 1, 2}
 
 
+@pytest.mark.netns
+@ways(FlowStrategy.CLASSIC, FlowStrategy.DUBLIN)
+def test_varying_flow_labels_do_mix_them(
+    labelled_diamond: Diamond, mode: str, protocol: str, flow: str
+) -> None:
+    found = trace_all(labelled_diamond, 6, 40, mode, protocol, flow)
+    assert sum(len(one) > 1 for one in found) >= 10
+
+
 # --- balancing by all that routers look at -----------------------------------------------------------------
 
 TARGET4, TARGET6 = "203.0.113.9", "2001:db8:9::9"
