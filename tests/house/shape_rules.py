@@ -22,6 +22,8 @@ LAZY: Final = frozenset({
     "asyncio",
     "cffi",
     "dns",
+    "httpx2",
+    "maxminddb",
     "pycares",
     "pycparser",
     "rich",

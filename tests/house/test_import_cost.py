@@ -15,6 +15,8 @@ HEAVY = frozenset({
     "asyncio",
     "cffi",
     "dns",
+    "httpx2",
+    "maxminddb",
     "multiprocessing",
     "pycares",
     "pycparser",
