@@ -35,7 +35,7 @@ def entry(vector: dict[str, Any]) -> tuple[AddressFamily, bytes, int, ExtendedEr
     place = quoted - hidden if quoted else 0
     if (family, vector["type"]) in {(4, 12), (6, 2), (6, 4)}:
         place = 0
-    spoilt = vector["name"].startswith("extensions") and any(vector["name"].endswith(end) for end in SPOILT)
+    spoilt = vector["name"].startswith("extensions") and vector["name"].endswith(SPOILT)
     error = ExtendedError(2, vector["type"], vector["code"], 0, place | (INVALID if spoilt else 0), None)
     return family, message[8 + hidden :], hidden, error
 
