@@ -10,7 +10,6 @@ from traceprobe.errors import ConfigError, UnsupportedOption, UsageError
 from traceprobe.sockets._catalogue import facts_of
 from traceprobe.sockets._modes import check_ports, choose_flow, source_address, traffic_class
 from traceprobe.sockets._windows_echo import EchoRequest
-from traceprobe.sockets._windows_names import pack_name
 
 if TYPE_CHECKING:
     from traceprobe.config import TracerouteConfig
@@ -62,16 +61,18 @@ class RequestMaker:
         if probe.size is not None:
             check_size(self._family, probe.size)
 
-    def make(self, probe: Probe, token: bytes) -> EchoRequest:
-        """The request for a probe that was checked."""
+    def make(self, probe: Probe, token: bytes, name: bytes) -> EchoRequest:
+        """The request for a probe that was checked.
+
+        Args:
+            probe: The probe.
+            token: What its payload begins with.
+            name: Socket address of its destination.
+        """
         family = self._family
         size = (probe.size or _DEFAULT_SIZE[family]) - _IP_HEADER[family] - _ECHO_HEADER
         # One that names no time-out has that of the socket.
         seconds = probe.timeout or self._probe_timeout
-        try:
-            name = pack_name(probe.destination) if family is AddressFamily.IPV6 else b""
-        except OSError:  # there is no such interface; it is reported when it would be sent
-            name = b""
         return EchoRequest(
             destination=probe.destination,
             name=name,

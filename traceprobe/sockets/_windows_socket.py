@@ -18,21 +18,18 @@ from traceprobe.errors import PacketError
 from traceprobe.ffi import windows
 from traceprobe.packets import ones_complement_sum, parse_icmp
 from traceprobe.sockets._probe_socket import CodecT, KernelProbeSocket
-from traceprobe.sockets._routes import Routes
 from traceprobe.sockets._timestamps import read_clocks
 from traceprobe.sockets._windows_crossing import Crossing
-from traceprobe.sockets._windows_names import pack_name, unpack_name
-from traceprobe.sockets._windows_sockets import WinsockSocket
+from traceprobe.sockets._windows_names import unpack_name
+from traceprobe.sockets._windows_routes import windows_routes
 from traceprobe.sockets._windows_status import failure_of
 from traceprobe.sockets.codec import Refusal, read_answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from ipaddress import IPv4Address, IPv6Address
 
     from traceprobe.config import TracerouteConfig
     from traceprobe.errors import SendError
-    from traceprobe.ffi.windows import WindowsLibraries
     from traceprobe.loops import Clock
     from traceprobe.sockets._probe_socket import Batch
     from traceprobe.sockets._timestamps import ClockReading
@@ -46,26 +43,6 @@ _IPV4_PROTOCOL_AT: Final = 9
 _IPV4_HEADER: Final = 20
 _IPV4_LENGTH_MASK: Final = 0xF
 _IPV4_LENGTH_UNIT: Final = 4
-_SOME_PORT: Final = 9
-"""Where an unsent datagram would go: the discard service (RFC 863)."""
-
-
-def windows_routes(libraries: WindowsLibraries, family: AddressFamily, config: TracerouteConfig) -> Routes:
-    """Finds ways as Windows does: by naming a peer to a socket that never sends."""
-
-    def find_source(destination: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
-        asked = WinsockSocket(libraries, family, windows.SOCK_DGRAM, windows.IPPROTO_UDP)
-        try:
-            asked.choose_interface(config.interface)
-            asked.connect(pack_name(destination, _SOME_PORT))
-            return asked.local_name()[0]
-        except OSError as error:
-            # What Routes makes of it speaks of errno, not of Winsock.
-            raise OSError(failure_of(error.errno or 0, "").code, str(error)) from None
-        finally:
-            asked.close_now()
-
-    return Routes(family, config, find_source, pack_name)
 
 
 class WindowsSocket(KernelProbeSocket[CodecT]):

@@ -13,12 +13,10 @@ thing in its completion. Windows documents that it ignores the traffic class of 
 from __future__ import annotations
 
 import errno
-import secrets
 from collections import Counter
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-import anyio
 import anyio.lowlevel
 
 from traceprobe.config import AddressFamily, FlowStrategy, Mode, Protocol
@@ -26,11 +24,13 @@ from traceprobe.errors import BusyError, ClosedError, SendError, UsageError
 from traceprobe.ffi import windows
 from traceprobe.model import Reply, SentProbe, TimestampSource, trace_of
 from traceprobe.sockets._modes import source_address
+from traceprobe.sockets._windows_batch import Batch, Lease, Outstanding
 from traceprobe.sockets._windows_crossing import Crossing
 from traceprobe.sockets._windows_echo import EchoHandle, open_handle
 from traceprobe.sockets._windows_names import pack_name
 from traceprobe.sockets._windows_reactor import process_reactor
 from traceprobe.sockets._windows_requests import FLOWS, TOKEN_SIZE, RequestMaker, check_options
+from traceprobe.sockets._windows_routes import windows_routes
 from traceprobe.sockets._windows_status import failure_of, meaning_of
 from traceprobe.sockets.codec import Refusal
 from traceprobe.sockets.helpers import SendAndReceive
@@ -43,40 +43,14 @@ if TYPE_CHECKING:
     from traceprobe.ffi.windows import Pointer
     from traceprobe.loops import Clock
     from traceprobe.model import Probe, ProbeId
-    from traceprobe.sockets._windows_echo import EchoAnswer, EchoRequest
+    from traceprobe.sockets._windows_echo import EchoAnswer
     from traceprobe.sockets._windows_reactor import Reactor, ReactorHolder
 
 _MOST_OUTSTANDING: Final = 0x10000
 """Windows names no limit of its own; an echo request has sixteen bits of sequence number."""
 
 
-class _Outstanding:
-    """A probe that was sent, or is about to be."""
-
-    __slots__ = ("handle", "probe", "report", "request", "sent_ns", "told")
-
-    def __init__(self, probe: Probe, request: EchoRequest, handle: EchoHandle) -> None:
-        self.probe = probe
-        self.request = request
-        self.handle = handle
-        self.sent_ns = 0
-        self.report: SentProbe | None = None
-        self.told = False
-        """Whether whoever sent it has been given the report."""
-
-
-class _Lease:
-    """What a trace has of this socket: a handle, and the probes that it has not given up."""
-
-    __slots__ = ("handle", "probes", "token")
-
-    def __init__(self, handle: EchoHandle) -> None:
-        self.handle = handle
-        self.token = secrets.token_bytes(TOKEN_SIZE)
-        self.probes = 0
-
-
-_Arrived: TypeAlias = "tuple[_Outstanding, Reply] | Refusal | Exception"
+_Arrived: TypeAlias = "tuple[Outstanding, Reply] | Refusal | Exception"
 """What the reactor hands over: a reply, why an answer is none, or that everything is over."""
 
 
@@ -95,6 +69,7 @@ class WindowsIcmpSocket(SendAndReceive):
         self, config: TracerouteConfig, family: AddressFamily, clock: Clock, reactor: Reactor, spare: Pointer
     ) -> None:
         self._requests = RequestMaker(config, family)
+        self._routes = windows_routes(reactor.libraries, family, config)
         self._family = family
         self._clock = clock
         self._reactor = reactor
@@ -102,9 +77,9 @@ class WindowsIcmpSocket(SendAndReceive):
         self._source_name = b"" if self._source is None else pack_name(self._source)
         self._spare: EchoHandle | None = self._make_handle(spare)
         self._crossing: Crossing[_Arrived] = Crossing()
-        self._leases: dict[int, _Lease] = {}
-        self._outstanding: dict[ProbeId, _Outstanding] = {}
-        self._batches: set[_Batch] = set()
+        self._leases: dict[int, Lease] = {}
+        self._outstanding: dict[ProbeId, Outstanding] = {}
+        self._batches: set[Batch] = set()
         self._discarded: Counter[str] = Counter()
         self._ready: list[Reply] = []
         self._failure: Exception | None = None
@@ -156,7 +131,7 @@ class WindowsIcmpSocket(SendAndReceive):
             self._check_open()
             return []
         self._crossing.attach()
-        batch = _Batch(self, self._reactor, self._take_in(probes))
+        batch = Batch(self._take_in(probes), self._reactor.call, self.transmit, self.tell)
         self._batches.add(batch)
         try:
             self._reactor.call(batch.step)
@@ -255,31 +230,33 @@ class WindowsIcmpSocket(SendAndReceive):
                 else:
                     self._discarded[Refusal.RELEASED.value] += 1
 
-    def _take_in(self, probes: Sequence[Probe]) -> list[_Outstanding]:
+    def _take_in(self, probes: Sequence[Probe]) -> list[Outstanding]:
         """Make requests; all or nothing."""
         if len({probe.id for probe in probes}) < len(probes):
             raise UsageError("a batch can hold a probe only once")
         for probe in probes:
             self._requests.check(probe)
-        batch: list[_Outstanding] = []
+        batch: list[Outstanding] = []
         try:
-            for probe in probes:
-                self._withdraw((probe.id,))  # one that is outstanding already is sent anew
-                lease = self._lease_of(trace_of(probe.id))
-                sent = _Outstanding(probe, self._requests.make(probe, lease.token), lease.handle)
-                lease.probes += 1
-                self._outstanding[probe.id] = sent
-                batch.append(sent)
+            for route, run in self._routes.runs(probes):
+                for probe in run:
+                    self._withdraw((probe.id,))  # one that is outstanding already is sent anew
+                    lease = self._lease_of(trace_of(probe.id))
+                    request = self._requests.make(probe, lease.token, route.name)
+                    sent = Outstanding(probe, request, lease.handle, route.source)
+                    lease.probes += 1
+                    self._outstanding[probe.id] = sent
+                    batch.append(sent)
         except BaseException:
             self._withdraw([sent.probe.id for sent in batch])
             raise
         return batch
 
-    def _lease_of(self, trace: int) -> _Lease:
+    def _lease_of(self, trace: int) -> Lease:
         lease = self._leases.get(trace)
         if lease is None:
             handle, self._spare = self._spare, None
-            lease = _Lease(handle or self._make_handle(open_handle(self._reactor.libraries, self._family)))
+            lease = Lease(handle or self._make_handle(open_handle(self._reactor.libraries, self._family)))
             self._leases[trace] = lease
         return lease
 
@@ -313,7 +290,7 @@ class WindowsIcmpSocket(SendAndReceive):
         for batch in tuple(self._batches):
             self._crossing.post(batch.done.set)
 
-    def transmit(self, sent: _Outstanding) -> None:
+    def transmit(self, sent: Outstanding) -> None:
         """Make the request for a probe, and its report."""
         clock, probe = self._clock, sent.probe
         wall_ns = clock.realtime_ns()
@@ -323,10 +300,10 @@ class WindowsIcmpSocket(SendAndReceive):
         error = None
         if sent.handle.closing:
             error = SendError(errno.ECANCELED, f"{target}: it was given up before it was sent")
-        elif self._family is AddressFamily.IPV6 and not sent.request.name:
+        elif not sent.request.name:
             error = SendError(errno.ENXIO, f"no interface for {target}")
         # The report comes first: the answer may come within the call.
-        sent.report = SentProbe(probe.id, monotonic_ns, wall_ns, self._source, error)
+        sent.report = SentProbe(probe.id, monotonic_ns, wall_ns, sent.source, error)
         if error is not None:
             return
         code = sent.handle.send(sent.request, lambda answer: self._answered(sent, answer))
@@ -334,20 +311,20 @@ class WindowsIcmpSocket(SendAndReceive):
             self._fail(sent, failure_of(code, target))
         elif sent.report.error is None:
             accepted_ns = clock.monotonic_ns()
-            sent.report = SentProbe(probe.id, monotonic_ns, wall_ns, self._source, None, accepted_ns)
+            sent.report = SentProbe(probe.id, monotonic_ns, wall_ns, sent.source, None, accepted_ns)
 
-    def tell(self, batch: _Batch) -> None:
+    def tell(self, batch: Batch) -> None:
         """Give the reports of a batch to whoever sent it."""
         for sent in batch.probes:
             sent.told = True
         self._crossing.post(batch.done.set)
 
-    def _fail(self, sent: _Outstanding, error: SendError) -> None:
+    def _fail(self, sent: Outstanding, error: SendError) -> None:
         report = sent.report
         assert report is not None
         sent.report = SentProbe(report.probe_id, report.sent_ns, report.sent_at_ns, report.source, error)
 
-    def _answered(self, sent: _Outstanding, answer: EchoAnswer) -> None:
+    def _answered(self, sent: Outstanding, answer: EchoAnswer) -> None:
         """Hand on what came of a request: an answer, silence, or that it failed after all."""
         report, probe = sent.report, sent.probe
         assert report is not None
@@ -382,34 +359,6 @@ class WindowsIcmpSocket(SendAndReceive):
             reply_ttl=answer.ttl,
         )
         self._crossing.put((sent, reply))
-
-
-class _Batch:
-    """Probes on their way out: each is sent by a call of its own, which asks for the next."""
-
-    def __init__(self, socket: WindowsIcmpSocket, reactor: Reactor, probes: list[_Outstanding]) -> None:
-        self.probes = probes
-        self.done = anyio.Event()
-        self.given_up = False
-        self._socket = socket
-        self._reactor = reactor
-        self._next = 0
-
-    def step(self) -> None:
-        """Send one probe; on the reactor's thread."""
-        if self.given_up:
-            return
-        if self._next < len(self.probes):
-            self._socket.transmit(self.probes[self._next])
-            self._next += 1
-            # What completes meanwhile comes between.
-            self._reactor.call(self.step)
-        else:
-            self._socket.tell(self)
-
-    def reports(self) -> list[SentProbe]:
-        """What became of the probes."""
-        return [sent.report for sent in self.probes if sent.report is not None]
 
 
 def open_windows_icmp(

@@ -13,6 +13,7 @@ import anyio.lowlevel
 import pytest
 
 from tests.sockets.windows.fake import TIMED_OUT, Answer, FakeWindows, Request
+from tests.sockets.windows.winsock import FakeWinsock
 from traceprobe.config import AddressFamily, Mode, Protocol, TimingConfig, TracerouteConfig
 from traceprobe.errors import ClosedError, ConfigError, NoUsableSocketError, UnsupportedOption, UsageError
 from traceprobe.ffi import windows
@@ -213,6 +214,7 @@ def test_a_size_that_no_probe_can_have_is_refused_at_once(holder: ReactorHolder)
 
 def test_wine_has_no_icmp_for_ipv6() -> None:
     system = FakeWindows(ipv6=False)
+    FakeWinsock(system)
     with pytest.raises(NoUsableSocketError, match="Icmp6CreateFile is not implemented on this system"):
         opened(ReactorHolder(system.libraries), IPV6)
     assert system.open_handles == set()
@@ -421,6 +423,7 @@ async def test_a_probe_sent_anew_is_not_answered_by_the_old_reply(
 @pytest.mark.parametrize("cancels", [False, True], ids=["cancelling is refused", "cancelling works"])
 async def test_only_the_handle_of_a_trace_that_is_over_is_closed(cancels: bool) -> None:
     system = FakeWindows(cancels=cancels)
+    FakeWinsock(system)
     holder = ReactorHolder(system.libraries)
     socket = opened(holder)
     over, running = make_probes(3, trace=1), make_probes(3, trace=2)
@@ -530,6 +533,7 @@ async def test_250_requests_in_flight(system: FakeWindows, holder: ReactorHolder
 @pytest.mark.parametrize("apc_first", [False, True], ids=["packets first", "completions first"])
 async def test_it_keeps_the_contract(family: AddressFamily, apc_first: bool) -> None:
     system = FakeWindows(apc_first=apc_first)
+    FakeWinsock(system)
     holder = ReactorHolder(system.libraries)
     nowhere = TARGET[family] + 1
 
@@ -589,6 +593,7 @@ async def test_a_trace(system: FakeWindows, factory: ProbeSocketFactory) -> None
     assert (result.reached, result.mode, result.flow.value) == (True, "windows_icmp", "classic")
     assert result.stop_reason is StopReason.DESTINATION_REACHED
     assert {probe.timestamp_source for probe in result.hops[0].probes} == {TimestampSource.QPC}
+    assert str(result.source) == "192.0.2.77"  # what Windows would choose
 
 
 async def test_two_traces_share_a_socket_and_have_a_handle_each(

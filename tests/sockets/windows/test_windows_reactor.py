@@ -14,6 +14,7 @@ import pytest
 
 from tests.sockets.windows.fake import ERROR_ABANDONED_WAIT_0, TIMED_OUT, Answer, FakeWindows
 from tests.sockets.windows.test_windows_icmp import PATIENCE, REACTOR, make_probes, opened, receive
+from tests.sockets.windows.winsock import FakeWinsock
 from traceprobe.errors import NoUsableSocketError
 from traceprobe.sockets._windows_crossing import Crossing
 from traceprobe.sockets._windows_reactor import Reactor, ReactorHolder
@@ -21,7 +22,6 @@ from traceprobe.sockets._windows_reactor import Reactor, ReactorHolder
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.sockets.windows.winsock import FakeWinsock
     from traceprobe.ffi.windows import Pointer
 
 
@@ -100,6 +100,7 @@ async def test_one_wake_takes_all_that_is_there(system: FakeWindows, holder: Rea
 async def test_replies_come_through_a_long_burst(apc_first: bool) -> None:
     """An answer is taken after the very call that it came with, not when all probes have been sent."""
     system = FakeWindows(apc_first=apc_first)
+    FakeWinsock(system)
     system.network = lambda _: Answer()
     holder = ReactorHolder(system.libraries)
     socket = opened(holder)
