@@ -38,6 +38,11 @@ if under_wine():
         mend_trio()
 
 if sys.platform == "win32":
+    # What can't even be imported there.
+    collect_ignore = [
+        *("bsd/test_opening.py", "bsd/test_sockets.py"),
+        *("sockets/test_linux_tcp.py", "sockets/test_queue_vectors.py"),
+    ]
     _LOOPS = [
         pytest.param(("asyncio", {"loop_factory": asyncio.ProactorEventLoop}), id="proactor"),
         pytest.param(("asyncio", {"loop_factory": asyncio.SelectorEventLoop}), id="selector"),
