@@ -79,9 +79,10 @@ def test_an_answer_where_nobody_should_be_brings_the_others_back() -> None:
     talk.at(20).hears(3, quoted=1)
     refuses(talk, 9, 6)
     refuses(talk, 7, 4)
-    talk.at(21).hears(5, quoted=1)
-    # Hop 5 exists after all, and so 4 and 6 may, too.
-    talk.at(22).hears(6, quoted=1).hears(4, quoted=1)
+    talk.at(21).hears(5, quoted=1).hears(4, quoted=1)
+    # Hop 5 exists after all, and so may 6.
+    assert not talk.engine.finished
+    talk.at(22).hears(6, quoted=1)
     assert talk.engine.stop_reason is StopReason.DESTINATION_REACHED
     assert talk.path == [*(f"10.0.0.{ttl}" for ttl in range(1, 7)), DESTINATION]
 
@@ -98,6 +99,19 @@ def test_what_is_not_waited_for_still_counts_until_the_end() -> None:
     talk.waits()
     assert talk.listed == [1, 2, 3, 4, 5]
     assert talk.probe(5).address is not None
+
+
+def test_all_attempts_that_the_destination_may_answer_are_awaited() -> None:
+    talk = Conversation(max_ttl=9, queries=2)
+    talk.sends(refuse=(4,))
+    for ttl in (1, 2, 3):
+        talk.at(20).hears(ttl, quoted=1).hears(ttl, quoted=1, attempt=2)
+    talk.hears(9, DESTINATION, REFUSED, quoted=6)
+    talk.hears(7, DESTINATION, REFUSED, quoted=4)
+    # Hop 4 has settled, for no probe of it could be sent; the other one of hop 7 is still out.
+    assert not talk.engine.finished
+    talk.at(21).hears(7, DESTINATION, REFUSED, quoted=4, attempt=2)
+    assert talk.engine.finished
 
 
 def waits_for_all(talk: Conversation) -> bool:
@@ -219,6 +233,14 @@ def test_the_next_router_answers_for_one_that_forwards_ttl_zero() -> None:
     assert [hop.ttl_zero_forwarding for hop in talk.engine.hops()] == [False, True, False, False]
     assert talk.hop(2).ttl_zero_forwarding
     assert talk.said("revised") == []
+
+
+def test_a_hop_that_quoted_more_than_zero_once_waits_for_nobody() -> None:
+    talk = Conversation(max_ttl=4, queries=2)
+    talk.sends()
+    talk.at(10).hears(1, quoted=1).hears(1, quoted=1, attempt=2)
+    talk.hears(2, quoted=1).hears(2, quoted=0, attempt=2)
+    assert talk.settled == [1, 2]
 
 
 def test_two_routers_that_count_down_before_they_quote_are_two_hops() -> None:

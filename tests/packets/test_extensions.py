@@ -334,6 +334,14 @@ def test_a_short_length_needs_a_right_checksum(version: int, skipped: int) -> No
     assert not find_extension(version, STACK, skipped, quoted_length=skipped - 4)
 
 
+@EACH_PLACE
+def test_no_place_lies_before_the_first_byte(version: int, skipped: int) -> None:
+    empty = bytes.fromhex("2000dfff")
+    payload = bytes(20) + empty
+    assert not find_extension(version, payload, skipped, quoted_length=skipped - len(empty))
+    assert not find_extension(version, payload, 128 + len(empty))
+
+
 @given(versions, st.binary(max_size=200), st.integers(0, 300), st.integers(0, 1100))
 def test_any_payload_ends_in_what_is_found(
     version: int, payload: bytes, skipped: int, quoted_length: int

@@ -75,6 +75,22 @@ async def test_extension_structures_are_read_whatever_stands_before_them(
         assert len(packet.datagram) <= {4: 576, 6: 1280}[family]
 
 
+@pytest.mark.parametrize("legacy", [False, True])
+@FAMILIES
+async def test_structures_stand_where_their_form_has_them(family: int, legacy: bool) -> None:
+    simulated = network(router(1, mpls=LABELS, interfaces=INTERFACES, legacy_extensions=legacy))
+    result = await trace(simulated, family, packet_size=1500, max_ttl=2)
+    assert result.hops[0].probes[0].mpls == LABELS
+    datagram = simulated.received[0].datagram
+    message = parse_ip(datagram).payload
+    length = message[5] * 4 if family == 4 else message[4] * 8
+    assert bool(length) is not legacy
+    # As much is quoted as fits besides.
+    shortest = 128 if legacy else {4: 350, 6: 1000}[family]
+    assert (length or 128) >= shortest
+    assert len(datagram) <= {4: 576, 6: 1280}[family]
+
+
 @PROTOCOLS
 @FAMILIES
 async def test_an_undisturbed_path_shows_no_changes(family: int, protocol: Protocol) -> None:
@@ -131,6 +147,16 @@ async def test_routers_that_forward_ttl_zero_are_recognised(family: int, protoco
     text = result_to_text(result)
     assert text.count(str(result.hops[2].address)) == 1
     assert all(parse_ip(packet.datagram, verify=True) for packet in simulated.received)
+
+
+async def test_nobody_forwards_less_than_nothing() -> None:
+    zero = {"ttl_zero_forwarding": True}
+    result = await trace(network(router(1), router(2, **zero), router(3, **zero), router(4)))
+    # TTL 2 runs out at the third router, and so does TTL 3, if not at the fourth one.
+    third, fourth = result.hops[1].address, result.hops[2].address
+    assert str(third) == "198.51.100.3"
+    assert str(fourth) == "198.51.100.4"
+    assert [hop.ttl_zero_forwarding for hop in result] == [False, False, True, False, False]
 
 
 async def test_the_destination_behind_a_router_that_forwards_ttl_zero() -> None:

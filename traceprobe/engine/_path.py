@@ -126,11 +126,6 @@ class Path:
             return self.hops[self._first_open : last + 1]
         return [*self.hops[self._first_open : length - self._first_ttl + 1], self.hops[last]]
 
-    def is_awaited(self, hop: HopState) -> bool:
-        """Whether the trace waits for a hop, or has waited for it."""
-        length = self.ending.length
-        return length is None or not length < hop.ttl < self.ending.ttl
-
     def snapshot(
         self, hop: HopState, knowledge: Mapping[IPv4Address | IPv6Address, Knowledge] | None = None
     ) -> Hop:
@@ -160,7 +155,6 @@ class Path:
             and following is not None
             and following.ttl <= self.ending.ttl
             and not following.settled
-            and self.is_awaited(following)
         )
 
     def end_so_far(self) -> int:

@@ -312,7 +312,7 @@ class TracerouteEngine(Tally):
         if hop.pending:
             return
         retries_left = self._config.queries + self._config.retries - len(hop.records)
-        if retries_left and hop.silent and self._silence.is_interior(hop.ttl) and self._path.is_awaited(hop):
+        if retries_left and hop.silent and self._silence.is_interior(hop.ttl):
             self._queue.add_retry(self._path.add_retry(hop))
         else:
             hop.settled = True
