@@ -160,7 +160,10 @@ class ReceiveArena(_Arena):
         self._flags = abi.msg_dontwait
         self._wired = bytes(self._messages)
         self._words = self._messages.cast("I")
+        self._empty = -abi.eagain
         self._lengths: list[int] = []
+        self.drained = False
+        """Whether the last call left nothing behind."""
 
     def receive(self, calls: MessageCalls, descriptor: int) -> int:
         """Receive what there is: in one call where the system can, else one by one until there is no more.
@@ -177,6 +180,7 @@ class ReceiveArena(_Arena):
             count = calls.recvmmsg(descriptor, self._base, self.slots, self._flags)
             words = self._words
             self._lengths = [words[slot * _WORDS + _RECEIVED] for slot in range(max(count, 0))]
+            self.drained = count == self._empty or 0 < count < self.slots
             return count
         length = 0
         while length >= 0 and len(self._lengths) < self.slots:
@@ -184,6 +188,7 @@ class ReceiveArena(_Arena):
             length = calls.recvmsg(descriptor, message, self._flags)
             if length >= 0:
                 self._lengths.append(length)
+        self.drained = length == self._empty
         return len(self._lengths) or length
 
     def received(self) -> Iterator[ReceivedMessage]:
