@@ -99,6 +99,70 @@ def _compare_ipv4(known: SentHeader, quoted: QuotedDatagram, changes: list[Chang
         changes.append(Change(ChangedField.IP_CHECKSUM, fitting, checksum))
 
 
+def is_unchanged(
+    template: Template,
+    known: SentHeader,
+    label: int | None,
+    quoted: QuotedDatagram,
+    expired: bool,
+    header_size: int,
+) -> bool:
+    """Whether a quoted IP header is just what was sent: the ordinary case, in a few comparisons.
+
+    Says False as well where it takes a closer look to tell.
+
+    Args:
+        template: What was sent.
+        known: What is known of the header that the kernel wrote.
+        label: The flow label that was sent, if it is known.
+        quoted: The quote.
+        expired: Whether the message says that the probe's TTL has expired.
+        header_size: Bytes of the IP header that was sent.
+    """
+    (
+        version,
+        source,
+        _,
+        ttl,
+        traffic_class,
+        protocol,
+        length,
+        identification,
+        flags,
+        offset,
+        checksum,
+        seen_label,
+        _,
+    ) = quoted
+    number = template.source_number
+    if (
+        number is None
+        or int(source) != number
+        or traffic_class != known.traffic_class
+        or length != header_size + len(template.buffer)
+        or (expired and ttl != _EXPECTED_TTL)
+    ):
+        return False
+    if version == 6:
+        return seen_label == label
+    if known.dont_fragment is not None or offset or identification is None or checksum is None:
+        return False
+    fixed = template.header_sum
+    if fixed is None:
+        address = template.address
+        fixed = template.header_sum = (
+            _VERSION_AND_LENGTH
+            + traffic_class
+            + length
+            + protocol
+            + (number >> 16)
+            + (number & 0xFFFF)
+            + (address >> 16)
+            + (address & 0xFFFF)
+        )
+    return (fixed + identification + (flags << 13) + (ttl << 8) + checksum) % 0xFFFF == 0
+
+
 def compare_payload(template: Template, start: int, shown: memoryview) -> Change | None:
     """Compare the payload behind what identifies a probe.
 
@@ -107,12 +171,15 @@ def compare_payload(template: Template, start: int, shown: memoryview) -> Change
         start: Where in its segment the bytes shown begin, at most where the identifying part ends.
         shown: The bytes.
     """
-    end = template.token_end
-    tail = shown[end - start : len(template.buffer) - start]
+    sent = template.tail
+    if sent is None:
+        sent = template.tail = bytes(template.buffer[template.token_end :])
+    begin = template.token_end - start
+    tail = shown[begin : begin + len(sent)]
     size = len(tail)
-    if not size:
+    if tail == sent or not size:
         return None
-    sent = template.buffer[end : end + size]
+    sent = sent[:size]
     if tail == sent:
         return None
     seen = bytes(tail)

@@ -26,6 +26,7 @@ from traceprobe.sockets.codec._refusal import Refusal
 from traceprobe.sockets.codec._template import TOKEN_SIZE, TRANSPORT_HEADER, Template
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from ipaddress import IPv4Address, IPv6Address
     from random import Random
 
@@ -39,6 +40,7 @@ _HEADER: Final = Struct("!BBHHH")
 _WORD: Final = Struct("!H")
 _TWO_WORDS: Final = Struct("!HH")
 _CHECKSUM_AT: Final = 2
+_CHECKSUM: Final = slice(2, 4)
 _SEQUENCE_AT: Final = 6
 _LAST_SEQUENCE: Final = 0xFFFF
 
@@ -182,14 +184,16 @@ class IcmpCodec(ProbeCodec):
         probe: ProbeId,  # noqa: ARG002 - the sequence number says all
         template: Template,
         transport: memoryview,
-    ) -> list[Change]:
+    ) -> Sequence[Change]:
+        if self._constant and transport[_CHECKSUM] == template.buffer[_CHECKSUM]:
+            return ()
         if self.family is AddressFamily.IPV6 and template.source is None:
-            return []  # the kernel has computed the checksum over an address that nobody knows
+            return ()  # the kernel has computed the checksum over an address that nobody knows
         _, _, checksum, _, sequence = _HEADER.unpack_from(transport)
         if self._constant:
             (sent,) = _WORD.unpack_from(template.buffer, _CHECKSUM_AT)
         else:
             sent = self._balance(template, sequence)
         if checksum == sent or {checksum, sent} == {0, 0xFFFF}:
-            return []
-        return [Change(ChangedField.TRANSPORT_CHECKSUM, sent, checksum)]
+            return ()
+        return (Change(ChangedField.TRANSPORT_CHECKSUM, sent, checksum),)

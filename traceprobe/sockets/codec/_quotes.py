@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Final
 
-from traceprobe.sockets.codec._changes import compare_payload, header_changes
+from traceprobe.sockets.codec._changes import compare_payload, header_changes, is_unchanged
 from traceprobe.sockets.codec._template import COOKIE_SIZE, IP_HEADER, TRANSPORT_HEADER
 
 if TYPE_CHECKING:
@@ -30,13 +30,17 @@ class QuoteReader(ABC):
     family: AddressFamily
     sent_header: SentHeader
     """What is known of the IP headers that the kernel writes; set by the socket."""
+    labelled: bool
+    """Whether probes have a flow label that :meth:`flow_labels` tells."""
     _constant: bool
     _label: int | None
     _probes: dict[int, tuple[ProbeId, Template, int]]
     _identifiers: dict[ProbeId, int]
 
     @abstractmethod
-    def _transport_changes(self, probe: ProbeId, template: Template, transport: memoryview) -> list[Change]:
+    def _transport_changes(
+        self, probe: ProbeId, template: Template, transport: memoryview
+    ) -> Sequence[Change]:
         """Compare a quoted transport header; the payload is compared elsewhere."""
 
     def _label_step(self, identifier: int, template: Template) -> int:  # noqa: ARG002 - depends on protocol
@@ -88,30 +92,29 @@ class QuoteReader(ABC):
         if identifier is None:
             return ()
         _, template, ttl = self._probes[identifier]
-        changes = header_changes(
-            template,
-            self.sent_header,
-            self._label_of(identifier, template),
-            quoted,
-            ttl if time_exceeded else None,
-            IP_HEADER[self.family],
-        )
-        transport = quoted.transport
-        changes += self._transport_changes(probe, template, transport)
-        payload = compare_payload(template, 0, transport)
-        if payload is not None:
-            changes.append(payload)
-        return tuple(changes)
+        header, known, transport = IP_HEADER[self.family], self.sent_header, quoted.transport
+        changes: Sequence[Change] = ()
+        label = self._label_of(identifier, template) if self.labelled else None
+        if not is_unchanged(template, known, label, quoted, time_exceeded, header):
+            expired_ttl = ttl if time_exceeded else None
+            changes = header_changes(template, known, label, quoted, expired_ttl, header)
+        return self._with_transport(changes, probe, template, transport)
 
     def transport_changes(self, probe: ProbeId, transport: memoryview) -> tuple[Change, ...]:
         """The same, where only the transport header and what is behind it are shown."""
         identifier = self._identifiers.get(probe)
         if identifier is None:
             return ()
-        template = self._probes[identifier][1]
-        changes = self._transport_changes(probe, template, transport)
-        payload = compare_payload(template, 0, transport)
-        return tuple(changes) if payload is None else (*changes, payload)
+        return self._with_transport((), probe, self._probes[identifier][1], transport)
+
+    def _with_transport(
+        self, changes: Sequence[Change], probe: ProbeId, template: Template, transport: memoryview
+    ) -> tuple[Change, ...]:
+        of_header = self._transport_changes(probe, template, transport)
+        of_payload = compare_payload(template, 0, transport)
+        if of_payload is None:
+            return (*changes, *of_header) if changes or of_header else ()
+        return (*changes, *of_header, of_payload)
 
     def payload_changes(self, probe: ProbeId, payload: memoryview) -> tuple[Change, ...]:
         """The same, where only what is behind the transport header is shown."""

@@ -29,6 +29,7 @@ from traceprobe.sockets.codec._refusal import Refusal
 from traceprobe.sockets.codec._template import COOKIE_SIZE, IP_HEADER, TRANSPORT_HEADER, Template
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from ipaddress import IPv4Address, IPv6Address
     from random import Random
 
@@ -255,7 +256,7 @@ class TcpCodec(ProbeCodec):
         probe: ProbeId,  # noqa: ARG002 - the quote says which of its segments it is
         template: Template,
         transport: memoryview,
-    ) -> list[Change]:
+    ) -> Sequence[Change]:
         # Routers may fill short quotes up with zeros: only what has something behind it was shown.
         size = len(bytes(transport).rstrip(b"\0"))
         shown = transport[: max(size, TRANSPORT_HEADER)]

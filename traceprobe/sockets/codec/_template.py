@@ -56,12 +56,14 @@ class Template:
         "base",
         "buffer",
         "destination",
+        "header_sum",
         "key",
         "label",
         "port",
         "probes",
         "source",
         "source_number",
+        "tail",
         "token",
         "token_end",
     )
@@ -89,6 +91,10 @@ class Template:
         self.buffer = buffer
         self.label = label
         """IPv6 flow label (the first one, where it varies); None if the kernel chooses."""
+        self.tail: bytes | None = None
+        """What stands from there on, once somebody has asked for it."""
+        self.header_sum: int | None = None
+        """Sum of what never changes in the IPv4 header, once somebody has asked for it."""
         self.base = 0
         """Ones' complement sum of everything but the identifier and the balancing word."""
         self.probes = 0

@@ -26,6 +26,7 @@ from traceprobe.sockets.codec._refusal import Refusal
 from traceprobe.sockets.codec._template import BALANCE_SIZE, TOKEN_SIZE, TRANSPORT_HEADER, Template
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from ipaddress import IPv4Address, IPv6Address
     from random import Random
 
@@ -200,7 +201,9 @@ class UdpCodec(ProbeCodec):
     def _label_step(self, identifier: int, template: Template) -> int:
         return (identifier & LAST_PORT) - template.port
 
-    def _transport_changes(self, probe: ProbeId, template: Template, transport: memoryview) -> list[Change]:
+    def _transport_changes(
+        self, probe: ProbeId, template: Template, transport: memoryview
+    ) -> Sequence[Change]:
         _, port, length, checksum = _HEADER.unpack_from(transport)
         changes: list[Change] = []
         if length != len(template.buffer):
