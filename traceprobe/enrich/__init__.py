@@ -3,17 +3,20 @@
 Knows nothing of probing.
 """
 
-from traceprobe.enrich._ends import PathJudge
+from typing import TYPE_CHECKING
+
 from traceprobe.enrich._lookups import Lookups
 from traceprobe.enrich._pipeline import EnrichmentPipeline
 from traceprobe.enrich._protocols import Enricher, Resolver, TextAnswer, TextResolver, name_of
 from traceprobe.enrich._reverse import ReverseDnsEnricher
 
+if TYPE_CHECKING:
+    from traceprobe.enrich._ends import PathJudge as PathJudge
+
 __all__ = [
     "Enricher",
     "EnrichmentPipeline",
     "Lookups",
-    "PathJudge",
     "Resolver",
     "ReverseDnsEnricher",
     "TextAnswer",

@@ -1,7 +1,8 @@
 """Makes the look-ups that configurations ask for, when the first trace asks, and keeps them for the others.
 
 A resolver that the caller brings answers everything; without one, resolvers are made here, one for each
-choice of servers and timing, and closed with the tracer.
+choice of servers and timing, and closed with the tracer. What reads files, tells segments or asks for the
+public address is imported when somebody wants it: the first probe shouldn't wait for it.
 """
 
 from __future__ import annotations
@@ -10,12 +11,8 @@ from typing import TYPE_CHECKING, Protocol, TypeGuard
 
 import anyio
 
-from traceprobe.enrich._database import DatabaseEnricher
 from traceprobe.enrich._dns import DnsSettings
-from traceprobe.enrich._ends import OwnNetworkEnricher, PathJudge
-from traceprobe.enrich._exchange import ExchangeEnricher
 from traceprobe.enrich._networks import NetworkEnricher
-from traceprobe.enrich._public_address import PublicAddressFinder
 from traceprobe.enrich._resolver import DnsResolver
 from traceprobe.enrich._reverse import ReverseDnsEnricher
 from traceprobe.errors import UnsupportedOption
@@ -26,8 +23,12 @@ if TYPE_CHECKING:
     from typing import TypeVar
 
     from traceprobe.config import EnrichmentConfig, TracerouteConfig
+    from traceprobe.enrich._database import DatabaseEnricher
+    from traceprobe.enrich._ends import OwnNetworkEnricher, PathJudge
+    from traceprobe.enrich._exchange import ExchangeEnricher
     from traceprobe.enrich._pipeline import EnrichmentPipeline
     from traceprobe.enrich._protocols import Enricher, Resolver, TextResolver
+    from traceprobe.enrich._public_address import PublicAddressFinder
     from traceprobe.loops import Clock
 
     FileT = TypeVar("FileT", DatabaseEnricher, ExchangeEnricher)
@@ -76,7 +77,7 @@ class Lookups:
                 "asn",
                 True,
                 mode=None,
-                remedy="pass a resolver= that has a text() method, or none for a built-in one",
+                remedy="the resolver has no text() method: pass another one, or enrichers= that find it out",
             )
 
     async def enrichers_for(self, config: TracerouteConfig) -> tuple[Enricher, ...]:
@@ -92,6 +93,8 @@ class Lookups:
             if wanted.reverse_dns or self._always:
                 enrichers.append(await self._reverse_dns(config))
             if wanted.exchange_snapshot is not None:
+                from traceprobe.enrich._exchange import ExchangeEnricher
+
                 enrichers.append(await self._file(wanted.exchange_snapshot, ExchangeEnricher.open))
             return (*enrichers, *await self._networks(config))
 
@@ -110,6 +113,8 @@ class Lookups:
         wanted = config.enrichment
         if not (wanted.segments or wanted.public_address):
             return None
+        from traceprobe.enrich._ends import OwnNetworkEnricher, PathJudge
+
         async with self._making:
             networks = await self._networks(config)
             finder = None
@@ -124,9 +129,11 @@ class Lookups:
     async def _networks(self, config: TracerouteConfig) -> tuple[Enricher, ...]:
         """Who tells the network of an address, files first: they know at once."""
         wanted = config.enrichment
-        enrichers: list[Enricher] = [
-            await self._file(path, DatabaseEnricher.open) for path in wanted.databases
-        ]
+        enrichers: list[Enricher] = []
+        if wanted.databases:
+            from traceprobe.enrich._database import DatabaseEnricher
+
+            enrichers += [await self._file(path, DatabaseEnricher.open) for path in wanted.databases]
         if wanted.asn:
             enrichers.append(await self._network_service(config))
         return (*enrichers, *self._enrichers)
@@ -144,6 +151,8 @@ class Lookups:
         wanted, timing = config.enrichment, config.timing
         key = wanted.stun_servers, wanted.stun_requests, timing
         if key not in self._finders:
+            from traceprobe.enrich._public_address import PublicAddressFinder
+
             self._finders[key] = await PublicAddressFinder.open(wanted, timing, self._now_ns)
         return self._finders[key]
 
