@@ -10,6 +10,7 @@ import pytest
 
 from tests.bsd.records import FILES, HOME, Record, derived, measured
 from traceprobe.config import AddressFamily
+from traceprobe.errors import PacketError
 from traceprobe.ffi.bsd import CONTROL_HEADER, BsdAbi, abi_for, aligned
 from traceprobe.packets import EchoMessage, IcmpError
 from traceprobe.sockets.bsd._control import Control, ControlReader
@@ -146,3 +147,21 @@ def test_the_control_measurement_is_decoded_by_the_decoder_of_linux(record: Reco
     found = read_control(memoryview(laid_out)).ttl
     assert found in {62, 64}
     assert record.ttl in {None, found}
+
+
+@pytest.mark.parametrize("record", [RECORDS[0], RECORDS[-1], DERIVED[-1]], ids=str)
+def test_datagrams_cut_or_damaged_anywhere_are_decoded_or_refused(record: Record) -> None:
+    family = AddressFamily(record.version)
+    damaged = [record.data[:cut] for cut in range(len(record.data))]
+    for place in range(len(record.data)):
+        for change in (0x01, 0x80, 0xFF):
+            changed = bytearray(record.data)
+            changed[place] ^= change
+            damaged.append(bytes(changed))
+    refused = 0
+    for data in damaged:
+        try:
+            decode_icmp(family, memoryview(data))
+        except PacketError:
+            refused += 1
+    assert 0 < refused < len(damaged)
