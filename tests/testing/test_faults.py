@@ -55,6 +55,25 @@ async def test_a_forged_or_damaged_reply_is_no_hop_and_is_counted_by_reason(
     assert sum("refused" in packet.remark for packet in network.received) == 3
 
 
+@pytest.mark.parametrize("at_target", [False, True], ids=["router", "target"])
+@pytest.mark.parametrize("kind", list(REFUSED_AS))
+@pytest.mark.parametrize("family", [4, 6])
+@pytest.mark.parametrize("flow", ["paris", "classic"])
+async def test_the_same_of_tcp_whose_answers_show_a_number_only(
+    flow: str, family: int, kind: FaultKind, at_target: bool
+) -> None:
+    result = await trace(faulty(Fault(kind), at_target=at_target), family, protocol="tcp", flow=flow)
+    good, bad = (0, 1) if at_target else (1, 0)
+    assert result.hops[good].received == 3
+    if kind is FaultKind.WRONG_TOKEN:  # an answer has nothing to hold it, and options may be changed
+        assert result.hops[bad].received == 3
+        return
+    assert result.hops[bad].address is None
+    rewritten = "foreign" if at_target else "rewritten"
+    reason = {**REFUSED_AS, FaultKind.REWRITTEN: rewritten}[kind]
+    assert dict(result.discarded) == {"unmatched": 0} | {reason: 3}
+
+
 async def test_forgeries_are_like_the_probes_but_in_what_is_forged() -> None:
     for kind in REFUSED_AS:
         network = faulty(Fault(kind))

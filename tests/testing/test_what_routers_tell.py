@@ -78,7 +78,8 @@ async def test_extension_structures_are_read_whatever_stands_before_them(
 @pytest.mark.parametrize("legacy", [False, True])
 @FAMILIES
 async def test_structures_stand_where_their_form_has_them(family: int, legacy: bool) -> None:
-    simulated = network(router(1, mpls=LABELS, interfaces=INTERFACES, legacy_extensions=legacy))
+    odd = ExtensionObject(200, 1, b"odd")
+    simulated = network(router(1, mpls=LABELS, extensions=[odd], legacy_extensions=legacy))
     result = await trace(simulated, family, packet_size=1500, max_ttl=2)
     assert result.hops[0].probes[0].mpls == LABELS
     datagram = simulated.received[0].datagram

@@ -130,8 +130,12 @@ def damage(segment: bytes, random: Random) -> bytes:
 
 def truncate(segment: bytes, protocol: IpProtocol, source: Address, destination: Address) -> bytes:
     """Leave less than a header; in an error, less than the header that it quotes."""
-    if protocol in {IpProtocol.UDP, IpProtocol.TCP}:
+    if protocol is IpProtocol.UDP:
         return segment[: _HEADER // 2]
+    if protocol is IpProtocol.TCP:
+        cut = bytearray(segment[: _TCP_HEADER - 2])
+        set_checksum(cut, protocol, source, destination)
+        return bytes(cut)
     shortest = 6 if len(segment) < _HEADER or _is_echo(segment, protocol) else 2 * _HEADER
     cut = bytearray(segment[:shortest])
     set_checksum(cut, protocol, source, destination)

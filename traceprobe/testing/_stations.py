@@ -129,8 +129,8 @@ class FaultKind(StrEnum):
     checksum is wrong. ``TRUNCATED``: too little of it left to be a message, though its checksum is right.
     Of the probe that it quotes or echoes: ``WRONG_IDENTIFIER``: the identifier (the source port) and
     the payload are another program's. ``WRONG_SEQUENCE``: the sequence number (the destination port) and
-    the payload are no probe's. ``WRONG_TOKEN``: every number is right but the payload is not the probe's.
-    ``REWRITTEN``: a translator on the path changed the identifier (the source port) and adjusted the
+    the payload are no probe's. ``WRONG_TOKEN``: every number is right but the payload is not the probe's
+    (of TCP, the options are not, which proves nothing). ``REWRITTEN``: a translator on the path changed the identifier (the source port) and adjusted the
     checksum; the payload is the probe's.
     """
 
