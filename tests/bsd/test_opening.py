@@ -212,6 +212,33 @@ def test_buffers_that_are_too_large_for_the_kernel_are_made_smaller() -> None:
     opened.close_now()
 
 
+@EVERY_SYSTEM
+@pytest.mark.parametrize("protocol", Protocol)
+def test_a_kernel_that_lacks_what_is_needed_is_said_to(
+    system: str, protocol: Protocol, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kernel = kernel_of(system)
+    everything = kernel.known_options
+    needed = (0, kernel.quirks.recvttl)
+    monkeypatch.setattr(kernel, "known_options", lambda opened: everything(opened) - {needed})
+    with pytest.raises(NoUsableSocketError, match=f"{SYSTEMS[system].title} refuses what such sockets need"):
+        open_one(kernel, protocol=protocol)
+    assert kernel.sockets == []
+    assert kernel.gatherings == []
+
+
+def test_without_stamps_of_the_kernel_the_process_reads_its_own_clock(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kernel = kernel_of("openbsd")
+    everything = kernel.known_options
+    stamp = (0xFFFF, kernel.quirks.timestamp)
+    monkeypatch.setattr(kernel, "known_options", lambda opened: everything(opened) - {stamp})
+    opened = open_one(kernel)
+    assert opened.capabilities.timestamps is TimestampSource.USER
+    opened.close_now()
+
+
 def test_stamps_come_in_nanoseconds_where_the_kernel_has_them() -> None:
     for system in SYSTEMS:
         kernel = kernel_of(system)

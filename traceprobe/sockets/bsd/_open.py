@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from traceprobe.config import AddressFamily, Mode, Protocol
+from traceprobe.errors import NoUsableSocketError, TraceprobeError
 from traceprobe.sockets._catalogue import facts_of
 from traceprobe.sockets._connects import ConnectCodec
 from traceprobe.sockets._modes import quarantine_ns
@@ -62,14 +63,20 @@ def open_bsd_socket(
     facts.check(config, family)
     opener = Opener(kernel, system, family, config, mode)
     with ExitStack() as stack:
-        parts = _Parts(opener, facts, clock, stack)
-        opened: BuiltInSocket
-        if protocol is Protocol.UDP:
-            opened = parts.udp()
-        elif protocol is Protocol.TCP:
-            opened = parts.tcp()
-        else:
-            opened = parts.icmp_only()
+        try:
+            parts = _Parts(opener, facts, clock, stack)
+            opened: BuiltInSocket
+            if protocol is Protocol.UDP:
+                opened = parts.udp()
+            elif protocol is Protocol.TCP:
+                opened = parts.tcp()
+            else:
+                opened = parts.icmp_only()
+        except TraceprobeError:
+            raise
+        except OSError as error:
+            reason = f"{system.title} refuses what such sockets need: {error.strerror}"
+            raise NoUsableSocketError(reason) from error
         stack.pop_all()
     return opened
 
