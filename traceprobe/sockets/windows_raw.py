@@ -23,6 +23,7 @@ from traceprobe.model import ReplyKind, TimestampSource
 from traceprobe.sockets._catalogue import facts_of
 from traceprobe.sockets._connects import ConnectCodec
 from traceprobe.sockets._modes import quarantine_ns, source_address
+from traceprobe.sockets._windows_datagrams import SystemUdpCodec
 from traceprobe.sockets._windows_names import ANY_NAME, pack_name, unpack_name, with_port
 from traceprobe.sockets._windows_reactor import process_reactor
 from traceprobe.sockets._windows_remedies import administrator_remedies
@@ -195,7 +196,7 @@ def _open_udp(
     except OSError as error:
         raise _refusal(error, config) from None
     source_port = _bind(udp, config, family, config.source_port or 0)
-    codec = UdpCodec(
+    codec = SystemUdpCodec(
         family,
         flow,
         source_port=source_port,

@@ -10,7 +10,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from tests.sockets.windows.path import REPLY_TTL, TARGET4, TARGET6, Path, icmp_error
+from tests.sockets.windows.path import REPLY_TTL, TARGET4, TARGET6, Path, icmp_error, quote
 from tests.sockets.windows.winsock import STATUS_HOST_UNREACHABLE, STATUS_TIMEOUT, Datagram
 from traceprobe.config import AddressFamily, FlowStrategy, Mode, Protocol, TimingConfig, TracerouteConfig
 from traceprobe.errors import (
@@ -46,6 +46,7 @@ UDP, TCP = Protocol.UDP, Protocol.TCP
 TARGET: dict[AddressFamily, IPv4Address | IPv6Address] = {IPV4: TARGET4, IPV6: TARGET6}
 NOWHERE = {IPV4: "203.0.113.99", IPV6: "2001:db8:99::99"}
 HOPS = 4
+ROUTER = "192.0.2.101"
 PATIENCE = 20
 
 every_kind = pytest.mark.parametrize(
@@ -141,7 +142,22 @@ async def test_udp_flows(winsock: FakeWinsock, holder: ReactorHolder, flow: Flow
     assert ports == expected[flow]
 
 
-async def test_a_checksum_that_is_filled_in_later_is_no_obstacle(
+def quoting(sent: Datagram, checksum: int) -> bytes:
+    """A router's answer that quotes another UDP checksum than was sent."""
+    quoted = bytearray(quote(sent))
+    quoted[26:28] = checksum.to_bytes(2)
+    message = build_icmp_error(4, type=11, code=0, quoted=bytes(quoted))
+    assert isinstance(sent.source, IPv4Address)
+    return build_ipv4(
+        message, source=IPv4Address(ROUTER), destination=sent.source, protocol=IpProtocol.ICMP, ttl=9
+    )
+
+
+def checksum_of(sent: Datagram) -> int:
+    return int.from_bytes(quote(sent)[26:28])
+
+
+async def test_a_checksum_that_is_not_filled_in_yet_is_no_obstacle_and_no_change(
     winsock: FakeWinsock, holder: ReactorHolder
 ) -> None:
     """A router on this very machine quotes what a network card would still have completed."""
@@ -149,16 +165,32 @@ async def test_a_checksum_that_is_filled_in_later_is_no_obstacle(
     (probe,) = make_probes(1)
     await socket.send_probes([probe])
     (sent,) = winsock.sent
-    quoted = bytearray(icmp_error(sent, IPv4Address("192.0.2.101"))[28:])
-    quoted[26:28] = b"\x12\x34"
-    message = build_icmp_error(4, type=11, code=0, quoted=bytes(quoted))
-    router = IPv4Address("192.0.2.101")
-    assert isinstance(sent.source, IPv4Address)
-    data = build_ipv4(message, source=router, destination=sent.source, protocol=IpProtocol.ICMP, ttl=9)
-    winsock.deliver(winsock.of(windows.SOCK_RAW), data, (str(router), 0))
+    raw = winsock.of(windows.SOCK_RAW)
+    total = sum(sent.source.packed[place] << 8 | sent.source.packed[place + 1] for place in (0, 2))
+    total += sum(sent.destination.packed[place] << 8 | sent.destination.packed[place + 1] for place in (0, 2))
+    total += 17 + 8 + len(sent.data)
+    winsock.deliver(raw, quoting(sent, (total & 0xFFFF) + (total >> 16)), (ROUTER, 0))
+    (reply,) = await receive(socket, 1)
+    assert (reply.probe_id, reply.changes) == (probe.id, ())
+    winsock.deliver(raw, quoting(sent, 0x1234), (ROUTER, 0))
     (reply,) = await receive(socket, 1)
     assert reply.probe_id == probe.id
     assert [change.field for change in reply.changes] == [ChangedField.TRANSPORT_CHECKSUM]
+    await socket.aclose()
+
+
+async def test_another_probes_checksum_does_not_make_an_answer_that_ones(
+    winsock: FakeWinsock, holder: ReactorHolder
+) -> None:
+    socket = opened(holder, UDP)
+    probes = make_probes(3)
+    await socket.send_probes(probes)
+    first, second, third = winsock.sent
+    raw = winsock.of(windows.SOCK_RAW)
+    for sent in (first, third):
+        winsock.deliver(raw, quoting(sent, checksum_of(second)), (ROUTER, 0))
+    replies = await receive(socket, 2)
+    assert [reply.probe_id for reply in replies] == [probes[0].id, probes[2].id]
     await socket.aclose()
 
 
