@@ -183,7 +183,7 @@ def test_dublin_varies_the_flow_by_its_number(family: AddressFamily, protocol: P
     # What routers hash: ports, and the checksum of ICMP.
     hashed = slice(0, 6) if protocol is Protocol.ICMP else slice(0, 4)
     for trace in (1, 2):
-        flows = []
+        flows: list[bytes] = []
         for flow in range(60):
             probes = [make_probe(family, flow * 5 + index, trace=trace, flow=flow) for index in range(5)]
             headers = {segment[hashed] for segment in codec.encode_batch(probes, source(family), 0)}

@@ -6,7 +6,7 @@ import pickle
 import socket
 import sys
 from ipaddress import IPv4Address, IPv6Address
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import anyio
 import pytest
@@ -380,6 +380,17 @@ def test_linux_has_six_rungs() -> None:
         (Mode.LINUX_TCP, Protocol.TCP),
     ]
     assert unprivileged_mode() is Mode.LINUX_UDP
+
+
+@linux_only
+@pytest.mark.parametrize("options", [{}, {"port": 443}, {"ecn": 1, "source_port": 40123}])
+def test_nobody_connects_unasked(options: dict[str, Any]) -> None:
+    offered = factory_module._fitting(TracerouteConfig(**options))
+    assert Protocol.TCP not in {entry.protocol for entry in offered}
+    asked = factory_module._fitting(TracerouteConfig(mode=Mode.LINUX_TCP, **options))
+    assert [(entry.mode, entry.protocol) for entry in asked] == [(Mode.LINUX_TCP, Protocol.TCP)]
+    asked = factory_module._fitting(TracerouteConfig(protocol=Protocol.TCP, **options))
+    assert [entry.mode for entry in asked] == [Mode.LINUX_RAW, Mode.LINUX_TCP]
 
 
 @linux_only

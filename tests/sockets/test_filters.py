@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 
 from tests.sockets.wire import Codec, address, datagram, make_codec, make_probe, source
 from traceprobe.config import AddressFamily, FlowStrategy, Protocol
-from traceprobe.packets import build_icmp_echo, build_icmp_error, build_ipv4
+from traceprobe.packets import TcpFlag, build_icmp_echo, build_icmp_error, build_ipv4, build_tcp
 
 if sys.platform != "linux":
     pytest.skip("filters of Linux", allow_module_level=True)
 
 from traceprobe.ffi import linux
-from traceprobe.sockets._filters import REJECT_ALL, packet_filter, type_filter
+from traceprobe.sockets._filters import REJECT_ALL, packet_filter, segment_filter, type_filter
+from traceprobe.sockets.codec import TcpCodec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,12 +30,12 @@ if TYPE_CHECKING:
 KINDS = [
     (family, protocol, flow)
     for family in AddressFamily
-    for protocol in (Protocol.ICMP, Protocol.UDP)
+    for protocol in Protocol
     for flow in (FlowStrategy.PARIS, FlowStrategy.CLASSIC)
 ]
 every_kind = pytest.mark.parametrize(("family", "protocol", "flow"), KINDS)
 
-IDENTIFIERS = {Protocol.ICMP: 0x1234, Protocol.UDP: 40001}
+IDENTIFIERS = {Protocol.ICMP: 0x1234, Protocol.UDP: 40001, Protocol.TCP: 40001}
 
 
 def passes(program: Sequence[FilterInstruction], packet: bytes) -> bool:
@@ -64,7 +65,12 @@ class closing_pair:  # noqa: N801 - used as a function
 
 def program_for(codec: Codec) -> Sequence[FilterInstruction]:
     return packet_filter(
-        codec.family, codec.protocol, IDENTIFIERS[codec.protocol], codec.cookie, codec.cookie_at
+        codec.family,
+        codec.protocol,
+        IDENTIFIERS[codec.protocol],
+        codec.cookie,
+        codec.cookie_at,
+        count=codec.source_ports if isinstance(codec, TcpCodec) else 1,
     )
 
 
@@ -112,17 +118,17 @@ def test_errors_about_other_packets_do_not(
     identifier_at = 4 if protocol is Protocol.ICMP else 0
     for segment, _ in quotes(codec):
         other = bytearray(segment)
-        other[identifier_at] ^= 0x80
+        other[identifier_at] ^= 0x20
         other[codec.cookie_at] ^= 0x80
         destination = address(family, 9)
         foreign = datagram(codec, bytes(other), destination)
         assert not passes(program, as_seen(codec, error_about(codec, foreign)))
         assert not passes(program, as_seen(codec, error_about(codec, foreign[: codec.header_size + 8])))
-        # TCP and the like, whatever stands in its ports.
-        tcp = datagram(codec, segment, destination, protocol=6)
-        assert not passes(program, as_seen(codec, error_about(codec, tcp)))
+        # Another protocol, whatever stands in its ports.
+        sctp = datagram(codec, segment, destination, protocol=132)
+        assert not passes(program, as_seen(codec, error_about(codec, sctp)))
         # Less than what shows whose packet it was.
-        assert not passes(program, as_seen(codec, error_about(codec, tcp[: codec.header_size])))
+        assert not passes(program, as_seen(codec, error_about(codec, sctp[: codec.header_size])))
 
 
 @every_kind
@@ -134,7 +140,7 @@ def test_a_rewritten_identifier_passes_by_its_cookie(
     identifier_at = 4 if protocol is Protocol.ICMP else 0
     for segment, _ in quotes(codec):
         rewritten = bytearray(segment)
-        rewritten[identifier_at] ^= 0x80
+        rewritten[identifier_at] ^= 0x20
         sent = datagram(codec, bytes(rewritten), address(family, 9))
         assert passes(program, as_seen(codec, error_about(codec, sent)))
         if protocol is Protocol.ICMP:
@@ -184,6 +190,35 @@ def test_extension_headers_are_left_to_the_parser(extension: int) -> None:
         assert passes(program_for(codec), error_about(codec, quoted))
 
 
+@pytest.mark.parametrize("family", list(AddressFamily))
+@pytest.mark.parametrize(("first", "count"), [(16384, 512), (65535, 1), (0xFE00, 512)])
+def test_segments_pass_by_port_and_flags(family: AddressFamily, first: int, count: int) -> None:
+    program = segment_filter(family, first, count)
+    here, there = address(family, 1), address(family, 9)
+    answers = {TcpFlag.SYN | TcpFlag.ACK, TcpFlag.RST | TcpFlag.ACK}
+
+    def passed(port: int, flags: int, options: bytes = b"") -> bool:
+        data = build_tcp(there, here, 80, port, sequence=1, flags=flags, window=1)
+        if family is AddressFamily.IPV4:
+            data = build_ipv4(
+                data,
+                source=IPv4Address(int(there)),
+                destination=IPv4Address(int(here)),
+                protocol=6,
+                options=options,
+            )
+        return passes(program, data)
+
+    for flags in (*answers, TcpFlag.SYN, TcpFlag.ACK, TcpFlag.RST, TcpFlag.FIN | TcpFlag.ACK, 0x18):
+        assert passed(first, flags) is (flags in answers)
+        # Other control bits, such as those of congestion notification, make no difference.
+        assert passed(first + count - 1, flags | TcpFlag.ECE) is (flags in answers)
+        assert passed(first, flags, b"\x01" * 8) is (flags in answers)
+        for port in {first - 1, first + count} & set(range(1, 65536)):
+            assert not passed(port, flags)
+    assert not passes(program, bytes(13))
+
+
 def test_nothing_passes_to_a_socket_that_only_sends() -> None:
     assert not passes(REJECT_ALL, b"anything")
 
@@ -199,8 +234,10 @@ def test_any_bytes_are_survived(kind: tuple[AddressFamily, Protocol, FlowStrateg
     [
         (AddressFamily.IPV4, Protocol.ICMP, {0, 3, 11, 12}),
         (AddressFamily.IPV4, Protocol.UDP, {3, 11, 12}),
+        (AddressFamily.IPV4, Protocol.TCP, {3, 11, 12}),
         (AddressFamily.IPV6, Protocol.ICMP, {1, 2, 3, 4, 129}),
         (AddressFamily.IPV6, Protocol.UDP, {1, 2, 3, 4}),
+        (AddressFamily.IPV6, Protocol.TCP, {1, 2, 3, 4}),
     ],
 )
 def test_types_are_rejected_by_a_set_bit(family: AddressFamily, protocol: Protocol, passed: set[int]) -> None:

@@ -15,7 +15,7 @@ import attrs
 import pytest
 
 from traceprobe.config import FlowStrategy, Mode, Protocol
-from traceprobe.errors import ConfigError
+from traceprobe.errors import ConfigError, UsageError
 from traceprobe.model import Probe, ReplyKind, TimestampSource, make_probe_id
 from traceprobe.packets import TcpFlag, build_tcp, build_udp, parse_tcp
 
@@ -354,6 +354,10 @@ async def test_a_size_is_refused_before_anything_is_sent(
     good, bad = probes_to(SILENT[version], 2)
     with pytest.raises(ConfigError, match="packet_size=99: must be None for mode 'linux_tcp'"):
         await opened.send_probes([good, attrs.evolve(bad, size=99)])
+    with pytest.raises(ConfigError, match="port=65536: must be from 1 to 65535"):
+        await opened.send_probes([good, attrs.evolve(bad, port=65536)])
+    with pytest.raises(UsageError, match="is no IPv"):
+        await opened.send_probes([good, *probes_to(SILENT[10 - version], 1, trace=2)])
     assert not wire.sent()
     await opened.aclose()
 

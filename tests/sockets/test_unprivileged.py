@@ -85,6 +85,28 @@ def test_udp_gets_its_answers(
 
 @both_versions
 @without_privileges
+def test_tcp_gets_its_answers(
+    namespace: Namespace, portable_interpreter: PortableInterpreter, privileges: Privileges, version: int
+) -> None:
+    outcome = namespace.call(
+        inside.exchange,
+        LOOPBACK[version],
+        5,
+        {"protocol": "tcp"},
+        privileges=privileges,
+        interpreter=portable_interpreter,
+    )
+    assert outcome == {
+        "mode": "linux_tcp",
+        "errors": [],
+        "answered": True,
+        "kinds": ["rst"],
+        "stamps": ["user"],
+    }
+
+
+@both_versions
+@without_privileges
 def test_ping_sockets_get_theirs_once_they_are_open(
     namespace: Namespace, portable_interpreter: PortableInterpreter, privileges: Privileges, version: int
 ) -> None:

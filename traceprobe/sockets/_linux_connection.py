@@ -16,7 +16,7 @@ from ipaddress import IPv6Address, ip_address
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from traceprobe.config import AddressFamily, FlowStrategy
-from traceprobe.errors import ConfigError
+from traceprobe.errors import ConfigError, UsageError
 from traceprobe.ffi import linux
 from traceprobe.sockets import _linux_options as options
 from traceprobe.sockets._addresses import ipv6_address, zone_index
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ipaddress import IPv4Address
 
     from traceprobe.config import TracerouteConfig
+    from traceprobe.model import Probe
 
 _NO_LINGER: Final = struct.pack("=ii", 1, 0)
 _TCP_SYNCNT: Final = 7
@@ -45,6 +46,7 @@ _LISTING: Final = "/proc/self/fd"
 _KEPT_FREE: Final = 16
 """Descriptors left to everybody else in the process: event loops, look-ups, files."""
 _UNBOUNDED: Final = 1 << 20
+_LAST_PORT: Final = 0xFFFF
 
 
 class Outcome(Enum):
@@ -166,11 +168,18 @@ def source_of(opened: socket.socket) -> IPv4Address | IPv6Address | None:
     return ipv6_address(address.packed, name[3]) if isinstance(address, IPv6Address) else address
 
 
-def check_size(size: int | None) -> None:
-    """Refuse a size: the kernel makes the segment.
+def check_probe(probe: Probe, family: AddressFamily) -> None:
+    """Refuse what can't be sent: the kernel makes the segment.
 
     Raises:
-        ConfigError: One was asked for.
+        ConfigError: A size was asked for, or a port that there isn't.
+        UsageError: The destination is of the other family.
     """
-    if size is not None:
-        raise ConfigError("packet_size", size, "None for mode 'linux_tcp', whose packets the kernel makes")
+    if probe.size is not None:
+        raise ConfigError(
+            "packet_size", probe.size, "None for mode 'linux_tcp', whose packets the kernel makes"
+        )
+    if probe.port is not None and not 1 <= probe.port <= _LAST_PORT:
+        raise ConfigError("port", probe.port, f"from 1 to {_LAST_PORT}")
+    if probe.destination.version != family:
+        raise UsageError(f"{probe.destination} is no IPv{family.value} address")

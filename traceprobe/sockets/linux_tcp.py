@@ -25,7 +25,7 @@ from traceprobe.sockets._catalogue import facts_of
 from traceprobe.sockets._errqueue import IP_HEADER, split_quote
 from traceprobe.sockets._linux_connection import (
     Outcome,
-    check_size,
+    check_probe,
     connect,
     free_descriptors,
     handshake_of,
@@ -105,7 +105,7 @@ class LinuxTcpSocket(ReceivingSocket):
         """Begin connections in the order given; see :meth:`AsyncProbeSocket.send_probes`."""
         self._check_open()
         for probe in probes:
-            check_size(probe.size)
+            check_probe(probe, self._family)
         now_ns = self._clock.monotonic_ns()
         self._end_attempts(now_ns)
         sources: dict[IPv4Address | IPv6Address, IPv4Address | IPv6Address | None] = {}
