@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import threading
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
@@ -146,6 +147,20 @@ async def test_a_damaged_file_fails_the_look_up_and_nothing_else(tmp_path: Path)
     path.write_bytes(content)
     with pytest.raises(DataFileError, match="damaged"):
         await looked_up(path, "8.8.8.8")
+
+
+async def test_the_file_is_opened_in_another_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads = []
+    real_open = maxminddb.open_database
+
+    def open_database(path: str) -> maxminddb.Reader:
+        threads.append(threading.get_ident())
+        return real_open(path)
+
+    monkeypatch.setattr(maxminddb, "open_database", open_database)
+    await looked_up(write_database(tmp_path / "asn.mmdb", GEOLITE_ASN), "8.8.8.8")
+    assert len(threads) == 1
+    assert threading.get_ident() not in threads
 
 
 async def test_without_the_extra_the_error_says_how_to_get_it(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 import json
+import threading
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.enrich.files import SNAPSHOT, write_snapshot
+from traceprobe.enrich import _exchange
 from traceprobe.enrich._exchange import ExchangeEnricher
 from traceprobe.errors import DataFileError
 from traceprobe.model import NOTHING_KNOWN, Exchange, Knowledge
@@ -113,6 +115,22 @@ async def test_what_is_no_snapshot_is_a_typed_error(tmp_path: Path, content: str
     with pytest.raises(DataFileError, match=reason) as caught:
         await ExchangeEnricher.open(str(path))
     assert caught.value.path == str(path)
+
+
+async def test_the_snapshot_is_read_in_another_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads = []
+    real_read = _exchange._read
+
+    def read(path: str) -> Any:
+        threads.append(threading.get_ident())
+        return real_read(path)
+
+    monkeypatch.setattr(_exchange, "_read", read)
+    await ExchangeEnricher.open(str(write_snapshot(tmp_path / "peeringdb.json")))
+    assert len(threads) == 1
+    assert threading.get_ident() not in threads
 
 
 @pytest.mark.parametrize("name", ["absent.json", "empty"])
