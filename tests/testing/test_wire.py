@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from ipaddress import ip_address
 
@@ -17,6 +18,7 @@ from traceprobe.packets import (
     build_icmp_error,
     build_ipv4,
     build_ipv6,
+    build_tcp,
     build_udp,
     parse_icmp,
     parse_ip,
@@ -52,9 +54,12 @@ def wrap(segment: bytes, protocol: int, version: int, ttl: int = 64) -> bytes:
     )
 
 
+def routers(count: int) -> list[Router]:
+    return [Router([f"198.51.100.{n}", f"2001:db8:1::{n}"]) for n in range(1, count + 1)]
+
+
 def internet() -> Internet:
-    routers = [Router([f"198.51.100.{n}", f"2001:db8:1::{n}"]) for n in (1, 2, 3)]
-    return Internet(Topology(paths=[Path(Target([V4[1], V6[1]]), routers)]), seed=0)
+    return Internet(Topology(paths=[Path(Target([V4[1], V6[1]]), routers(3))]), seed=0)
 
 
 def answers(net: Internet, datagram: bytes) -> list[Answer]:
@@ -152,6 +157,15 @@ def test_transcripts_speak_of_every_kind_of_packet(version: int) -> None:
     assert all("udp 40000 > 33434" in text for text in texts)
     assert "echo request id 0x0007 seq 0x0009" in describe(echo(version))
     assert "icmp type 137 code 1" in describe(wrap(b"\x89\1\0\0", protocol, version))
+    source, destination = V4 if version == 4 else V6
+    syn = build_tcp(source, destination, 40000, 80, sequence=7, window=9)
+    assert "tcp 40000 > 80 seq 0x00000007 syn" in describe(wrap(syn, IpProtocol.TCP, version))
+    answer = build_tcp(destination, source, 80, 40000, sequence=1, acknowledgement=8, flags=0x12, window=9)
+    assert "seq 0x00000001 ack 0x00000008 syn ack" in describe(wrap(answer, IpProtocol.TCP, version))
+    expired = build_icmp_error(
+        version, type=11 if version == 4 else 3, code=0, quoted=wrap(syn, IpProtocol.TCP, version)[:-12]
+    )
+    assert "ttl 64 tcp 40000 > 80 seq 0x00000007" in describe(wrap(expired, protocol, version))
     assert "protocol 132" in describe(wrap(b"abc", 132, version))
     assert "2 bytes of protocol 17" in describe(
         wrap(build_icmp_error(version, type=3, code=0, quoted=quoted[:-13]), protocol, version)
@@ -165,10 +179,11 @@ def test_transcripts_have_a_line_for_any_bytes(data: bytes) -> None:
     assert "\n" not in describe(data)
 
 
-@given(st.binary(max_size=80), st.sampled_from([1, 17, 58, 132]), st.sampled_from([4, 6]))
+@given(st.binary(max_size=80), st.sampled_from([1, 6, 17, 58, 132]), st.sampled_from([4, 6]))
 def test_the_network_survives_any_transport_segment(segment: bytes, protocol: int, version: int) -> None:
-    net = internet()
-    for ttl in (1, 64):
+    changing = Router("198.51.100.1", nat=["203.0.113.1", "2001:db8:7::1"], dscp=1, ttl_zero_forwarding=True)
+    translating = Topology(paths=[Path(Target([V4[1], V6[1]]), [changing, *routers(3)])])
+    for net, ttl in itertools.product((internet(), Internet(translating, seed=0)), (1, 2, 64)):
         journey = net.carry(wrap(segment, protocol, version, ttl), 0)
         if journey.responder is not None:
             net.answer(journey, 0)

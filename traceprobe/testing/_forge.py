@@ -76,7 +76,8 @@ def with_source(datagram: bytes, source: Address) -> bytes:
     changed = bytearray(datagram)
     at = 8 if parsed.version == 6 else 12
     changed[at : at + len(source.packed)] = source.packed
-    if parsed.protocol in _CHECKSUM_AT:
+    checksum_at = _CHECKSUM_AT.get(IpProtocol(parsed.protocol)) if parsed.protocol in PROBED else None
+    if checksum_at is not None and len(segment) >= checksum_at + 2:
         set_checksum(segment, IpProtocol(parsed.protocol), source, parsed.destination)
         changed[len(datagram) - len(segment) :] = segment
     return bytes(changed) if parsed.version == 6 else with_ttl(bytes(changed), changed[8])

@@ -130,8 +130,8 @@ class FaultKind(StrEnum):
     Of the probe that it quotes or echoes: ``WRONG_IDENTIFIER``: the identifier (the source port) and
     the payload are another program's. ``WRONG_SEQUENCE``: the sequence number (the destination port) and
     the payload are no probe's. ``WRONG_TOKEN``: every number is right but the payload is not the probe's
-    (of TCP, the options are not, which proves nothing). ``REWRITTEN``: a translator on the path changed the identifier (the source port) and adjusted the
-    checksum; the payload is the probe's.
+    (of TCP, the options are not, which proves nothing). ``REWRITTEN``: a translator on the path changed the
+    identifier (the source port) and adjusted the checksum; the payload is the probe's.
     """
 
     LATE = "late"

@@ -12,8 +12,10 @@ from traceprobe.packets import (
     IcmpError,
     IcmpOther,
     IpProtocol,
+    TcpFlag,
     parse_icmp,
     parse_ip,
+    parse_quoted_tcp,
     parse_udp,
 )
 from traceprobe.sockets.codec import error_kind
@@ -69,6 +71,8 @@ def describe(datagram: bytes) -> str:
 def _transport(parsed: IPDatagram) -> str:
     if parsed.protocol == IpProtocol.UDP:
         return _ports(parsed.payload)
+    if parsed.protocol == IpProtocol.TCP:
+        return _segment(parsed.payload)
     if parsed.protocol not in {IpProtocol.ICMP, IpProtocol.ICMPV6}:
         return f"protocol {parsed.protocol}"
     message = parse_icmp(parsed.version, parsed.payload)
@@ -82,6 +86,16 @@ def _transport(parsed: IPDatagram) -> str:
 def _ports(segment: memoryview) -> str:
     udp = parse_udp(segment, quoted=True)
     return f"udp {udp.source_port} > {udp.destination_port} checksum {udp.checksum:#06x}"
+
+
+def _segment(segment: memoryview) -> str:
+    tcp = parse_quoted_tcp(segment)
+    text = f"tcp {tcp.source_port} > {tcp.destination_port} seq {tcp.sequence:#010x}"
+    if tcp.flags is None:
+        return text
+    names = [flag.name or "" for flag in TcpFlag if tcp.flags & flag]
+    answered = f" ack {tcp.acknowledgement:#010x}" if tcp.flags & TcpFlag.ACK else ""
+    return f"{text}{answered} {' '.join(names).lower() or 'no flags'}"
 
 
 def _echo(message: EchoMessage) -> str:
@@ -105,6 +119,8 @@ def _quoted_transport(message: IcmpError) -> str:
     try:
         if quoted.protocol == IpProtocol.UDP:
             return _ports(quoted.transport)
+        if quoted.protocol == IpProtocol.TCP:
+            return _segment(quoted.transport)
         echo = parse_icmp(quoted.version, quoted.transport)
     except PacketError:
         return f"{len(quoted.transport)} bytes of protocol {quoted.protocol}"
