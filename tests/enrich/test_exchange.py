@@ -86,6 +86,9 @@ ODD: list[tuple[str, object]] = [
     ("netixlan", {"asn": 0, "ipaddr4": "80.249.208.7"}),
     ("netixlan", {"asn": 2**32, "ipaddr4": "80.249.208.7"}),
     ("netixlan", {"asn": 64999, "ipaddr4": "a word", "ipaddr6": 17}),
+    ("netixlan", {"asn": 64999, "ipaddr4": "80.249.208.7\0"}),
+    ("netixlan", {"asn": 64999, "ipaddr4": "2001:7f8:1::a506:4500:1", "ipaddr6": "80.249.208.7"}),
+    ("netixlan", {"asn": 64999, "ipaddr6": "\ud800"}),
 ]
 
 
