@@ -89,6 +89,15 @@ table inet prohibited {
 """
 
 
+_TRANSLATOR = """\
+table inet translator {
+  chain postrouting {
+    type nat hook postrouting priority 100;
+    oifname "far" masquerade
+  }
+}
+"""
+
 _DROPPED_PORTS = """\
 table inet dropped {{
   chain input {{
@@ -143,6 +152,8 @@ class RouterChain:
             prohibited (IPv4 3/13, IPv6 1/1); where the TTL is used up, with time exceeded.
         blackhole_at: This router drops what it would have to forward, without a word; where the TTL
             is used up, it answers.
+        translator_at: This router gives what it forwards its own source address (masquerade), and
+            translates what comes back, the quotes in ICMP errors too.
         dropped_ports: TCP ports that the target's firewall drops without a word.
         prohibited_ports: TCP ports for which the last router answers administratively prohibited.
         icmp_rate_limits: Leave the limits that Linux sets by default in force on routers and target.
@@ -159,6 +170,7 @@ class RouterChain:
         unreachable_at: int | None = None,
         prohibited_at: int | None = None,
         blackhole_at: int | None = None,
+        translator_at: int | None = None,
         dropped_ports: Collection[int] = (),
         prohibited_ports: Collection[int] = (),
         icmp_rate_limits: bool = False,
@@ -168,7 +180,7 @@ class RouterChain:
         ends = [router for router in (unreachable_at, prohibited_at, blackhole_at) if router is not None]
         if len(ends) > 1:
             raise ValueError("a path can end at one router only")
-        for router in ends:
+        for router in (*ends, *(() if translator_at is None else (translator_at,))):
             if not 1 <= router <= n_routers:
                 raise ValueError(f"there is no router {router}")
         for node in silent:
@@ -179,6 +191,7 @@ class RouterChain:
         self.unreachable_at = unreachable_at
         self.prohibited_at = prohibited_at
         self.blackhole_at = blackhole_at
+        self.translator_at = translator_at
         self.dropped_ports = tuple(dropped_ports)
         self.prohibited_ports = tuple(prohibited_ports)
         self.icmp_rate_limits = icmp_rate_limits
@@ -261,6 +274,12 @@ class RouterChain:
                 f"route add {near_address4(0)}/32 via {near_address4(number - 1)} dev near",
                 f"route add {near_address6(0)}/128 via {near_address6(number - 1)} dev near",
             ]
+        translator = self.translator_at
+        if translator is not None and is_router and number > translator + 1:  # the way back to it, likewise
+            lines += [
+                f"route add {near_address4(translator)}/32 via {near_address4(number - 1)} dev near",
+                f"route add {near_address6(translator)}/128 via {near_address6(number - 1)} dev near",
+            ]
         script = FORWARDING if is_router else ""
         if number > 0 and not self.icmp_rate_limits:
             script += NO_RATE_LIMITS
@@ -271,6 +290,7 @@ class RouterChain:
             (number == self.unreachable_at, _UNREACHABLE),
             (number == self.blackhole_at, _BLACKHOLE),
             (number == self.prohibited_at, _PROHIBITED),
+            (number == self.translator_at, _TRANSLATOR),
             (is_target and self.dropped_ports, _DROPPED_PORTS.format(ports=_list(self.dropped_ports))),
             (
                 number == self.n_routers and self.prohibited_ports,
