@@ -29,8 +29,8 @@ def two_targets(**options: Any) -> SimulatedNetwork:
     })
 
 
-@pytest.mark.parametrize("flow", [FlowStrategy.PARIS, FlowStrategy.CLASSIC])
-@pytest.mark.parametrize("protocol", [Protocol.ICMP, Protocol.UDP])
+@pytest.mark.parametrize("flow", FlowStrategy)
+@pytest.mark.parametrize("protocol", list(Protocol))
 @pytest.mark.parametrize("destination", [V4, V6])
 async def test_simulated_sockets_keep_to_the_contract(
     destination: str, protocol: Protocol, flow: FlowStrategy
