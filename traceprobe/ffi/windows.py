@@ -11,13 +11,16 @@ Knows nothing of probes and replies.
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeAlias, cast
 
 from traceprobe.errors import AbiError
-from traceprobe.ffi._generated_windows import ffi as ffi
+from traceprobe.ffi._generated_windows import ffi as _ffi
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+ffi = cast("Any", _ffi)
+"""Makes structures, pointers and callbacks; what it makes has the attributes of the structures below."""
 
 Pointer: TypeAlias = object
 """A pointer of cffi; what it points to is said by the documentation of the function."""
