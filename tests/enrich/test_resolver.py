@@ -18,7 +18,7 @@ from traceprobe import ResolverError, UnsupportedOption
 from traceprobe._enrichment_config import NameServer
 from traceprobe.enrich import _resolver
 from traceprobe.enrich._dnspython import DnspythonClient
-from traceprobe.enrich._resolver import DnsResolver, UnusableClient, choose_library, event_loop
+from traceprobe.enrich._resolver import DnsResolver, LateClient, choose_library, event_loop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.rigs.dns_server import Forgery
+    from traceprobe.enrich._dns import DnsClient
 
     MakeResolver = Callable[..., AbstractAsyncContextManager[DnsResolver]]
 
@@ -431,12 +432,50 @@ async def test_a_system_without_name_servers_fails_every_question(monkeypatch: p
     monkeypatch.setattr(sys, "platform", "linux")
     with pytest.raises(ResolverError, match="the system names none"):
         await DnspythonClient.open([], dns_settings(), event_loop())
-    client = UnusableClient("the system names none")
-    with pytest.raises(ResolverError, match="the system names none"):
-        await client.pointers("1.2.0.192.in-addr.arpa")
-    with pytest.raises(ResolverError, match="the system names none"):
+
+
+async def test_what_could_not_be_made_at_first_is_made_later(
+    server: DnsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.pointer("192.0.2.1", "late.example.")
+    is_up = False
+    made = 0
+
+    async def make() -> DnsClient:
+        nonlocal made
+        made += 1
+        await anyio.lowlevel.checkpoint()
+        if not is_up:
+            raise ResolverError("servers", "the network is down")
+        return await _resolver.open_client(dns_settings(server.address))
+
+    client = LateClient(make)
+    with pytest.raises(ResolverError, match=r"text\.example: servers: the network is down"):
         await client.texts("text.example")
+    is_up = True
+    names: list[str] = []
+
+    async def ask() -> None:
+        names.extend((await client.pointers(HOST.reverse_pointer)).values)
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(5):
+            tasks.start_soon(ask)
     await client.aclose()
+    assert [name.removesuffix(".") for name in names] == ["late.example"] * 5
+    assert made == 2
+
+
+async def test_a_server_without_an_address_leaves_the_others(
+    server: DnsServer, resolver: MakeResolver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def nowhere(*_: object, **__: object) -> list[object]:
+        raise OSError("Name or service not known")
+
+    monkeypatch.setattr(anyio, "getaddrinfo", nowhere)
+    server.pointer("192.0.2.1", "plain.example.")
+    async with resolver("tls://nowhere.example", server) as made:
+        assert await made.reverse(HOST) == "plain.example"
 
 
 @pytest.mark.parametrize("anyio_backend", [("asyncio", {})], ids=["asyncio"])

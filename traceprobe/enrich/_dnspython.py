@@ -77,12 +77,18 @@ class DnspythonClient:
             return cls(None, settings, loop)
         https: httpx2.AsyncClient | None = None
         reached: list[dns.nameserver.Nameserver] = []
+        failures: list[ResolverError] = []
         for server in servers:
             if server.url is None:
-                reached += await _reach(server)
+                try:
+                    reached += await _reach(server)
+                except ResolverError as error:
+                    failures.append(error)
             else:
                 https = https or https_client()
                 reached.append(https_server(server.url, https))
+        if not reached:
+            raise failures[0]
         return cls(reached, settings, loop, https)
 
     async def pointers(self, name: str) -> Records[str]:

@@ -16,12 +16,13 @@ import anyio.to_thread
 
 from traceprobe._enrichment_config import NameServer
 from traceprobe.enrich._dns import reverse_name
+from traceprobe.enrich._flights import Flights
 from traceprobe.enrich._protocols import TextAnswer
 from traceprobe.enrich._questions import Questions
 from traceprobe.errors import ResolverError, UnsupportedOption
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
     from ipaddress import IPv4Address, IPv6Address
     from typing import Self
 
@@ -75,22 +76,38 @@ class DnsResolver:
         await self._client.aclose()
 
 
-class UnusableClient:
-    """Stands in for a client that could not be made; says why to everybody who asks."""
+class LateClient:
+    """Stands in for a client that could not be made yet: the network may come up later.
 
-    def __init__(self, reason: str) -> None:
-        self._reason = reason
+    Args:
+        make: Makes the client; tried again with each question until it succeeds.
+    """
+
+    def __init__(self, make: Callable[[], Awaitable[DnsClient]]) -> None:
+        self._make = make
+        self._making: Flights[None, DnsClient] = Flights()
+        self._client: DnsClient | None = None
 
     async def pointers(self, name: str) -> Records[str]:
-        """Fail."""
-        raise ResolverError(name, self._reason)
+        """The targets of the PTR records of a name."""
+        return await (await self._made(name)).pointers(name)
 
     async def texts(self, name: str) -> Records[bytes]:
-        """Fail."""
-        raise ResolverError(name, self._reason)
+        """The TXT records of a name."""
+        return await (await self._made(name)).texts(name)
+
+    async def _made(self, name: str) -> DnsClient:
+        if self._client is None:
+            try:
+                self._client = await self._making.share(None, self._make)
+            except ResolverError as error:
+                raise ResolverError(name, str(error)) from None
+        return self._client
 
     async def aclose(self) -> None:
-        """Nothing to give back."""
+        """Give back what was made."""
+        if self._client is not None:
+            await self._client.aclose()
 
 
 async def open_client(settings: DnsSettings) -> DnsClient:
@@ -105,16 +122,26 @@ async def open_client(settings: DnsSettings) -> DnsClient:
     # Loading a library takes longer than many a round trip. It happens before the first probe is sent, and
     # in a thread, so that whatever else runs on the loop goes on.
     await anyio.to_thread.run_sync(functools.partial(importlib.import_module, library))
+    make = functools.partial(_make_client, library, servers, settings, loop)
     try:
-        if library == "aiodns":
-            from traceprobe.enrich._aiodns import AiodnsClient
+        return await make()
+    except ResolverError:
+        return LateClient(make)
 
-            return AiodnsClient(servers, settings)
-        from traceprobe.enrich._dnspython import DnspythonClient
 
-        return await DnspythonClient.open(servers, settings, loop)
-    except OSError as error:
-        return UnusableClient(str(error))
+async def _make_client(
+    library: Literal["aiodns", "dns.asyncresolver"],
+    servers: Sequence[NameServer],
+    settings: DnsSettings,
+    loop: Literal["asyncio", "trio"],
+) -> DnsClient:
+    if library == "aiodns":
+        from traceprobe.enrich._aiodns import AiodnsClient
+
+        return AiodnsClient(servers, settings)
+    from traceprobe.enrich._dnspython import DnspythonClient
+
+    return await DnspythonClient.open(servers, settings, loop)
 
 
 def event_loop() -> Literal["asyncio", "trio"]:
