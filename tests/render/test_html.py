@@ -77,7 +77,7 @@ def test_a_notebook_shows_the_table() -> None:
     assert (
         network == "AS64500 EXAMPLE-TRANSIT, NL, 198.51.100.0/24, at EXAMPLE-IX (AS64500), in Amsterdam, NL"
     )
-    assert segment == "Its network is neither this machine's nor the target's."
+    assert segment == "Its network is not known to be the provider's or the target's."
     assert page.rows[4][-1] == (
         "[MPLS: Lbl 16001 TC 0 S 0 TTL 1, Lbl 24005 TC 0 S 1 TTL 1], "
         "NAT to 192.0.2.77, DSCP 0 -> 46, look-up failed: inventory: the inventory did not answer, 1 of 3 lost"

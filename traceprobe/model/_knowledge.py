@@ -56,7 +56,7 @@ _SENTENCES: Final = {
     SegmentReason.DESTINATION_ASN: "Its network is that of the target.",
     SegmentReason.TARGET_ADDRESS: "It is the target.",
     SegmentReason.EXCHANGE: "It is on the peering network of an Internet exchange.",
-    SegmentReason.OTHER_ASN: "Its network is neither this machine's nor the target's.",
+    SegmentReason.OTHER_ASN: "Its network is not known to be the provider's or the target's.",
     SegmentReason.BETWEEN_ISP: "No network is known for it, and it lies between hops of the provider.",
     SegmentReason.BETWEEN_DESTINATION: "No network is known for it, and the target's lie on both sides.",
     SegmentReason.UNANNOUNCED: "Nobody announces it, and it lies between different networks.",
