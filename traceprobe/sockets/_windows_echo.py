@@ -142,19 +142,21 @@ class EchoHandle:
 
         reactor = self._reactor
         context = reactor.begin_apc((options, payload, reply, names), completed)
+        self._pending += 1
         number = self._call(reactor, context, names, request, payload, size, options, reply, room)
         code = reactor.libraries.last_error()
+        if not reactor.has_apc(context):
+            return 0  # the call waited alertably, and the APC has run within it
         if number:
             # It completed within the call: no APC will come.
-            self._pending += 1
             now_ns = reactor.now_ns()
             reactor.refused_apc(context)
             completed(now_ns, 0, 0)
             return 0
         if code != windows.ERROR_IO_PENDING:
+            self._pending -= 1
             reactor.refused_apc(context)
             return code
-        self._pending += 1
         return 0
 
     def close(self) -> None:

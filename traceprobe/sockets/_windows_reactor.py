@@ -191,6 +191,10 @@ class Reactor:
         self._buffers += len(pinned)
         return self._last_context
 
+    def has_apc(self, context: int) -> bool:
+        """Whether a request has not completed yet."""
+        return context in self._apcs
+
     def refused_apc(self, context: int) -> None:
         """Give buffers back: the request was refused at once, and will never complete."""
         self._forget(self._apcs.pop(context))

@@ -161,15 +161,18 @@ class WindowsSocket(KernelProbeSocket[CodecT]):
             self._crossing.post(burst.done.set)
 
     @abstractmethod
-    def send_one(self, data: bytes, name: bytes, ttl: int) -> int:
-        """Send a probe; 0, or the error of Winsock with which it was refused."""
+    def send_one(self, data: bytes, name: bytes, ttl: int) -> tuple[ClockReading, int]:
+        """Send a probe.
+
+        Returns:
+            Both clocks just before the call that sent it; 0, or the error of Winsock that refused it.
+        """
 
     def transmit(self, burst: Burst) -> None:
         """Send the next datagram of a burst, and tell the event loop what came of it."""
         place = burst.next
         data, name, ttl = burst.batch.data[place], burst.batch.names[place], burst.batch.ttls[place]
-        now = read_clocks(self._clock)
-        code = self.send_one(data, name, ttl)
+        now, code = self.send_one(data, name, ttl)
         if code:
             self._crossing.put(partial(burst.tell_refused, place, now, failure_of(code, _shown(name))))
         else:

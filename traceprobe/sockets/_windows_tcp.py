@@ -94,31 +94,29 @@ class WindowsTcpSocket(WindowsSocket[ConnectCodec]):
         self._shut = True
         self._drop(tuple(self._connections))
 
-    def send_one(self, data: bytes, name: bytes, ttl: int) -> int:
-        """Begin to connect; 0, or the error of Winsock with which it was refused."""
-        if self._shut:
-            return windows.STATUS_CANCELLED
+    def send_one(self, data: bytes, name: bytes, ttl: int) -> tuple[ClockReading, int]:
+        """Begin to connect; when, and 0 or the error of Winsock with which it was refused."""
         number, _ = self._codec.read_ticket(data)
         try:
-            connection = self._open_connection()
+            if self._shut:
+                raise OSError(windows.STATUS_CANCELLED, "the socket has been closed")
+            connection, port = self._open_connection()
         except OSError as error:
-            return error.errno or windows.WSAENOBUFS
-        try:
-            port = connection.local_name()[1]
-        except OSError as error:
-            connection.close()
-            return error.errno or windows.WSAENOBUFS
+            return read_clocks(self._clock), error.errno or windows.WSAENOBUFS
         self._connections[number] = connection
         # Known before anything can be said about it.
         self._crossing.put(partial(self._codec.opened, number, port))
-        code = connection.set_ttl(ttl) or connection.connect_to(
+        refusal = connection.set_ttl(ttl)
+        now = read_clocks(self._clock)
+        code = refusal or connection.connect_to(
             self._connect_ex, name, partial(self._connected, number, connection)
         )
         if code:
             self._drop((number,))
-        return code
+        return now, code
 
-    def _open_connection(self) -> OverlappedSocket:
+    def _open_connection(self) -> tuple[OverlappedSocket, int]:
+        """A socket that is ready to connect, and its port; raises OSError."""
         family, config = self._family, self._config
         connection = OverlappedSocket(self._reactor, family, windows.SOCK_STREAM, windows.IPPROTO_TCP)
         try:
@@ -129,10 +127,10 @@ class WindowsTcpSocket(WindowsSocket[ConnectCodec]):
                 connection.set_option(windows.IPPROTO_TCP, windows.TCP_FAIL_CONNECT_ON_ICMP_ERROR, 1)
             self._send_once(connection)
             connection.bind(self._local_name)
+            return connection, connection.local_name()[1]
         except OSError:
             connection.close()
             raise
-        return connection
 
     def _send_once(self, connection: OverlappedSocket) -> None:
         """One SYN for each probe, where Windows can be told so (Windows 8); its copies are discarded else."""

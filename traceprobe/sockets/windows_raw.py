@@ -23,6 +23,7 @@ from traceprobe.model import ReplyKind, TimestampSource
 from traceprobe.sockets._catalogue import facts_of
 from traceprobe.sockets._connects import ConnectCodec
 from traceprobe.sockets._modes import quarantine_ns, source_address
+from traceprobe.sockets._timestamps import read_clocks
 from traceprobe.sockets._windows_datagrams import SystemUdpCodec
 from traceprobe.sockets._windows_names import ANY_NAME, pack_name, unpack_name, with_port
 from traceprobe.sockets._windows_reactor import process_reactor
@@ -104,9 +105,11 @@ class WindowsUdpSocket(WindowsSocket[UdpCodec]):
         super().shut_down()
         self._udp.close()
 
-    def send_one(self, data: bytes, name: bytes, ttl: int) -> int:
-        """Send a datagram; 0, or the error of Winsock with which it was refused."""
-        return self._udp.set_ttl(ttl) or self._udp.send(data, name, self._was_sent)
+    def send_one(self, data: bytes, name: bytes, ttl: int) -> tuple[ClockReading, int]:
+        """Send a datagram; when, and 0 or the error of Winsock with which it was refused."""
+        refusal = self._udp.set_ttl(ttl)
+        now = read_clocks(self._clock)
+        return now, refusal or self._udp.send(data, name, self._was_sent)
 
     def _datagram_came(self, name: bytes, data: bytes, now: ClockReading) -> None:
         named = unpack_name(name)

@@ -89,9 +89,20 @@ class FakeWindows:
         ipv6: Whether there is ICMP for IPv6; Wine has none.
         cancels: What ``CancelIoEx`` does to an ICMP handle: nothing (as in Wine), or what it does to a file.
         apc_first: Whether completion routines run before packets are handed out.
+        apc_inside: Whether they run within the very call that makes a request.
     """
 
-    def __init__(self, *, ipv6: bool = True, cancels: bool = False, apc_first: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        ipv6: bool = True,
+        cancels: bool = False,
+        apc_first: bool = False,
+        apc_inside: bool = False,
+    ) -> None:
+        self.apc_inside = apc_inside
+        self.inline = False
+        """Whether requests complete within the call, without a completion routine."""
         self.ipv6 = ipv6
         self.cancels = cancels
         self.apc_first = apc_first
@@ -222,8 +233,14 @@ class FakeWindows:
             self.pending.append(request)
             self.changed.notify_all()
         answer = self.network(request)
+        if answer is not None and self.inline:
+            self.pending.remove(request)
+            _write(request, answer)
+            return 1
         if answer is not None:
             self.answer(request, answer)
+        if self.apc_inside:
+            self.run_apcs()
         return self.fail(windows.ERROR_IO_PENDING)
 
 

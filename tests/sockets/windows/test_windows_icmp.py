@@ -388,6 +388,25 @@ async def test_what_this_machine_says_of_itself_is_an_error(
     await socket.aclose()
 
 
+@pytest.mark.parametrize("inline", [False, True], ids=["completion within the call", "result of the call"])
+async def test_a_request_may_be_over_before_the_call_returns(inline: bool) -> None:
+    system = FakeWindows(apc_inside=True)
+    FakeWinsock(system)
+    holder = ReactorHolder(system.libraries)
+    system.inline = inline
+    system.network = lambda _: Answer()
+    socket = opened(holder)
+    probes = make_probes(3)
+    for report in await socket.send_probes(probes):
+        assert report.error is None
+    assert {reply.probe_id for reply in await receive(socket, 3)} == {probe.id for probe in probes}
+    assert holder.counters[:2] == (0, 0)
+    await socket.aclose()
+    holder.join()
+    assert system.violations == []
+    assert system.open_handles == set()
+
+
 # --- giving up and closing ----------------------------------------------------------------------------------
 
 

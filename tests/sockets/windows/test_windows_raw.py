@@ -481,6 +481,19 @@ async def test_closing_with_everything_pending_leaves_nothing(
     assert winsock.sockets == {}
 
 
+@every_kind
+async def test_the_end_of_the_process_leaves_nothing(
+    winsock: FakeWinsock, holder: ReactorHolder, family: AddressFamily, protocol: Protocol
+) -> None:
+    """Receptions never complete by themselves: they must be cancelled."""
+    socket = opened(holder, protocol, family)
+    await socket.send_probes(make_probes(5, family))
+    holder.shut_down()
+    assert holder.counters[:2] == (0, 0)
+    assert winsock.sockets == {}
+    await socket.aclose()  # as good as it gets, for whoever still does
+
+
 async def test_a_late_answer_finds_its_released_probe(winsock: FakeWinsock, holder: ReactorHolder) -> None:
     socket = opened(holder, TCP)
     (probe,) = make_probes(1)
