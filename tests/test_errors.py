@@ -59,7 +59,7 @@ EXAMPLES: list[tuple[TraceprobeError, dict[str, object], type[Exception], list[s
         UnsupportedOption("mode", "bsd_raw", mode=None, remedy="leave it out"),
         {"option": "mode", "mode": None, "remedy": "leave it out"},
         ValueError,
-        ["mode='bsd_raw'", "this version", "leave it out"],
+        ["mode='bsd_raw'", "this installation", "leave it out"],
     ),
     (UsageError("enter it first"), {}, RuntimeError, ["enter it first"]),
     (BusyError("another task"), {}, RuntimeError, ["another task"]),

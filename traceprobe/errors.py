@@ -71,7 +71,7 @@ class UnsupportedOption(ConfigError):  # noqa: N818 - the settled public name of
     """
 
     def __init__(self, option: str, value: object, *, mode: str | None, remedy: str) -> None:
-        where = f"mode {mode!r}" if mode is not None else "this version"
+        where = f"mode {mode!r}" if mode is not None else "this installation"
         super().__init__(option, value, f"left at its default: {where} has no support for it; {remedy}")
         self.option = option
         self.mode = mode

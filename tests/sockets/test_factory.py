@@ -199,7 +199,7 @@ async def test_a_value_that_cannot_be_used_ends_the_search(ladder: Ladder) -> No
 @pytest.mark.parametrize(
     ("options", "field", "words"),
     [
-        ({"protocol": "tcp"}, "protocol", "this version has no support for it; choose 'icmp' or 'udp'"),
+        ({"protocol": "tcp"}, "protocol", "this installation has no support for it; choose 'icmp' or 'udp'"),
         ({"mode": "linux_tcp"}, "mode", "choose 'linux_raw' or 'linux_ping' or 'linux_udp'"),
         ({"mode": "bsd_raw"}, "mode", "choose 'linux_raw' or 'linux_ping' or 'linux_udp'"),
         (
