@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from ipaddress import ip_address
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from tests.enrich.stun_server import SUCCESS, message, stun_server, xor_mapped
 from traceprobe.config import EnrichmentConfig, TimingConfig
-from traceprobe.enrich._ends import OwnNetworkEnricher
+from traceprobe.enrich._ends import OwnNetworkEnricher, PathJudge
 from traceprobe.enrich._public_address import PublicAddressError, PublicAddressFinder
 from traceprobe.errors import ResolverError
-from traceprobe.model import NOTHING_KNOWN, Asn, EnrichmentError, Knowledge
+from traceprobe.model import NOTHING_KNOWN, Asn, EnrichmentError, Knowledge, Segment
 
 if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv6Address
@@ -94,3 +94,74 @@ async def test_all_who_know_networks_are_asked_and_a_failure_is_kept() -> None:
     knowledge = await own.enrich(PRIVATE)
     assert knowledge.asn == ISP.asn
     assert knowledge.errors == (EnrichmentError("networks", "refused"),)
+
+
+# --- the judge -------------------------------------------------------------------------------------------
+
+TARGET = ip_address("9.9.9.9")
+
+
+class Pipeline:
+    """Writes requests down, and answers them when the test says so."""
+
+    def __init__(self) -> None:
+        self.requests: list[tuple[IPAddress, tuple[Any, ...], Any]] = []
+
+    def request(self, address: IPAddress, enrichers: tuple[Any, ...], subscriber: Any) -> None:
+        self.requests.append((address, tuple(enrichers), subscriber))
+
+    def answer(self, index: int, knowledge: Knowledge) -> None:
+        address, enrichers, subscriber = self.requests[index]
+        for enricher in enrichers:
+            subscriber(address, enricher, knowledge)
+
+
+def judge_of(pipeline: Pipeline) -> tuple[PathJudge, list[bool]]:
+    networks = Networks(ISP)
+    judge = PathJudge(cast("Any", pipeline), OwnNetworkEnricher((), None, [networks]), [networks], TARGET)
+    waiting: list[bool] = []
+    judge.ends_known = lambda: waiting.append(judge.is_waiting)
+    return judge, waiting
+
+
+def segment_of(judge: PathJudge, asn: int) -> Segment | None:
+    hop = ip_address("5.1.0.1")
+    verdict = judge.verdicts([(3, [hop])], {hop: Knowledge(asn=Asn(asn))}, ()).get(hop)
+    return None if verdict is None else verdict.segment
+
+
+def test_both_ends_are_asked_about_once() -> None:
+    pipeline = Pipeline()
+    judge, waiting = judge_of(pipeline)
+    judge.look_up_ends(PRIVATE)
+    judge.look_up_ends(PUBLIC)
+    assert [address for address, *_ in pipeline.requests] == [PRIVATE, TARGET]
+    assert segment_of(judge, 64500) is None
+    pipeline.answer(0, ISP)
+    assert (segment_of(judge, 64500), segment_of(judge, 64510)) == (Segment.ISP, None)
+    pipeline.answer(1, Knowledge(asn=Asn(64510)))
+    assert (segment_of(judge, 64510), segment_of(judge, 64520)) == (Segment.DESTINATION, Segment.TRANSIT)
+    assert waiting == [True, False]
+    assert judge.isp == Asn(64500)
+
+
+@pytest.mark.parametrize("source", [None, ip_address("fd00::7")])
+def test_without_a_source_of_the_family_an_unspecified_one_is_asked_about(source: IPAddress | None) -> None:
+    pipeline = Pipeline()
+    judge, _ = judge_of(pipeline)
+    judge.look_up_ends(source)
+    assert pipeline.requests[0][0] == ip_address("0.0.0.0")
+
+
+def test_what_comes_after_it_was_given_up_changes_nothing() -> None:
+    pipeline = Pipeline()
+    judge, waiting = judge_of(pipeline)
+    judge.look_up_ends(PRIVATE)
+    judge.give_up("too late")
+    assert not judge.is_waiting
+    assert [error.enricher for error in judge.errors] == ["public_address", "networks"]
+    assert segment_of(judge, 64500) is Segment.UNKNOWN
+    pipeline.answer(0, ISP)
+    pipeline.answer(1, ISP)
+    assert segment_of(judge, 64500) is Segment.UNKNOWN
+    assert (waiting, judge.isp) == ([], None)
