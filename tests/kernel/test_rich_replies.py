@@ -140,6 +140,24 @@ def test_extensions_behind_short_and_long_quotes_are_read(
         assert not any(hop["nat"] for hop in document["hops"])
 
 
+@both_versions
+@pytest.mark.parametrize("flow", ["paris", "dublin"])
+def test_a_constant_flow_without_privileges_needs_more_than_eight_quoted_bytes(
+    tracing: Tracing, version: int, flow: str
+) -> None:
+    """With less, only one probe at a time can be told for certain; many at once are never guessed at."""
+    (facts,) = (facts for facts in LINUX if facts.mode is Mode.LINUX_UDP)
+    assert facts.flows[0] == "classic"  # for this reason
+    routers = [Router([f"198.51.100.{number}", f"2001:db8:1::{number}"], quote=8) for number in (1, 2, 3)]
+    routers[1] = Router(routers[1].addresses)
+    target = Target(list(TARGETS.values()), quote=8)
+    tracing.internet.load(Topology(paths=[Path(target, routers)]))
+    for options, expected in (({}, [0, 3, 0, 0]), ({"max_in_flight": 1}, [3, 3, 3, 3])):
+        document = tracing.trace(version, facts, flow=flow, max_ttl=4, **options, **QUICK)
+        assert [hop["received"] for hop in document["hops"]] == expected
+        assert document["discarded"].get("ambiguous", 0) == expected.count(0) * 3
+
+
 # --- what the path did -------------------------------------------------------------------------------------
 
 
