@@ -80,7 +80,8 @@ def test_a_notebook_shows_the_table() -> None:
     assert segment == "Its network is not known to be the provider's or the target's."
     assert page.rows[4][-1] == (
         "[MPLS: Lbl 16001 TC 0 S 0 TTL 1, Lbl 24005 TC 0 S 1 TTL 1], "
-        "NAT to 192.0.2.77, DSCP 0 -> 46, look-up failed: inventory: the inventory did not answer, 1 of 3 lost"
+        "NAT to 192.0.2.77, DSCP 0 -> 46, look-up failed: inventory: "
+        "the inventory did not answer, 1 of 3 lost"
     )
     assert [row[0] for row in page.rows[5:7]] == ["5", "edge2.transit.example 198.51.100.34"]
     assert page.rows[6][-1] == "1 late reply"
