@@ -148,6 +148,15 @@ async def _gather(orders: list[tuple[traceprobe.Tracer, str]]) -> list[dict[str,
     return [documents[number] for number in range(len(orders))]
 
 
+async def trace_with_few_descriptors(target: str, options: TraceOptions, spare: int) -> dict[str, Any]:
+    """Trace once with room for only so many descriptors more than there are, and say how many that was."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(map(int, os.listdir("/proc/self/fd"))) + spare, hard))
+    before = plain.descriptors()
+    document = await trace(target, options)
+    return {"document": document, "left_open": plain.descriptors() - before}
+
+
 async def hold_outstanding(target: str, options: TraceOptions, traces: int, probes: int) -> int:
     """Have many traces send to one silent target at the same time, and give them up when all have sent.
 

@@ -197,6 +197,25 @@ def test_nothing_is_left_open(
 
 
 @both_versions
+def test_few_descriptors_make_it_slower_and_lose_nothing(
+    tcp_chain: RouterChain, portable_interpreter: PortableInterpreter, version: int
+) -> None:
+    """One connection for each probe, and far fewer at once than there are probes."""
+    for port in (OPEN, CLOSED):
+        found = tcp_chain.call(
+            inside.trace_with_few_descriptors,
+            target(tcp_chain, version),
+            {"protocol": "tcp", "mode": "linux_tcp", "port": port},
+            32,
+            privileges=Privileges.NOBODY,
+            interpreter=portable_interpreter,
+        )
+        assert addresses(found["document"]) == hops(tcp_chain, version)
+        assert [hop["received"] for hop in found["document"]["hops"]] == [3] * (ROUTERS + 1)
+        assert found["left_open"] == 0
+
+
+@both_versions
 @pytest.mark.parametrize("mode", ["linux_raw", "linux_tcp"])
 def test_many_targets_at_once_are_not_mixed_up(tcp_chain: RouterChain, version: int, mode: str) -> None:
     ports = [OPEN, CLOSED] * 10
