@@ -17,6 +17,7 @@ from tests.packets.strategies import (
     bits13,
     bits16,
     bits20,
+    bits32,
     ipv4_addresses,
     ipv6_addresses,
     payloads,
@@ -25,21 +26,33 @@ from traceprobe.packets import (
     EchoMessage,
     IcmpError,
     IcmpOther,
+    InterfaceObject,
+    InterfaceObjectRole,
     IPv4Header,
     IPv6Header,
+    LabelStackEntry,
+    TcpOption,
+    TcpOptionKind,
+    build_extensions,
     build_icmp_echo,
     build_icmp_error,
     build_ipv4,
     build_ipv6,
+    build_tcp,
+    build_tcp_options,
     build_udp,
     build_udp_with_checksum,
+    parse_extensions,
     parse_icmp,
     parse_ip,
+    parse_tcp,
+    parse_tcp_options,
     parse_udp,
 )
 
 inet: Any = pytest.importorskip("scapy.layers.inet")
 inet6: Any = pytest.importorskip("scapy.layers.inet6")
+mpls: Any = pytest.importorskip("scapy.contrib.mpls")
 Raw: Any = pytest.importorskip("scapy.packet").Raw
 
 A4, B4 = IPv4Address("192.0.2.77"), IPv4Address("203.0.113.9")
@@ -347,3 +360,118 @@ def test_we_read_errors_of_scapy(extended: bool) -> None:
 def test_we_know_no_more_of_scapys_other_messages() -> None:
     assert parse_icmp(4, bytes(inet.ICMP(type=13)), verify=True) == IcmpOther(13, 0)
     assert parse_icmp(6, bytes(inet6.ICMPv6ND_NS(cksum=1))) == IcmpOther(135, 0)
+
+
+# --- TCP ---------------------------------------------------------------------------------------------
+
+ANY_OPTIONS = st.lists(
+    st.sampled_from([
+        (TcpOption(TcpOptionKind.MAXIMUM_SEGMENT_SIZE, b"\x05\xb4"), ("MSS", 1460)),
+        (TcpOption(TcpOptionKind.WINDOW_SCALE, b"\x07"), ("WScale", 7)),
+        (TcpOption(TcpOptionKind.SACK_PERMITTED), ("SAckOK", b"")),
+        (TcpOption(TcpOptionKind.TIMESTAMPS, bytes(range(8))), ("Timestamp", (0x00010203, 0x04050607))),
+    ]),
+    max_size=4,
+    unique_by=lambda pair: pair[1][0],
+)
+
+
+@given(bits16, bits16, bits32, bits32, bits8, bits16, ANY_OPTIONS, payloads)
+def test_scapy_reads_our_segments_and_we_read_scapys(
+    source_port: int,
+    destination_port: int,
+    sequence: int,
+    acknowledgement: int,
+    flags: int,
+    window: int,
+    options: list[tuple[TcpOption, tuple[str, object]]],
+    payload: bytes,
+) -> None:
+    ours = [option for option, _ in options]
+    theirs = [option for _, option in options]
+    for source, destination, head in (
+        (A4, B4, inet.IP(src=str(A4), dst=str(B4))),
+        (A6, B6, inet6.IPv6(src=str(A6), dst=str(B6))),
+    ):
+        segment = build_tcp(
+            source,
+            destination,
+            source_port,
+            destination_port,
+            sequence=sequence,
+            acknowledgement=acknowledgement,
+            flags=flags,
+            window=window,
+            options=build_tcp_options(ours),
+            payload=payload,
+        )
+        read = inet.TCP(segment)
+        assert (read.sport, read.dport, read.seq, read.ack) == (
+            source_port,
+            destination_port,
+            sequence,
+            acknowledgement,
+        )
+        assert (int(read.flags), read.window, bytes(read.payload)) == (flags, window, payload)
+        assert [option for option in read.options if option[0] not in {"EOL", "NOP"}] == theirs
+        packet = head / inet.TCP(
+            sport=source_port,
+            dport=destination_port,
+            seq=sequence,
+            ack=acknowledgement,
+            flags=flags,
+            window=window,
+            options=theirs,
+        )
+        built = parse_ip(bytes(packet / Raw(payload)))
+        parsed = parse_tcp(built.payload, pseudo=(source, destination))
+        assert parsed[:6] == (source_port, destination_port, sequence, acknowledgement, flags, window)
+        assert parse_tcp_options(parsed.options) == tuple(ours)
+        assert bytes(parsed.payload) == payload
+        assert resummed(head / inet.TCP(segment), (inet.TCP, "chksum"))[-len(segment) :] == segment
+
+
+# --- extension structures ----------------------------------------------------------------------------
+
+
+@given(st.lists(st.tuples(bits20, bits3, bits8), min_size=1, max_size=5))
+def test_scapy_reads_our_label_stacks(entries: list[tuple[int, int, int]]) -> None:
+    labels = [
+        LabelStackEntry(label, tc, int(index == len(entries) - 1), ttl)
+        for index, (label, tc, ttl) in enumerate(entries)
+    ]
+    structure = build_extensions(mpls=labels)
+    read = inet.ICMPExtension_Header(structure)
+    assert read.version == 2
+    (entry,) = read[mpls.ICMPExtension_MPLS].stack
+    found = []
+    while isinstance(entry, mpls.MPLS):
+        found.append((entry.label, entry.cos, entry.s, entry.ttl))
+        entry = entry.payload
+    assert found == labels
+    assert parse_extensions(structure).mpls == tuple(labels)
+
+
+@given(
+    st.sampled_from(InterfaceObjectRole),
+    st.none() | bits32,
+    st.none() | ipv4_addresses | ipv6_addresses,
+    st.none() | bits32,
+)
+def test_scapy_reads_our_interface_information(
+    role: InterfaceObjectRole,
+    index: int | None,
+    address: IPv4Address | IPv6Address | None,
+    mtu: int | None,
+) -> None:
+    interface = InterfaceObject(role, index, address, mtu=mtu)
+    structure = build_extensions(interfaces=[interface])
+    read = inet.ICMPExtension_Header(structure)
+    assert resummed(read, (inet.ICMPExtension_Header, "chksum")) == structure
+    told = read[inet.ICMPExtension_InterfaceInformation]
+    assert told.classtype == role
+    assert (told.ifindex if told.has_ifindex else None) == index
+    assert (told.mtu if told.has_mtu else None) == mtu
+    shown = None if not told.has_ipaddr else told.ip4 if told.afi == 1 else told.ip6
+    assert shown == (None if address is None else str(address))
+    assert parse_extensions(structure).interfaces == (interface,)
