@@ -56,6 +56,14 @@ async def test_it_keeps_the_contract(
     )
 
 
+@pytest.mark.parametrize("flow", [FlowStrategy.PARIS, FlowStrategy.CLASSIC, FlowStrategy.DUBLIN])
+@every_mode
+async def test_it_keeps_the_contract_with_every_flow(
+    factory: ProbeSocketFactory, mode: Mode, protocol: Protocol, flow: FlowStrategy
+) -> None:
+    await check_probe_socket(lambda: open_socket(factory, mode, protocol, 4, flow=flow), LOOPBACK[4])
+
+
 @every_mode
 @both_versions
 async def test_replies_tell_what_happened(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import resource
 import socket
+import struct
 import sys
 from contextlib import contextmanager
 from ipaddress import ip_address
@@ -295,6 +296,46 @@ async def test_a_connection_past_its_deadline_is_closed(
     assert not opened.receive_nowait()
     assert descriptors() == empty + 1
     await opened.aclose()
+
+
+async def test_an_error_that_says_nothing_ends_a_connection_quietly(
+    factory: ProbeSocketFactory, network: OwnNetwork
+) -> None:
+    opened = await open_socket(factory, Mode.LINUX_TCP, Protocol.TCP, 6)
+    empty = descriptors()
+    wire = Wire(network, 6)
+    await opened.send_probes(probes_to(SILENT[6], 1))
+    wire.inject_error(wire.sent()[0], code=1)  # reassembly timed out; the kernel gives up all the same
+    assert not opened.receive_nowait()
+    assert dict(opened.discarded) == {"unexpected": 1}
+    assert descriptors() == empty, "a dead connection would keep its descriptor ready for ever"
+    await opened.aclose()
+
+
+async def test_both_families_can_have_the_same_source_port(factory: ProbeSocketFactory) -> None:
+    sockets = [
+        await open_socket(factory, Mode.LINUX_RAW, Protocol.TCP, version, source_port=40321)
+        for version in (6, 4)
+    ]
+    with pytest.raises(ConfigError, match="source_port=40321: must be a port that no other"):
+        await open_socket(factory, Mode.LINUX_RAW, Protocol.TCP, 6, source_port=40321)
+    for opened in sockets:
+        await opened.aclose()
+
+
+async def test_a_service_that_hangs_up_at_once_was_there(factory: ProbeSocketFactory) -> None:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(8)
+        opened = await open_socket(factory, Mode.LINUX_TCP, Protocol.TCP, 4)
+        for trace, rude in enumerate((False, True), 1):
+            await opened.send_probes(probes_to("127.0.0.1", 1, trace=trace, port=listening.getsockname()[1]))
+            taken, _ = listening.accept()
+            if rude:
+                taken.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("=ii", 1, 0))
+            taken.close()
+            assert reply_of(await collect(opened, 1)).kind is ReplyKind.SYN_ACK
+        await opened.aclose()
 
 
 async def test_a_probe_that_is_sent_again_is_another_connection(

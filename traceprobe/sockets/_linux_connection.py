@@ -33,8 +33,9 @@ _TCP_SYNCNT: Final = 7
 _TCP_INFO: Final = 11
 _FEWEST_RETRIES: Final = 1
 _IP_BIND_ADDRESS_NO_PORT: Final = 24
-_ACCEPTED_STATES: Final = frozenset({1, 8})
-"""Established, and closed by the target since (``TCP_CLOSE_WAIT``): some services hang up at once."""
+_OPENING_STATES: Final = frozenset({2, 3})
+"""``TCP_SYN_SENT``, ``TCP_SYN_RECV``."""
+_CLOSED_STATE: Final = 7
 _STATE_AT: Final = 0  # struct tcp_info, linux/tcp.h
 _RTT_AT: Final = 68
 _RETRANSMISSIONS_AT: Final = 100
@@ -143,7 +144,10 @@ def outcome_of(opened: socket.socket) -> Outcome:
     if code:
         return Outcome.FAILED
     state = opened.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, _INFO_SIZE)[_STATE_AT]
-    return Outcome.ACCEPTED if state in _ACCEPTED_STATES else Outcome.PENDING
+    if state == _CLOSED_STATE:
+        return Outcome.FAILED  # by an ICMP error that says nothing about the path
+    # Some services hang up at once; whatever comes behind the handshake, there was one.
+    return Outcome.PENDING if state in _OPENING_STATES else Outcome.ACCEPTED
 
 
 def handshake_of(opened: socket.socket) -> Handshake:

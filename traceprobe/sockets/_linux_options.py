@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from traceprobe.config import TracerouteConfig
 
+_WITH_PORTS: Final = (socket.IPPROTO_UDP, socket.IPPROTO_TCP)
 _NUMBER: Final = struct.Struct("=I")
 _UNUSED_PORT: Final = 9  # discard (RFC 863); connecting a UDP socket sends nothing
 
@@ -60,7 +61,8 @@ def open_socket(family: AddressFamily, kind: socket.SocketKind, protocol: int) -
         else:
             reason = f"the socket can't be opened: {error.strerror}"
         raise NoUsableSocketError(reason) from None
-    if family is AddressFamily.IPV6 and protocol == socket.IPPROTO_UDP and kind == socket.SOCK_DGRAM:
+    if family is AddressFamily.IPV6 and kind != socket.SOCK_RAW and protocol in _WITH_PORTS:
+        # A port taken for IPv6 is not taken for IPv4.
         opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
     return opened
 
