@@ -8,6 +8,7 @@ import threading
 
 import anyio
 
+from tests.rigs.under_wine import mend_trio, under_wine
 from tests.sockets.windows.fake import FakeWindows
 from tests.sockets.windows.test_windows_icmp import make_probes, opened
 from tests.sockets.windows.winsock import FakeWinsock
@@ -41,4 +42,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    if under_wine():
+        mend_trio()
     main()
