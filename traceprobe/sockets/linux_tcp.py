@@ -109,7 +109,11 @@ class LinuxTcpSocket(ReceivingSocket):
         now_ns = self._clock.monotonic_ns()
         self._end_attempts(now_ns)
         sources: dict[IPv4Address | IPv6Address, IPv4Address | IPv6Address | None] = {}
-        reports = [self._begin(probe, sources) for probe in probes]
+        reports = []
+        for probe in probes:
+            reports.append(self._begin(probe, sources))
+            # The kernel stamps no refusal, so it is looked at before the next connection takes its time.
+            self._look_at_events()
         if self._ready and self._receiving:
             self._readiness.wake()
         await anyio.lowlevel.checkpoint()
@@ -171,6 +175,10 @@ class LinuxTcpSocket(ReceivingSocket):
     # --- receiving ----------------------------------------------------------------------------------------
 
     def _drain(self) -> None:
+        self._look_at_events()
+        self._end_attempts(self._clock.monotonic_ns())
+
+    def _look_at_events(self) -> None:
         while True:
             events = self._epoll.poll(0, _EVENTS)
             for descriptor, _ in events:
@@ -179,7 +187,6 @@ class LinuxTcpSocket(ReceivingSocket):
                     self._look_at(attempt)
             if len(events) < _EVENTS:
                 break
-        self._end_attempts(self._clock.monotonic_ns())
 
     def _look_at(self, attempt: _Attempt) -> None:
         # The error queue first: an ICMP error shows as a refused connection too, and is told apart there.
