@@ -81,6 +81,7 @@ def test_an_unknown_target_is_told_which_there_are(run: Run) -> None:
     [
         (["--flow-label", "5"], "flow_label=5"),
         (["--mark", "1"], "mark=1"),
+        (["--receive-all"], "receive_all=True"),
         (["--mode", "linux_raw"], "mode='linux_raw'"),
         (["-i", "eth0"], "interface='eth0'"),
         (["-m", "0"], "max_ttl=0"),

@@ -73,6 +73,7 @@ CONTRACT: list[tuple[list[str], dict[str, object]]] = [
     (["--sport", "4000"], {"source_port": 4000}),
     (["-F"], {"dont_fragment": True}),
     (["--dont-fragment"], {"dont_fragment": True}),
+    (["--receive-all"], {"receive_all": True}),
     (["--dscp", "46"], {"dscp": 46}),
     (["--ecn", "1"], {"ecn": 1}),
     (["--tos", "0xb9"], {"dscp": 46, "ecn": 1}),

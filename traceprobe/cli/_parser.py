@@ -56,6 +56,7 @@ FIELDS: Final = {
     "flow_label": "flow_label",
     "payload_pattern": "payload_pattern",
     "mark": "mark",
+    "receive_all": "receive_all",
     "flow": "flow",
     "mode": "mode",
 }
@@ -385,3 +386,6 @@ def _add_header_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--flow-label", type=numeral, metavar="LABEL", help="of IPv6: 0 to 0xfffff")
     group.add_argument("--payload-pattern", type=digits, metavar="HEX", help="what probes are filled with")
     group.add_argument("--mark", type=numeral, metavar="MARK", help="firewall mark (Linux)")
+    group.add_argument(
+        "--receive-all", action="store_const", const=True, help="see all packets of the interface (Windows)"
+    )

@@ -287,9 +287,9 @@ def _refuse_unsupported(config: TracerouteConfig, family: AddressFamily) -> None
         raise UnsupportedOption(
             "flow_label", config.flow_label, mode=MODE, remedy="leave it out over IPv4, which has none"
         )
-    for option in ("mode", "interface", "mark"):
+    for option in ("mode", "interface", "mark", "receive_all"):
         value = getattr(config, option)
-        if value is not None:
+        if value is not None and value is not False:
             raise UnsupportedOption(option, value, mode=MODE, remedy="leave it out on a simulated network")
 
 
