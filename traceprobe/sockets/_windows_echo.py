@@ -41,6 +41,10 @@ _ERROR_ROOM: Final = 8
 _STATUS_ROOM: Final = KNOWN_LAYOUTS["io_status_block"][0]
 
 
+SILENCE: Final = frozenset({windows.IP_REQ_TIMED_OUT, windows.STATUS_IO_TIMED_OUT})
+"""What Windows says when nobody has answered in time."""
+
+
 class EchoRequest(NamedTuple):
     """What to ask for."""
 
@@ -219,16 +223,19 @@ class EchoHandle:
         room: int,
         size: int,
     ) -> EchoAnswer:
-        # First of all: a request that fails late leaves zeros, which read as success from 0.0.0.0.
-        if status:
-            return EchoAnswer(now_ns, status, None, None, None)
         iphlpapi = self._reactor.libraries.iphlpapi
         if self._family is AddressFamily.IPV4:
             iphlpapi.IcmpParseReplies(reply, room)
-            return _read_ipv4(now_ns, reply, room)
-        if offers(iphlpapi, "Icmp6ParseReplies"):
-            iphlpapi.Icmp6ParseReplies(reply, room)
-        return _read_ipv6(now_ns, reply, information, size)
+            answer = _read_ipv4(now_ns, reply, room)
+        else:
+            if offers(iphlpapi, "Icmp6ParseReplies"):
+                iphlpapi.Icmp6ParseReplies(reply, room)
+            answer = _read_ipv6(now_ns, reply, information, size)
+        # A request that fails late leaves zeros, which read as success from 0.0.0.0: only with an address, or
+        # with a status that is none of success, is there anything in the buffer.
+        if status and answer.address is None and answer.code not in SILENCE:
+            return EchoAnswer(now_ns, status, None, None, None)
+        return answer
 
 
 def _read_ipv4(now_ns: int, reply: Any, room: int) -> EchoAnswer:  # noqa: ANN401 - a pointer of cffi

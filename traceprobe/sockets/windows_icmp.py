@@ -26,7 +26,7 @@ from traceprobe.model import Reply, SentProbe, TimestampSource, trace_of
 from traceprobe.sockets._modes import source_address
 from traceprobe.sockets._windows_batch import Batch, Lease, Outstanding
 from traceprobe.sockets._windows_crossing import Crossing
-from traceprobe.sockets._windows_echo import EchoHandle, open_handle
+from traceprobe.sockets._windows_echo import SILENCE, EchoHandle, open_handle
 from traceprobe.sockets._windows_names import pack_name
 from traceprobe.sockets._windows_reactor import process_reactor
 from traceprobe.sockets._windows_requests import FLOWS, TOKEN_SIZE, RequestMaker, check_options
@@ -330,7 +330,7 @@ class WindowsIcmpSocket(SendAndReceive):
         assert report is not None
         meaning = meaning_of(self._family, answer.code)
         if answer.address is None or meaning is None:
-            if answer.code == windows.IP_REQ_TIMED_OUT:
+            if answer.code in SILENCE:
                 return
             if sent.told:
                 # Too late for the report: what is left to say is that its silence means nothing.

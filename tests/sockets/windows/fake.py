@@ -40,6 +40,8 @@ class Answer(NamedTuple):
     """None is what was sent."""
     ntstatus: int = 0
     """Other than 0: the request fails late, and the buffer stays as it is."""
+    written: bool = False
+    """The buffer is written in any case."""
 
 
 TIMED_OUT = Answer(windows.IP_REQ_TIMED_OUT)
@@ -165,9 +167,8 @@ class FakeWindows:
             if not request.reply.kept:
                 self.violations.append("a buffer was freed while its request was pending")
                 return
-            if answer.ntstatus:
-                block.status = answer.ntstatus
-            else:
+            block.status = answer.ntstatus
+            if answer.written or not answer.ntstatus:
                 block.information = _write(request, answer)
             self._kept.append(block)
 

@@ -366,6 +366,30 @@ async def test_a_request_that_fails_when_it_was_reported_already_is_counted(
     await socket.aclose()
 
 
+@both_families
+async def test_an_answer_counts_whatever_the_status_of_the_request(
+    system: FakeWindows, holder: ReactorHolder, family: AddressFamily
+) -> None:
+    """Microsoft does not document that the two agree."""
+    failed = windows.STATUS_INSUFFICIENT_RESOURCES
+    system.network = lambda _: Answer(
+        windows.IP_TTL_EXPIRED_TRANSIT, ROUTER[family], ntstatus=failed, written=True
+    )
+    socket = opened(holder, family)
+    reply = await one_reply(socket, family)
+    assert (reply.kind, reply.address) == (ReplyKind.TIME_EXCEEDED, ROUTER[family])
+    for silence in (
+        Answer(windows.IP_REQ_TIMED_OUT, ntstatus=failed, written=True),
+        Answer(ntstatus=windows.STATUS_IO_TIMED_OUT),
+    ):
+        system.network = lambda _, silence=silence: silence  # type: ignore[misc]
+        (report,) = await socket.send_probes(make_probes(1, family, trace=2))
+        assert report.error is None
+    assert socket.receive_nowait() == []
+    assert dict(socket.discarded) == {}
+    await socket.aclose()
+
+
 @pytest.mark.parametrize(
     ("status", "code"),
     [
