@@ -161,13 +161,14 @@ def test_ten_thousand_payloads_differ(family: AddressFamily) -> None:
     seen = set()
     for trace in range(1, TRACES + 1):
         probes = [make_probe(family, index, trace=trace) for index in range(PROBES)]
-        for probe, segment in zip(probes, codec.encode_batch(probes, source(family), 0), strict=True):
+        segments = codec.encode_batch(probes, source(family), 0)
+        for probe, segment in zip(probes, segments, strict=True):
             seen.add(segment[8:10])
             payload = memoryview(segment)[8:]
             for shown in (2, len(payload)) if probe.id % 17 == 0 else (10,):
                 found = codec.resolve_quoted_payload(probe.destination, 33434, payload[:shown], 0)
                 assert found == probe.id
-        elsewhere = address(family, 99)
+        elsewhere, probe, payload = address(family, 99), probes[0], memoryview(segments[0])[8:]
         assert codec.resolve_quoted_payload(probe.destination, 33435, payload, 0) is Refusal.REWRITTEN
         assert codec.resolve_quoted_payload(elsewhere, 33434, payload, 0) is Refusal.REWRITTEN
     assert len(seen) == TRACES * PROBES
