@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import ipaddress
 import socket
+import sys
 import threading
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
@@ -89,7 +90,8 @@ class DnsServer:
         self._https = https
         self._manners: dict[tuple[str, str], Manner] = {}
         self._seen: Counter[tuple[str, str]] = Counter()
-        self._loop = asyncio.new_event_loop()
+        # On Windows, the other kind would meddle with signals, and trio minds.
+        self._loop = asyncio.SelectorEventLoop() if sys.platform == "win32" else asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="DNS server")
         self._tasks: set[asyncio.Task[None]] = set()
         self._udp: asyncio.DatagramTransport | None = None

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 import anyio
 import anyio.to_thread
 import attrs
-from anyio.abc import ConnectedUDPSocket
 
 from traceprobe._enrichment_config import stun_server
 from traceprobe.enrich._memory import TtlCache
 from traceprobe.enrich._stun import BindingRequest, load_codec, waits
+from traceprobe.loops import connected_udp_socket
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,22 +29,6 @@ if TYPE_CHECKING:
 
 _MOST_REMEMBERED = 64
 """Sources of probes whose public address is remembered; a machine has a handful."""
-
-
-def _connected(
-    family: int, server: tuple[str, int] | tuple[str, int, int, int], source: IPAddress | None
-) -> socket.socket:
-    """A socket towards a server; connected, so that the kernel drops whatever another address sends."""
-    udp = socket.socket(family, socket.SOCK_DGRAM)
-    try:
-        udp.setblocking(False)
-        if source is not None:
-            udp.bind((str(source), 0))
-        udp.connect(server)
-    except BaseException:
-        udp.close()
-        raise
-    return udp
 
 
 class PublicAddressError(OSError):
@@ -141,13 +125,7 @@ class PublicAddressFinder:
         host, port = stun_server(server)
         family = socket.AF_INET if version == 4 else socket.AF_INET6
         found = await anyio.getaddrinfo(host, port, family=family, type=socket.SOCK_DGRAM)
-        plain = _connected(family, found[0][4], source)
-        try:
-            connected = await ConnectedUDPSocket.from_socket(plain)
-        except BaseException:
-            plain.close()
-            raise
-        async with connected as udp:
+        async with await connected_udp_socket(found[0][4][0], port, source) as udp:
             request = BindingRequest(version)
             for wait in waits(self._config, self._timing):
                 await udp.send(bytes(request))

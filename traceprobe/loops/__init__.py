@@ -4,9 +4,19 @@ Knows nothing of packets and traces.
 """
 
 from traceprobe.loops._clock import Alarm, Clock
+from traceprobe.loops._datagrams import connected_udp_socket
 from traceprobe.loops._interruptible import outcome_of
 from traceprobe.loops._readiness import Readiness
 from traceprobe.loops._system import SystemAlarm, SystemClock
 from traceprobe.loops._threads import thread_safe_post
 
-__all__ = ["Alarm", "Clock", "Readiness", "SystemAlarm", "SystemClock", "outcome_of", "thread_safe_post"]
+__all__ = [
+    "Alarm",
+    "Clock",
+    "Readiness",
+    "SystemAlarm",
+    "SystemClock",
+    "connected_udp_socket",
+    "outcome_of",
+    "thread_safe_post",
+]
