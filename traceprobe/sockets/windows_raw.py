@@ -193,7 +193,7 @@ def _open_udp(
             _try_control(udp, code, bytes(4))
         udp.try_option(windows.SOL_SOCKET, windows.SO_EXCLUSIVEADDRUSE, 1)
         udp.try_option(windows.SOL_SOCKET, windows.SO_RCVBUF, config.receive_buffer)
-        udp.choose_interface(config.interface)
+        _choose_interface(udp, config)
         if config.dont_fragment is not None:
             udp.set_option(*DONT_FRAGMENT[family], int(config.dont_fragment))
     except OSError as error:
@@ -228,6 +228,7 @@ def _open_tcp(
         asked = WinsockSocket(reactor.libraries, family, windows.SOCK_STREAM, windows.IPPROTO_TCP)
         stack.callback(asked.close_now)
         connect_ex = find_connect_ex(asked)
+        _choose_interface(asked, config)
         tells_errors = asked.try_option(windows.IPPROTO_TCP, windows.TCP_FAIL_CONNECT_ON_ICMP_ERROR, 1)
     except OSError as error:
         raise _refusal(error, config) from None
@@ -296,6 +297,14 @@ def _bind(opened: WinsockSocket, config: TracerouteConfig, family: AddressFamily
         return opened.local_name()[1]
     except OSError as error:
         raise _refusal(error, config) from None
+
+
+def _choose_interface(opened: WinsockSocket, config: TracerouteConfig) -> None:
+    try:
+        opened.choose_interface(config.interface)
+    except OSError:
+        bound = "an interface of this machine, best by its number (ifIndex in the output of Get-NetAdapter)"
+        raise ConfigError("interface", config.interface, bound) from None
 
 
 def _try_control(opened: WinsockSocket, code: int, given: bytes) -> None:

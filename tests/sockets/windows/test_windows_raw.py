@@ -389,6 +389,9 @@ def test_what_it_cannot_do_is_refused(
 def test_addresses_and_ports_that_cannot_be_had(winsock: FakeWinsock, holder: ReactorHolder) -> None:
     with pytest.raises(ConfigError, match=r"source='192\.0\.2\.5': must be an address of this machine"):
         opened(holder, UDP, source="192.0.2.5")
+    for protocol in (UDP, TCP):
+        with pytest.raises(ConfigError, match="interface='no-such-one': must be an interface"):
+            opened(holder, protocol, interface="no-such-one")
     winsock.taken.add(40001)
     with pytest.raises(ConfigError, match="source_port=40001: must be a port that nobody else uses"):
         opened(holder, UDP, source_port=40001)
