@@ -50,6 +50,7 @@ class Ending:
         self._hops = hops
         self._length = PathLength(hops, flow)
         self._first_ttl = hops[0].ttl
+        self._last_ttl = hops[-1].ttl
         self._gap_limit = gap_limit
         self._stop_on_loop = stop_on_loop
         self._farthest_on_the_way = self._first_ttl - 1
@@ -73,8 +74,9 @@ class Ending:
         return self.reason is not StopReason.MAX_TTL
 
     def answered(self, hop: HopState, reply: Reply, meaning: Meaning) -> None:
-        """Take in a reply that the hop has noted already."""
-        self._farthest_answered = max(self._farthest_answered, hop.ttl)
+        """Take in a reply that the hop has noted already, and that may tell where the path goes."""
+        if hop.ttl > self._farthest_answered:
+            self._farthest_answered = hop.ttl
         if meaning is Meaning.DESTINATION:
             self._length.note(hop.ttl, reply)
             if self.destination_ttl is None or hop.ttl < self.destination_ttl:
@@ -90,7 +92,7 @@ class Ending:
 
     def judge(self) -> None:
         """Weigh the evidence anew."""
-        last = self._hops[-1].ttl
+        last = self._last_ttl
         self.no_loop_before = last
         if self.destination_ttl is not None:
             self.ttl, self.reason = self.destination_ttl, StopReason.DESTINATION_REACHED

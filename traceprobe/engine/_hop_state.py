@@ -8,8 +8,10 @@ from __future__ import annotations
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
+import attrs
+
 from traceprobe.engine._states import ProbeState
-from traceprobe.model import Hop, ReplyKind, answers_for
+from traceprobe.model import NOTHING_KNOWN, Hop, ReplyKind, answers_for
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,7 +45,8 @@ class HopState:
     """What is known of one TTL so far."""
 
     __slots__ = (
-        "_earliest_sent_ns",
+        "_in_order",
+        "_shown",
         "address",
         "announced",
         "answered",
@@ -85,43 +88,69 @@ class HopState:
         self.announced = False
         self.shown_forwarding_zero = False
         """What was last announced of it: that the router here forwards what has no TTL left."""
-        self._earliest_sent_ns: int | None = None
+        self._in_order = True
+        """The outstanding probes stand in the order in which they were sent."""
+        self._shown: Hop | None = None
+        """The hop as it stands, if nothing has changed since it was last looked at."""
 
     def add(self, record: ProbeRecord) -> None:
         """One more probe for this hop."""
         self.records.append(record)
         self.pending += 1
+        self._shown = None
 
     def withdraw(self, record: ProbeRecord) -> None:
         """A probe that was added and never handed out is not needed after all."""
         self.records.remove(record)
         self.pending -= 1
+        self._shown = None
 
     def taken(self, record: ProbeRecord) -> None:
         """The kernel took a probe: a reply is awaited."""
-        self.outstanding.append(record)
-        self._earliest_sent_ns = None
+        outstanding = self.outstanding
+        if outstanding and _sent_ns(record) < _sent_ns(outstanding[-1]):
+            self._in_order = False
+        outstanding.append(record)
 
     def ended(self, record: ProbeRecord, moment_ns: int) -> None:
         """A pending probe has ended."""
         self.pending -= 1
-        self.settled_ns = max(self.settled_ns, moment_ns)
+        self._shown = None
+        if moment_ns > self.settled_ns:
+            self.settled_ns = moment_ns
         if record in self.outstanding:
             self.outstanding.remove(record)
-            self._earliest_sent_ns = None
 
-    def answer(self, reply: Reply, meaning: Meaning) -> None:
-        """Note what a probe's first reply shows."""
-        zero = meaning is Meaning.ON_THE_WAY and reply.quoted_ttl == 0
-        self.quotes_zero = zero and (self.quotes_zero or not self.answered)
+    def changed(self) -> None:
+        """A probe was cancelled, or more is known of one that has ended."""
+        self._shown = None
+
+    def answer(self, reply: Reply, meaning: Meaning) -> bool:
+        """Note what a probe's first reply shows.
+
+        Returns:
+            Whether it may tell where the path goes; False for one that says what the hop's first one did.
+        """
+        self._shown = None
         self.answered += 1
-        self.settled_ns = max(self.settled_ns, reply.received_ns)
-        if self.address is None:
+        if reply.received_ns > self.settled_ns:
+            self.settled_ns = reply.received_ns
+        address = self.address
+        on_the_way = meaning is Meaning.ON_THE_WAY
+        zero = on_the_way and reply.quoted_ttl == 0
+        # Objects of one address are mostly one object, and comparing their values is slow.
+        same = reply.address is address or reply.address == address
+        if self.on_the_way and on_the_way and same and zero is self.quotes_zero:
+            return False
+        self.quotes_zero = zero and (self.quotes_zero or self.answered == 1)
+        if address is None:
             self.address = reply.address
-        if meaning is not Meaning.ON_THE_WAY or reply.address != self.address:
+            same = True
+        if not on_the_way or not same:
             self.mixed = True
-        self.on_the_way |= meaning is Meaning.ON_THE_WAY
+        self.on_the_way |= on_the_way
         self.unreachable |= meaning is Meaning.UNREACHABLE
+        return True
 
     @property
     def passed(self) -> bool:
@@ -141,13 +170,28 @@ class HopState:
     @property
     def earliest_sent_ns(self) -> int | None:
         """When the oldest outstanding probe was sent."""
-        if self._earliest_sent_ns is None and self.outstanding:
-            self._earliest_sent_ns = min(
-                record.sent_ns for record in self.outstanding if record.sent_ns is not None
-            )
-        return self._earliest_sent_ns
+        outstanding = self.outstanding
+        if not outstanding:
+            return None
+        return outstanding[0].sent_ns if self._in_order else min(map(_sent_ns, outstanding))
 
     def hop(self, knowledge: Mapping[IPv4Address | IPv6Address, Knowledge] | None) -> Hop:
-        """The hop as it stands: the probes that have ended."""
-        results = (record.result() for record in self.records)
-        return Hop.from_probes(self.ttl, (result for result in results if result is not None), knowledge)
+        """The hop as it stands: the probes that have ended. Built once for each change."""
+        shown = self._shown
+        if shown is None:
+            results = [record.result() for record in self.records]
+            shown = self._shown = Hop.from_probes(
+                self.ttl, [result for result in results if result is not None]
+            )
+        if not knowledge or not shown.responders:
+            return shown
+        responders = tuple(
+            attrs.evolve(responder, knowledge=knowledge.get(responder.address, NOTHING_KNOWN))
+            for responder in shown.responders
+        )
+        return attrs.evolve(shown, responders=responders)
+
+
+def _sent_ns(record: ProbeRecord) -> int:
+    assert record.sent_ns is not None
+    return record.sent_ns

@@ -18,7 +18,7 @@ from traceprobe.config import FlowStrategy
 from traceprobe.engine._ending import Ending
 from traceprobe.engine._hop_state import HopState
 from traceprobe.engine._states import ProbeRecord
-from traceprobe.model import PROBE_INDEX_BITS, make_probe_id, trace_of
+from traceprobe.model import PROBE_INDEX_BITS, make_probe_id
 from traceprobe.model._route_facts import forwards_ttl_zero
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class Path:
     def find(self, probe_id: ProbeId) -> ProbeRecord | None:
         """The probe of this identity; None if it is not one of this trace's."""
         index = probe_id & _INDEX_MASK
-        if trace_of(probe_id) != self._trace_id or index >= len(self.records):
+        if probe_id >> PROBE_INDEX_BITS != self._trace_id or index >= len(self.records):
             return None
         return self.records[index]
 
@@ -73,7 +73,8 @@ class Path:
 
     def tried(self, record: ProbeRecord) -> None:
         """The kernel took or refused a probe."""
-        self._farthest_tried = max(self._farthest_tried, record.ttl)
+        if record.ttl > self._farthest_tried:
+            self._farthest_tried = record.ttl
 
     def add_retry(self, hop: HopState) -> ProbeRecord:
         """Plan one more probe for a hop."""

@@ -58,7 +58,7 @@ class SendQueue:
             room = min(room, self._window - self._in_flight)
         if self._interval_ns:
             room = min(room, 1)
-        taken: list[ProbeRecord] = []
+        taken = self._take_plain_run(end_ttl, room)
         while len(taken) < room and (record := self._peek(end_ttl)) is not None:
             if self._retries and record is self._retries[0]:
                 heapq.heappop(self._retries)
@@ -69,6 +69,17 @@ class SendQueue:
         if taken and self._interval_ns:
             # Spacing, not rate: after a delay nothing is made up for in a burst.
             self._not_before_ns = now + self._interval_ns
+        return taken
+
+    def _take_plain_run(self, end_ttl: int, room: int) -> list[ProbeRecord]:
+        """What the plan alone gives, up to the first probe that takes a closer look: mostly all there is."""
+        taken: list[ProbeRecord] = []
+        if not self._retries:
+            for record in self._planned[self._next_planned : self._next_planned + max(0, room)]:
+                if record.state is not ProbeState.QUEUED or record.ttl > end_ttl:
+                    break
+                taken.append(record)
+            self._next_planned += len(taken)
         return taken
 
     def _peek(self, end_ttl: int) -> ProbeRecord | None:

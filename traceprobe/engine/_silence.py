@@ -48,11 +48,14 @@ class SilenceEstimator:
         self._slowest_from_here: list[int | None] = [None] * count
         self._fastest_from_here: list[int | None] = [None] * count
         self._jitter_ns = 0
+        self._tail_wait_ns = min(self._cap_ns, self._tail_floor_ns)
+        """What is waited for where nothing has answered."""
 
     def observe(self, ttl: int, rtt_ns: int) -> bool:
         """Take in one round-trip time; returns whether any wait may have changed by it."""
         # A clock that was stepped can make a round trip negative; nothing is faster than no time at all.
-        rtt_ns = max(0, rtt_ns)
+        if rtt_ns < 0:
+            rtt_ns = 0
         here = ttl - self._first_ttl
         slowest_here = self._slowest_here[here]
         if slowest_here is None or rtt_ns > slowest_here:
@@ -61,6 +64,9 @@ class SilenceEstimator:
         lifted = self._lift_slowest(here, rtt_ns)
         self._lower_fastest(here, rtt_ns)
         self._note_jitter(here)
+        if lifted:
+            slowest = self._slowest_from_here[0] or 0
+            self._tail_wait_ns = min(self._cap_ns, max(self._tail_floor_ns, int(self._tail_factor * slowest)))
         return lifted or self._jitter_ns > jitter_before
 
     def _lift_slowest(self, here: int, rtt_ns: int) -> bool:
@@ -84,8 +90,8 @@ class SilenceEstimator:
     def _note_jitter(self, position: int) -> None:
         # Slowest only grows and fastest only shrinks, so the jitter of every hop only grows.
         slowest, fastest = self._slowest_here[position], self._fastest_from_here[position]
-        if slowest is not None and fastest is not None:
-            self._jitter_ns = max(self._jitter_ns, slowest - fastest)
+        if slowest is not None and fastest is not None and slowest - fastest > self._jitter_ns:
+            self._jitter_ns = slowest - fastest
 
     def is_interior(self, ttl: int) -> bool:
         """Whether something has answered at this TTL or farther on."""
@@ -95,8 +101,8 @@ class SilenceEstimator:
         """How long after its sending a probe of this TTL is given up."""
         slowest = self._slowest_from_here[ttl - self._first_ttl]
         if slowest is None:
-            wait = max(self._tail_floor_ns, int(self._tail_factor * (self._slowest_from_here[0] or 0)))
-        else:
-            allowance = self._jitter_factor * self._jitter_ns
-            wait = max(self._interior_floor_ns, int(self._interior_factor * slowest + allowance))
-        return min(self._cap_ns, wait)
+            return self._tail_wait_ns
+        wait = int(self._interior_factor * slowest + self._jitter_factor * self._jitter_ns)
+        if wait < self._interior_floor_ns:
+            wait = self._interior_floor_ns
+        return wait if wait < self._cap_ns else self._cap_ns

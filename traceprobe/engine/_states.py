@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 class ProbeState(Enum):
     """Where a probe stands."""
 
+    # Members are unique, and keys of tables that every reply goes through: enum's own hash is slow.
+    __hash__ = object.__hash__
+
     QUEUED = auto()
     """Planned; nobody has been asked to send it yet."""
     SUBMITTED = auto()
@@ -49,6 +52,8 @@ class ProbeState(Enum):
 
 class Trigger(Enum):
     """What can happen to a probe."""
+
+    __hash__ = object.__hash__  # as above
 
     HAND_OUT = auto()
     TAKEN = auto()
@@ -85,6 +90,8 @@ COUNTED_AS: Final[Mapping[ProbeState, str]] = {
 
 PENDING: Final = frozenset({_S.QUEUED, _S.SUBMITTED, _S.SENT})
 """States that a probe does not end in."""
+
+_REPLY: Final = ProbeStatus.REPLY
 
 
 class ProbeRecord:
@@ -169,25 +176,27 @@ class ProbeRecord:
         if sent_at_ns is not None:
             sent_at_ns -= sent_at_ns % 1000
         if reply is not None:
+            # By position: there is one for each probe, and names would cost as much again.
             return ProbeResult(
-                attempt=self.attempt,
-                flow=self.flow,
-                status=ProbeStatus.REPLY,
-                late=state is ProbeState.ANSWERED_LATE,
-                address=reply.address,
-                rtt_ns=reply.rtt_ns,
-                sent_at_ns=sent_at_ns,
-                timestamp_source=reply.timestamp_source,
-                reply=reply.kind,
-                icmp_type=reply.icmp_type,
-                icmp_code=reply.icmp_code,
-                reply_ttl=reply.reply_ttl,
-                quoted_ttl=reply.quoted_ttl,
-                mtu=reply.mtu,
-                mpls=reply.mpls,
-                interfaces=reply.interfaces,
-                extensions=reply.extensions,
-                changes=reply.changes,
+                self.attempt,
+                self.flow,
+                _REPLY,
+                state is ProbeState.ANSWERED_LATE,
+                reply.address,
+                reply.rtt_ns,
+                sent_at_ns,
+                None,  # waited_ns
+                reply.timestamp_source,
+                reply.kind,
+                reply.icmp_type,
+                reply.icmp_code,
+                reply.reply_ttl,
+                reply.quoted_ttl,
+                reply.mtu,
+                reply.mpls,
+                reply.interfaces,
+                reply.extensions,
+                reply.changes,
             )
         if state is ProbeState.GIVEN_UP:
             assert self.given_up_ns is not None

@@ -162,6 +162,8 @@ class TracerouteEngine(Tally):
         if self._stop_reason is None:  # afterwards the result stays as it is
             assert record.probe is not None
             record.sent_at_ns = sent.sent_at_ns
+            if cancelled:
+                self._path.hop_of(record).changed()
             self._events.append(ProbeSent(record.probe, sent.sent_ns))
         if cancelled:
             self._release(record)
@@ -269,7 +271,8 @@ class TracerouteEngine(Tally):
 
     def _note_rtt(self, ttl: int, reply: Reply) -> None:
         self._deadline_stale |= self._silence.observe(ttl, reply.rtt_ns)
-        self._latest_reply_ns = max(self._latest_reply_ns, reply.received_ns)
+        if reply.received_ns > self._latest_reply_ns:
+            self._latest_reply_ns = reply.received_ns
 
     def _answered(self, record: ProbeRecord, reply: Reply, trigger: Trigger) -> None:
         hop = self._path.hop_of(record)
@@ -281,15 +284,21 @@ class TracerouteEngine(Tally):
         assert record.probe is not None
         self._events.append(ReplyReceived(record.probe, reply, record.state is ProbeState.ANSWERED_LATE))
         meaning = meaning_of(reply, self._destination)
-        hop.answer(reply, meaning)
-        self._ending.answered(hop, reply, meaning)
+        telling = hop.answer(reply, meaning)
+        if telling:
+            self._ending.answered(hop, reply, meaning)
         if was_outstanding:
             self._outstanding -= 1
             self._ended(record, reply.received_ns)
         else:
             self._withdraw_retry(hop)
         self._revise(hop)
-        self._advance(reply.received_ns)
+        # Nothing follows from one more answer that says what the first one of its hop said, unless it was
+        # the last thing that was awaited there, or the trace only waits for it to be late enough.
+        if telling or hop.settled or not was_outstanding or self._path.complete:
+            self._advance(reply.received_ns)
+        else:
+            self._deadline_stale = True
 
     def _revise(self, hop: HopState) -> None:
         """Tell that a hop has changed that was announced; one that quotes TTL 0 changes with the next."""
@@ -372,6 +381,8 @@ class TracerouteEngine(Tally):
         self._events.append(HopSettled(shown))
 
     def _drop(self, hop: HopState) -> None:
+        if hop.pending:
+            hop.changed()
         for record in hop.records:
             self._cancel(record)
         hop.outstanding.clear()

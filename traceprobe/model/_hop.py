@@ -7,6 +7,7 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import cached_property
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 import attrs
@@ -154,8 +155,13 @@ class Hop:
         ttl_zero_forwarding: bool = False,
     ) -> Hop:
         """Build a hop out of its probes and what is known of the addresses that answered."""
-        ordered = tuple(sorted(probes, key=lambda probe: probe.attempt))
+        ordered = tuple(sorted(probes, key=attrgetter("attempt")))
         known = knowledge or {}
+        first = ordered[0].address if ordered else None
+        if first is not None and all([probe.address is first for probe in ordered]):
+            # The ordinary hop: one router has answered every time, and nothing needs counting.
+            about = known.get(first, NOTHING_KNOWN) if known else NOTHING_KNOWN
+            return cls(ttl, ordered, (Responder(first, len(ordered), about),), ttl_zero_forwarding)
         # Counter keeps the order of first appearance, and most_common is stable: ties go to the
         # earliest attempt.
         counted = Counter(probe.address for probe in ordered if probe.address is not None)
