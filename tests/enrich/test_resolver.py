@@ -383,10 +383,10 @@ async def test_a_missing_library_is_made_up_for_or_said(monkeypatch: pytest.Monk
     monkeypatch.setattr(_resolver, "_installed", lambda module: module in there)
     plain, secure = NameServer.parse("192.0.2.53"), NameServer.parse("https://dns.example/dns-query")
     assert choose_library("asyncio", [plain]) == choose_library("asyncio", []) == "aiodns"
-    assert choose_library("asyncio", [plain, secure]) == "dns.asyncresolver"
-    assert choose_library("trio", [plain]) == "dns.asyncresolver"
+    assert choose_library("asyncio", [plain, secure]) == "dnspython"
+    assert choose_library("trio", [plain]) == "dnspython"
     there.remove("aiodns")
-    assert choose_library("asyncio", [plain]) == "dns.asyncresolver"
+    assert choose_library("asyncio", [plain]) == "dnspython"
     there.remove("httpx2")
     with pytest.raises(UnsupportedOption, match=r"traceprobe\[doh\]"):
         choose_library("trio", [secure])
@@ -422,16 +422,15 @@ async def test_a_server_without_an_address_fails_every_question(
 
 
 async def test_a_system_without_name_servers_fails_every_question(monkeypatch: pytest.MonkeyPatch) -> None:
-    import dns.asyncresolver
     import dns.resolver
 
     def read(*_: object) -> None:
         raise dns.resolver.NoResolverConfiguration
 
-    monkeypatch.setattr(dns.asyncresolver.Resolver, "read_resolv_conf", read)
+    monkeypatch.setattr(dns.resolver.Resolver, "read_resolv_conf", read)
     monkeypatch.setattr(sys, "platform", "linux")
     with pytest.raises(ResolverError, match="the system names none"):
-        await DnspythonClient.open([], dns_settings(), event_loop())
+        await DnspythonClient.open([], dns_settings())
 
 
 async def test_what_could_not_be_made_at_first_is_made_later(

@@ -10,7 +10,7 @@ import functools
 import importlib
 import importlib.util
 import sys
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import anyio.to_thread
 
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from typing import Self
 
     from traceprobe.enrich._dns import DnsClient, DnsSettings, Records
+
+
+Library: TypeAlias = Literal["aiodns", "dnspython"]
 
 
 class DnsResolver:
@@ -121,19 +124,27 @@ async def open_client(settings: DnsSettings) -> DnsClient:
     library = choose_library(loop, servers)
     # Loading a library takes longer than many a round trip. It happens before the first probe is sent, and
     # in a thread, so that whatever else runs on the loop goes on.
-    await anyio.to_thread.run_sync(functools.partial(importlib.import_module, library))
-    make = functools.partial(_make_client, library, servers, settings, loop)
+    await anyio.to_thread.run_sync(_load, library)
+    make = functools.partial(_make_client, library, servers, settings)
     try:
         return await make()
     except ResolverError:
         return LateClient(make)
 
 
+def _load(library: Library) -> None:
+    if library == "aiodns":
+        importlib.import_module(library)
+    else:
+        from traceprobe.enrich._dnspython import load
+
+        load()
+
+
 async def _make_client(
-    library: Literal["aiodns", "dns.asyncresolver"],
+    library: Library,
     servers: Sequence[NameServer],
     settings: DnsSettings,
-    loop: Literal["asyncio", "trio"],
 ) -> DnsClient:
     if library == "aiodns":
         from traceprobe.enrich._aiodns import AiodnsClient
@@ -141,7 +152,7 @@ async def _make_client(
         return AiodnsClient(servers, settings)
     from traceprobe.enrich._dnspython import DnspythonClient
 
-    return await DnspythonClient.open(servers, settings, loop)
+    return await DnspythonClient.open(servers, settings)
 
 
 def event_loop() -> Literal["asyncio", "trio"]:
@@ -150,9 +161,7 @@ def event_loop() -> Literal["asyncio", "trio"]:
     return "trio" if trio is not None and trio.lowlevel.in_trio_task() else "asyncio"
 
 
-def choose_library(
-    loop: Literal["asyncio", "trio"], servers: Sequence[NameServer]
-) -> Literal["aiodns", "dns.asyncresolver"]:
+def choose_library(loop: Literal["asyncio", "trio"], servers: Sequence[NameServer]) -> Library:
     """The library to ask with.
 
     Raises:
@@ -173,7 +182,7 @@ def choose_library(
             mode=None,
             remedy="DNS over HTTPS needs: python -m pip install 'traceprobe[doh]'",
         )
-    return "dns.asyncresolver"
+    return "dnspython"
 
 
 def _installed(module: str) -> bool:
