@@ -32,6 +32,17 @@ EXPECTED = {
         "5  203.0.113.99  DESTINATION",
     ],
     "many_targets.py": ["www.example.net (203", "db.example.net (203", "far.example.org (203"],
+    "custom_socket.py": ["reached in 4 hops", "90 probes sent, 0 refused, 87 answered"],
+    "json_pipeline.py": ['"target": "www.example.net", "reached": true, "hops": 4, "silent": [3]'],
+    "path_change.py": [
+        "round 2: as before",
+        "round 3: ALARM TTL 2: 198.51.100.1 -> 198.51.100.129",
+        "round 4: as before",
+    ],
+    "web_service.py": [
+        "200 application/x-ndjson",
+        '{"ttl": 3, "address": null, "rtt": null}\n{"ttl": 4, "address": "203.0.113.80", "rtt": 0.0123}',
+    ],
     "trio_program.py": ["www.example.net: 4  203.0.113.80", "far.example.org: 5  203.0.113.99"],
 }
 
@@ -67,3 +78,8 @@ def test_it_takes_a_target(example: Path) -> None:
     # An empty name is refused before anything is sent or looked up, by the real network only.
     outcome = run(example, "")
     assert "target='': must be a host name or an IP address" in outcome.stdout + outcome.stderr
+
+
+def test_there_are_at_least_ten() -> None:
+    assert len(EXAMPLES) >= 10
+    assert {example.name for example in EXAMPLES} == set(EXPECTED)
