@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import secrets
 import socket
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import anyio
@@ -155,12 +156,12 @@ def _servers_of_the_system() -> Sequence[DnsServer]:
         raise ResolverError("servers", f"the system names none: {error}") from error
     servers: list[DnsServer] = []
     for server in found:
-        try:
+        with suppress(OSError):  # an address with a zone that is no more
             servers.append(PlainServer(str(server), _PORT))
-        except OSError as error:
-            last = error
     if not servers:
-        raise ResolverError("servers", f"the system names none that can be asked: {last if found else ''}")
+        raise ResolverError(
+            "servers", f"the system names none that can be asked: {', '.join(map(str, found))}"
+        )
     return servers
 
 
