@@ -103,6 +103,4 @@ class SilenceEstimator:
         if slowest is None:
             return self._tail_wait_ns
         wait = int(self._interior_factor * slowest + self._jitter_factor * self._jitter_ns)
-        if wait < self._interior_floor_ns:
-            wait = self._interior_floor_ns
-        return wait if wait < self._cap_ns else self._cap_ns
+        return min(self._cap_ns, max(self._interior_floor_ns, wait))

@@ -158,7 +158,7 @@ class Hop:
         ordered = tuple(sorted(probes, key=attrgetter("attempt")))
         known = knowledge or {}
         first = ordered[0].address if ordered else None
-        if first is not None and all([probe.address is first for probe in ordered]):
+        if first is not None and all(probe.address is first for probe in ordered):
             # The ordinary hop: one router has answered every time, and nothing needs counting.
             about = known.get(first, NOTHING_KNOWN) if known else NOTHING_KNOWN
             return cls(ttl, ordered, (Responder(first, len(ordered), about),), ttl_zero_forwarding)

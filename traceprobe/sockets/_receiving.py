@@ -17,7 +17,7 @@ from traceprobe.loops import Readiness
 from traceprobe.sockets.helpers import SendAndReceive
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from traceprobe.loops import Clock
     from traceprobe.model import Reply
@@ -105,6 +105,31 @@ class ReceivingSocket(SendAndReceive):
                 self._check_open()
                 self._drain()
             return self._take_ready()
+        finally:
+            self._receiving = False
+
+    async def receive_into(self, deliver: Callable[[Sequence[Reply]], None]) -> None:
+        """Hand replies out as they come; see :meth:`DirectReceiver.receive_into`."""
+        self._check_open()
+        if self._receiving:
+            raise BusyError("another task is receiving from this socket")
+        self._receiving = True
+
+        def readable() -> None:
+            self._check_open()
+            self._drain()
+            if self._ready:
+                deliver(self._take_ready())
+
+        try:
+            if self._ready:
+                deliver(self._take_ready())
+            if isinstance(self._readiness, Readiness):
+                await self._readiness.serve(readable)
+            while True:
+                self._check_open()
+                await self._readiness.wait_readable()
+                readable()
         finally:
             self._receiving = False
 

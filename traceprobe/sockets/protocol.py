@@ -8,12 +8,12 @@ a reply belongs to; it knows nothing of hops, silence or when a trace is over.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 import attrs
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Mapping, Sequence
+    from collections.abc import Callable, Hashable, Mapping, Sequence
     from ipaddress import IPv4Address, IPv6Address
 
     import traceprobe.config
@@ -112,6 +112,26 @@ class AsyncProbeSocket(Protocol):
 
     async def aclose(self) -> None:
         """Close the socket and give back every descriptor, handle and buffer. Idempotent."""
+        ...
+
+
+@runtime_checkable
+class DirectReceiver(Protocol):
+    """What a probe socket may offer beside :class:`AsyncProbeSocket`: replies without a task to be woken."""
+
+    async def receive_into(self, deliver: Callable[[Sequence[Reply]], None]) -> None:
+        """Hand replies out as they come, until the socket is closed.
+
+        Stands in for a loop around :meth:`AsyncProbeSocket.receive`. It calls from wherever the event loop
+        finds the socket readable, which need not be the task that waits here.
+
+        Args:
+            deliver: Called with one reply or more; must not block. What it raises is raised here.
+
+        Raises:
+            BusyError: Another task is receiving.
+            ClosedError: The socket was closed, before the call or meanwhile.
+        """
         ...
 
 

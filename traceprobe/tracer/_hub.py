@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from traceprobe.errors import ClosedError
 from traceprobe.model import trace_of
+from traceprobe.sockets.protocol import DirectReceiver
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Sequence
@@ -70,10 +71,12 @@ class SocketHub:
 
     async def receive_forever(self) -> None:
         """The receiver task: ends when the socket is closed or fails, and tells the traces which."""
-        receive = self.socket.receive
+        socket = self.socket
         try:
+            if isinstance(socket, DirectReceiver):
+                await socket.receive_into(self._deliver)
             while True:
-                self._deliver(await receive())
+                self._deliver(await socket.receive())
         except ClosedError as error:
             self._fail(error)
         except Exception as error:
