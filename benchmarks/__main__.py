@@ -7,67 +7,84 @@ import json
 import os
 import platform
 import sys
+from functools import partial
 from pathlib import Path
-from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from benchmarks import inside, rivals
-from benchmarks.figures import Figures, beyond_slowest, figures_of, lateness
-from benchmarks.report import missed_goals, to_markdown
-from tests.rigs.require import missing_module
-from tests.rigs.tun import SimulatedInternet
-from tests.rigs.tun.simulated import load_scenario, missing_internet
+from benchmarks import history
+from benchmarks.goals import verdicts
+from benchmarks.report import to_markdown
+from benchmarks.traces import LOOPS, MODES, available_loops, measure_world, traceprobe_row
+from benchmarks.worlds import WORLDS, Entry, InternetWorld, missing_worlds
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-LOOPS = ("asyncio", "uvloop", "trio")
-MODES: dict[str, dict[str, Any]] = {
-    "raw": {"mode": "linux_raw"},
-    "raw-udp": {"mode": "linux_raw", "protocol": "udp"},
-    "ping": {"mode": "linux_ping"},
-    "udp": {"mode": "linux_udp"},
-}
-TARGETS = {4: "203.0.113.9", 6: "2001:db8:9::9"}
+SCHEMA = 2
+OTHERS = ("busy", "costs", "crowds", "many", "receiving", "start", "first-probe")
+SECTIONS = (*(entry.name for entry in WORLDS), *OTHERS)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print; 1 if ``--check`` is on and a goal is missed, 2 if nothing can be measured here."""
     options = _parse(arguments)
-    if (reason := missing_internet()) is not None:
-        print(f"can't measure here: {reason}", file=sys.stderr)
-        return 2
-    loops = [loop for loop in options.loops if loop == "asyncio" or missing_module(loop) is None]
+    loops = available_loops(options.loops)
     document: dict[str, Any] = {
+        "schema": SCHEMA,
         "machine": {
+            "system": platform.system(),
             "kernel": platform.release(),
             "processors": os.cpu_count(),
             "python": platform.python_version(),
         },
         "repetitions": options.repetitions,
+        "sections": {},
     }
-    with SimulatedInternet(load_scenario("thirty_hops"), vigilant=True) as internet:
-        internet.namespace.write_sysctl("net/ipv4/ping_group_range", "0 2147483647")
-        document["thirty_hops"], document["lateness_us"] = _thirty_hops(internet, options, loops)
-        document["completion"] = _completion(internet, options, loops)
-    print(to_markdown(document))
+    for name in options.only:
+        missing, measure = _section(name, options, loops)
+        print(f"{name} ...", file=sys.stderr, flush=True)
+        document["sections"][name] = {"error": missing} if missing is not None else measure()
+    judged = verdicts(document["sections"])
+    document["goals"] = [verdict.to_dict() for verdict in judged]
+    print(to_markdown(document, judged if options.check else None))
     if options.json is not None:
         options.json.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-    return int(options.check and bool(missed_goals(document["thirty_hops"])))
+    if options.markdown is not None:
+        options.markdown.write_text(to_markdown(document, judged) + "\n", encoding="utf-8")
+    if options.history is not None:
+        history.append(options.history, document)
+    if all("error" in section for section in document["sections"].values()):
+        return 2
+    return int(options.check and not all(verdict.met for verdict in judged))
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description="Measure traceprobe beside its peers.",
+        epilog=f"Sections: {', '.join(SECTIONS)}.",
+    )
     parser.add_argument("-n", "--repetitions", type=int, default=20, metavar="N", help="default: 20")
+    parser.add_argument(
+        "--only",
+        default=list(SECTIONS[:7] + OTHERS if sys.platform == "linux" else ("loopback", "start")),
+        type=_words,
+        metavar="SECTIONS",
+        help="some of the sections, separated by commas; default: all that the system has",
+    )
     parser.add_argument("--loops", default=list(LOOPS), help=f"default: {','.join(LOOPS)}", type=_words)
     parser.add_argument("--modes", default=list(MODES), help=f"default: {','.join(MODES)}", type=_words)
-    parser.add_argument(
-        "-6", dest="version", action="store_const", const=6, default=4, help="trace over IPv6"
-    )
+    parser.add_argument("--no-peers", action="store_true", help="traceprobe only")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there, too")
-    parser.add_argument("--check", action="store_true", help="exit with 1 if a goal is missed")
+    parser.add_argument(
+        "--markdown", type=Path, metavar="FILE", help="write the tables there, with the goals"
+    )
+    parser.add_argument("--history", type=Path, metavar="FILE", help="add the medians to this file")
+    parser.add_argument(
+        "--check", action="store_true", help="name each goal, met or missed; exit with 1 if one is missed"
+    )
     options = parser.parse_args(arguments)
-    for given, known in ((options.loops, LOOPS), (options.modes, MODES)):
+    for given, known in ((options.only, SECTIONS), (options.loops, LOOPS), (options.modes, MODES)):
         if unknown := set(given) - set(known):
             parser.error(f"there are only {', '.join(known)}, not {', '.join(sorted(unknown))}")
     if options.repetitions < 1:
@@ -79,56 +96,52 @@ def _words(text: str) -> list[str]:
     return text.split(",")
 
 
-def _thirty_hops(
-    internet: SimulatedInternet, options: argparse.Namespace, loops: list[str]
-) -> tuple[list[dict[str, Any]], tuple[float, float, float]]:
-    """Thirty hops, three probes each, round trips of up to 120 ms."""
-    rows: list[Figures] = []
-    late = []
-    target = TARGETS[options.version]
-    for loop in loops:
-        for mode in options.modes:
-            internet.reset()
-            measured = internet.call(inside.repeat, target, MODES[mode], options.repetitions, backend=loop)
-            log = internet.log()
-            late.append(lateness(log))
-            rows.append(figures_of(f"{loop}, {mode}", measured, log))
-    for protocol in ("icmp", "udp"):
-        internet.reset()
-        rival = rivals.traceroute(internet, target, protocol, options.repetitions)
-        if rival is not None:
-            rows.append(figures_of(f"traceroute -N 90, {protocol}", rival, internet.log()))
-    worst = (median(one[0] for one in late), max(one[1] for one in late), max(one[2] for one in late))
-    return [row.to_dict() for row in rows], worst
+def _section(
+    name: str, options: argparse.Namespace, loops: list[str]
+) -> tuple[str | None, Callable[[], dict[str, Any]]]:
+    """Why a section can't be measured here, or None; and what measures it."""
+    count = options.repetitions
+    for entry in WORLDS:
+        if entry.name == name:
+            return missing_worlds(name), partial(_world, entry, options, loops)
+    missing = None if name == "start" else missing_worlds("tun")
+    if name == "busy":
+        return missing, partial(_busy, loops, count)
+    if name == "costs":
+        from benchmarks.costs import measure_costs
+
+        return missing, partial(measure_costs, loops=loops, repetitions=count)
+    if name in {"start", "first-probe"}:
+        from benchmarks.start import measure_first_probe, measure_start
+
+        return missing, partial(measure_start if name == "start" else measure_first_probe, repetitions=count)
+    from benchmarks.crowds import CROWD_MODES, measure_crowds, measure_many_probes, measure_receiving
+
+    modes = [mode for mode in CROWD_MODES if mode in options.modes] or list(CROWD_MODES[:1])
+    return missing, {
+        "crowds": partial(measure_crowds, loops=loops, modes=modes, repetitions=count),
+        "many": partial(measure_many_probes, loops=loops, repetitions=count),
+        "receiving": partial(measure_receiving, repetitions=count),
+    }[name]
 
 
-def _completion(
-    internet: SimulatedInternet, options: argparse.Namespace, loops: list[str]
-) -> list[dict[str, Any]]:
-    """How long traces take that have to decide when to stop waiting."""
-    rows = []
-    for scenario in ("three_silent", "slow_target"):
-        topology = load_scenario(scenario)
-        internet.load(topology)
-        slowest = max(station.rtt for station in topology.paths[0].stations(0.0, lambda *_: 0))
-        for loop in loops:
-            measured = internet.call(
-                inside.repeat, TARGETS[options.version], {}, options.repetitions, backend=loop
-            )
-            log = internet.log()
-            internet.reset()
-            durations = [(run["end_ns"] - run["start_ns"]) / 1e9 for run in measured["runs"]]
-            rows.append({
-                "scenario": scenario,
-                "loop": loop,
-                "slowest_rtt_ms": slowest * 1e3,
-                "median_ms": median(durations) * 1e3,
-                "worst_ms": max(durations) * 1e3,
-                "beyond_ms": median(beyond_slowest(run, log) for run in measured["runs"]),
-                "reached": sum(run["reached"] for run in measured["runs"]),
-                "runs": len(durations),
-            })
-    return rows
+def _world(entry: Entry, options: argparse.Namespace, loops: list[str]) -> dict[str, Any]:
+    with entry.build() as world:
+        measured = measure_world(
+            world,
+            loops=loops,
+            modes=options.modes,
+            repetitions=options.repetitions,
+            peers=not options.no_peers,
+        )
+    return {**measured, "title": entry.title}
+
+
+def _busy(loops: Sequence[str], repetitions: int) -> dict[str, Any]:
+    """Round-trip times while a Python thread computes."""
+    with InternetWorld("thirty_hops", "") as world:
+        rows = [traceprobe_row(world, loop, "raw", repetitions, busy=True) for loop in loops]
+    return {"title": "Beside a Python thread that computes", "rows": rows}
 
 
 if __name__ == "__main__":
