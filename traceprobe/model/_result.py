@@ -120,7 +120,9 @@ class TraceResult:
         count = f"{len(self.hops)} hop" + ("" if len(self.hops) == 1 else "s")
         hop = self.destination_hop
         rtt = "" if hop is None or hop.rtt is None else f", {hop.rtt * 1000:.3f} ms"
-        return f"{self.target} ({self.address}): {end} in {count}{rtt}"
+        # A document of somebody else's may name any target, and no terminal shall obey it.
+        target = "".join(character if character.isprintable() else "?" for character in self.target)
+        return f"{target} ({self.address}): {end} in {count}{rtt}"
 
     def to_dict(self) -> TraceDocument:
         """The result as plain values: the JSON contract, with its ``schema_version``."""

@@ -38,6 +38,7 @@ _TIMESPECS: Final = 3
 _STAMP_HEADER: Final = (_HEADER_SIZE + _TIMESPECS * TIMESPEC.size, _SOL_SOCKET, SO_TIMESTAMPING)
 _STAMP: Final = Struct("=Qiiqq32xQii4xB7xI")
 """Three ``timespec`` of which the first is filled (``SCM_TIMESTAMPING``), then ``sock_extended_err``."""
+_TTL_KINDS: Final = frozenset({(_SOL_IP, IP_TTL), (_SOL_IPV6, IPV6_HOPLIMIT)})
 _ERROR_KINDS: Final = frozenset({(_SOL_IP, IP_RECVERR), (_SOL_IPV6, IPV6_RECVERR)})
 
 CONTROL_SIZE: Final = 256
@@ -98,21 +99,21 @@ def read_stamp(controls: memoryview, place: int, length: int) -> tuple[int, int]
 
 
 def read_control(control: memoryview) -> Control:
-    """Read the control messages of one datagram (cmsg(3)); unknown ones are skipped."""
+    """Read the control messages of one datagram (cmsg(3)); what is unknown or cut short is skipped."""
     stamp_ns = ttl = error = None
     place, end = 0, len(control)
     while end - place >= _HEADER_SIZE:
         length, level, kind = CONTROL_HEADER.unpack_from(control, place)
         if not _HEADER_SIZE <= length <= end - place:
             break  # cut short
-        start = place + _HEADER_SIZE
-        if level == _SOL_SOCKET and kind in {SO_TIMESTAMPING, SO_TIMESTAMPNS}:
+        start, size = place + _HEADER_SIZE, length - _HEADER_SIZE
+        if level == _SOL_SOCKET and kind in {SO_TIMESTAMPING, SO_TIMESTAMPNS} and size >= TIMESPEC.size:
             seconds, nanoseconds = TIMESPEC.unpack_from(control, start)
             # Zero means that only other kinds of stamps were made.
             stamp_ns = seconds * _NS + nanoseconds or None
-        elif (level == _SOL_IP and kind == IP_TTL) or (level == _SOL_IPV6 and kind == IPV6_HOPLIMIT):
+        elif (level, kind) in _TTL_KINDS and size >= _INT.size:
             (ttl,) = _INT.unpack_from(control, start)
-        elif (level == _SOL_IP and kind == IP_RECVERR) or (level == _SOL_IPV6 and kind == IPV6_RECVERR):
+        elif (level, kind) in _ERROR_KINDS and size >= EXTENDED_ERROR.size:
             _, origin, type_, code, _, info, number = EXTENDED_ERROR.unpack_from(control, start)
             offender = unpack_name(control[start + EXTENDED_ERROR.size : place + length])
             error = ExtendedError(origin, type_, code, info, number, offender[0] if offender else None)
