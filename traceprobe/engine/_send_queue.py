@@ -46,6 +46,8 @@ class SendQueue:
 
     def has_room_for_next(self, end_ttl: int) -> bool:
         """Whether there is a probe up to ``end_ttl`` and room for it in the window."""
+        if self._next_planned == self._planned_count and not self._retries:
+            return False
         full = self._window is not None and self._in_flight >= self._window
         return not full and self._peek(end_ttl) is not None
 

@@ -30,9 +30,8 @@ def to_ns(seconds: float) -> int:
 class SilenceEstimator:
     """Waits by TTL, from the round-trip times seen so far.
 
-    Everything is kept as it is asked for, as the extreme over a TTL and all that lies behind it, so that
-    a reply costs one walk towards the near end, which stops where it changes nothing any more, and a
-    wait costs nothing.
+    Replies come much more often than anybody asks how long to wait, so a reply costs a few comparisons;
+    what holds over a TTL and all that lies behind it is worked out when it is asked for.
     """
 
     def __init__(self, timing: TimingConfig, first_ttl: int, last_ttl: int) -> None:
@@ -45,62 +44,84 @@ class SilenceEstimator:
         self._first_ttl = first_ttl
         count = last_ttl - first_ttl + 1
         self._slowest_here: list[int | None] = [None] * count
-        self._slowest_from_here: list[int | None] = [None] * count
         self._fastest_from_here: list[int | None] = [None] * count
+        self._slowest_from_here: list[int | None] = [None] * count
+        self._is_stale = False
+        """Whether the last of these does not yet hold what was seen since."""
+        self._slowest = 0
+        self._farthest = -1
+        """Position of the last TTL that something has answered at."""
         self._jitter_ns = 0
-        self._tail_wait_ns = min(self._cap_ns, self._tail_floor_ns)
-        """What is waited for where nothing has answered."""
 
     def observe(self, ttl: int, rtt_ns: int) -> bool:
         """Take in one round-trip time; returns whether any wait may have changed by it."""
+        slowest = self._slowest_from(ttl - self._first_ttl)
+        jitter_before = self._jitter_ns
+        self.note(ttl, rtt_ns)
+        return slowest is None or rtt_ns > slowest or self._jitter_ns > jitter_before
+
+    def note(self, ttl: int, rtt_ns: int) -> None:
+        """Take in one round-trip time."""
         # A clock that was stepped can make a round trip negative; nothing is faster than no time at all.
         if rtt_ns < 0:
             rtt_ns = 0
         here = ttl - self._first_ttl
-        slowest_here = self._slowest_here[here]
-        if slowest_here is None or rtt_ns > slowest_here:
-            self._slowest_here[here] = rtt_ns
-        jitter_before = self._jitter_ns
-        lifted = self._lift_slowest(here, rtt_ns)
-        self._lower_fastest(here, rtt_ns)
-        self._note_jitter(here)
-        if lifted:
-            slowest = self._slowest_from_here[0] or 0
-            self._tail_wait_ns = min(self._cap_ns, max(self._tail_floor_ns, int(self._tail_factor * slowest)))
-        return lifted or self._jitter_ns > jitter_before
-
-    def _lift_slowest(self, here: int, rtt_ns: int) -> bool:
-        slowest_from_here = self._slowest_from_here
-        for position in range(here, -1, -1):
-            slowest = slowest_from_here[position]
-            if slowest is not None and slowest >= rtt_ns:
-                return position < here
-            slowest_from_here[position] = rtt_ns
-        return True
+        if here > self._farthest:
+            self._farthest = here
+        if rtt_ns > self._slowest:
+            self._slowest = rtt_ns
+        slowest = self._slowest_here[here]
+        if slowest is None or rtt_ns > slowest:
+            self._slowest_here[here] = slowest = rtt_ns
+            self._is_stale = True
+        fastest = self._fastest_from_here[here]
+        if fastest is None or rtt_ns < fastest:
+            self._lower_fastest(here, rtt_ns)
+        elif slowest - fastest > self._jitter_ns:
+            self._jitter_ns = slowest - fastest
 
     def _lower_fastest(self, here: int, rtt_ns: int) -> None:
-        fastest_from_here = self._fastest_from_here
+        """Carry a round trip towards the near end, as far as it is faster than anything seen behind there."""
+        fastest_from_here, slowest_here = self._fastest_from_here, self._slowest_here
         for position in range(here, -1, -1):
             fastest = fastest_from_here[position]
             if fastest is not None and fastest <= rtt_ns:
                 break
             fastest_from_here[position] = rtt_ns
-            self._note_jitter(position)
-
-    def _note_jitter(self, position: int) -> None:
-        # Slowest only grows and fastest only shrinks, so the jitter of every hop only grows.
-        slowest, fastest = self._slowest_here[position], self._fastest_from_here[position]
-        if slowest is not None and fastest is not None and slowest - fastest > self._jitter_ns:
-            self._jitter_ns = slowest - fastest
+            # Slowest only grows and fastest only shrinks, so the jitter of every hop only grows.
+            slowest = slowest_here[position]
+            if slowest is not None and slowest - rtt_ns > self._jitter_ns:
+                self._jitter_ns = slowest - rtt_ns
 
     def is_interior(self, ttl: int) -> bool:
         """Whether something has answered at this TTL or farther on."""
-        return self._slowest_from_here[ttl - self._first_ttl] is not None
+        return ttl - self._first_ttl <= self._farthest
 
     def wait_ns(self, ttl: int) -> int:
         """How long after its sending a probe of this TTL is given up."""
-        slowest = self._slowest_from_here[ttl - self._first_ttl]
+        return self._bounded(self._slowest_from(ttl - self._first_ttl))
+
+    def shortest_wait_ns(self) -> int:
+        """The shortest of all waits, at once."""
+        tail = self._bounded(None)
+        # What lies behind a TTL is part of its slowest, so the shortest interior wait is the farthest one.
+        return min(tail, self._bounded(self._slowest_here[self._farthest])) if self._farthest >= 0 else tail
+
+    def _bounded(self, slowest: int | None) -> int:
         if slowest is None:
-            return self._tail_wait_ns
-        wait = int(self._interior_factor * slowest + self._jitter_factor * self._jitter_ns)
-        return min(self._cap_ns, max(self._interior_floor_ns, wait))
+            wait = max(self._tail_floor_ns, int(self._tail_factor * self._slowest))
+        else:
+            allowance = self._jitter_factor * self._jitter_ns
+            wait = max(self._interior_floor_ns, int(self._interior_factor * slowest + allowance))
+        return min(self._cap_ns, wait)
+
+    def _slowest_from(self, position: int) -> int | None:
+        if self._is_stale:
+            self._is_stale = False
+            slowest: int | None = None
+            for place in range(self._farthest, -1, -1):
+                here = self._slowest_here[place]
+                if here is not None and (slowest is None or here > slowest):
+                    slowest = here
+                self._slowest_from_here[place] = slowest
+        return self._slowest_from_here[position]

@@ -85,6 +85,14 @@ class TraceStrategy(Protocol):
         """Remove and return the oldest event; None if there is none."""
         ...
 
+    def take_events(self) -> list[Event]:
+        """Remove and return all events, oldest first."""
+        ...
+
+    def may_be_due_before(self, moment_ns: int) -> bool:
+        """Whether ``next_deadline`` may be earlier than a moment; False is certain. Cheaper than asking."""
+        ...
+
     def released(self) -> list[ProbeId]:
         """Probes that were sent and whose replies are of no interest any more; each is listed once.
 

@@ -50,7 +50,8 @@ class PathKnowledge:
             judge.ends_known = self._ends_known
         self._pipeline = pipeline
         self._enrichers = tuple(enrichers)
-        self._is_wanted = bool(self._enrichers) or judge is not None
+        self.is_wanted = bool(self._enrichers) or judge is not None
+        """Whether anything is to be looked up at all."""
         self._learnt = learnt
         self._looked_up = looked_up
         self._ttls: dict[IPAddress, set[int]] = {}
@@ -84,7 +85,7 @@ class PathKnowledge:
 
     def has_answered(self, address: IPAddress, ttl: int) -> None:
         """An address has answered at a TTL: ask about it, if nobody has yet."""
-        if not self._is_wanted:
+        if not self.is_wanted:
             return
         ttls = self._ttls.get(address)
         if ttls is not None:

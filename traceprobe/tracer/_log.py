@@ -35,6 +35,10 @@ class EventLog:
         """Add one event."""
         self.events.append(event)
 
+    def extend(self, events: Iterable[Event]) -> None:
+        """Add events."""
+        self.events.extend(events)
+
     def close(self, error: BaseException | None = None) -> None:
         """No more events will come; readers that get here see the error, if there is one."""
         self.closed = True

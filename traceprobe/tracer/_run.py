@@ -226,14 +226,18 @@ class TraceRun:
         if released:
             self._hub.socket.release(released)
         self._hub.window.update(self, engine.outstanding)
-        news = False
-        while (event := engine.next_event()) is not None:
-            self._append(event)
-            news = True
-        if news:
-            self.log.announce()
+        events = engine.take_events()
+        if not events:
+            return
+        if self.knowledge.is_wanted:
+            for event in events:
+                self._append(event)
+        else:
+            self.log.extend(events)
+        self.log.announce()
 
     def _append(self, event: Event) -> None:
+        """Add an event, with what is known of its addresses; ask for what isn't."""
         if isinstance(event, ReplyReceived):
             self.knowledge.has_answered(event.reply.address, event.probe.ttl)
         elif isinstance(event, HopSettled):
@@ -262,9 +266,13 @@ class TraceRun:
         if engine.finished or engine.has_probes_due(now):
             self._alarm.wake()
             return
-        deadline = engine.next_deadline()
-        if deadline is not None and (self._armed_for is None or deadline < self._armed_for):
-            self._alarm.wake()
+        if self._armed_for is None:
+            if engine.next_deadline() is not None:
+                self._alarm.wake()
+        elif engine.may_be_due_before(self._armed_for):
+            deadline = engine.next_deadline()
+            if deadline is not None and deadline < self._armed_for:
+                self._alarm.wake()
 
     # --- the end ------------------------------------------------------------------------------------------
 
