@@ -29,6 +29,8 @@ if missing_module("hypothesis") is None:  # tests/bsd runs without it, on machin
     hypothesis.settings.load_profile("unhurried")
 
 if under_wine():
+    import hypothesis
+
     # Windows is shown to work here; inputs are searched for where that is faster.
     hypothesis.settings.register_profile(
         "brief", hypothesis.settings.get_profile("unhurried"), max_examples=10

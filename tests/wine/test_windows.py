@@ -63,6 +63,9 @@ QUICK = [
     *("tests/cli/test_parser.py", "tests/cli/test_program.py", "tests/engine/test_settling.py"),
     *("tests/engine/test_states.py", "tests/sockets/test_codec.py", "tests/sockets/test_factory.py"),
     *("tests/sockets/test_helpers.py", "tests/test_api.py", "tests/test_config.py", "tests/test_errors.py"),
+    *("tests/enrich/test_resolver.py", "tests/enrich/test_ends.py"),
+    # There is no interface "lo".
+    "--deselect=tests/enrich/test_resolver.py::test_servers_are_told_to_c_ares_as_it_wants_them",
     # What takes long here and says nothing about Windows.
     *("--ignore=tests/packets/test_any_bytes.py", "--ignore=tests/packets/test_internet_vectors.py"),
     "--deselect=tests/cli/test_program.py::test_a_full_disk_is_an_error_in_one_line",
