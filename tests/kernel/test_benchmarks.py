@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 from typing import TYPE_CHECKING, Any
@@ -15,8 +16,11 @@ from benchmarks.figures import percentile, spread
 from benchmarks.report import to_markdown
 from benchmarks.system_calls import is_wait, split_at_marks
 from benchmarks.traces import _FAST
-from benchmarks.worlds import hops_compared, long_path, many_targets, missing_worlds
+from benchmarks.worlds import TARGET, InternetWorld, hops_compared, long_path, many_targets, missing_worlds
+from tests.kernel import inside
 from tests.rigs.require import require
+from tests.rigs.tun import Outcome
+from tests.rigs.tun.simulated import load_scenario
 from traceprobe import TimingConfig
 
 if TYPE_CHECKING:
@@ -225,3 +229,39 @@ def test_topologies_of_many_are_what_they_are_said_to_be() -> None:
     assert {len(list(path.stations(0.0, lambda *_: 0))) for path in topology.paths} == {30}
     (path,) = long_path(64).paths
     assert len(list(path.stations(0.0, lambda *_: 0))) == 64
+
+
+@pytest.mark.tun
+def test_the_presets_are_what_they_are_called() -> None:
+    require("tun", missing_worlds("tun"))
+    with InternetWorld("ethernet", "") as world:
+        found = world.call(inside.trace, TARGET, {"mode": "linux_raw"}, backend="asyncio")
+        assert inside.addresses(found) == world.truth
+        world.internet.load(load_scenario("vpn"))
+        large = {"mode": "linux_raw", "packet_size": 1450, "dont_fragment": True}
+        found = world.call(inside.trace, TARGET, large, backend="asyncio")
+        refused = found["hops"][-1]["probes"][0]
+        assert (found["stop_reason"], refused["reply"], refused["mtu"]) == (
+            "unreachable",
+            "packet_too_big",
+            1400,
+        )
+        found = world.call(inside.trace, TARGET, {**large, "packet_size": 1400}, backend="asyncio")
+        assert found["reached"]
+
+
+@pytest.mark.tun
+def test_wireless_losses_come_in_bursts_and_answers_in_another_order() -> None:
+    require("tun", missing_worlds("tun"))
+    with InternetWorld("wifi", "") as world:
+        for _ in range(5):
+            world.call(
+                inside.trace, TARGET, {"mode": "linux_raw", "max_ttl": 12, "queries": 10}, backend="asyncio"
+            )
+        log = world.log()
+    lost = [probe.outcome is Outcome.LOST_FORWARD for probe in log.probes]
+    runs = [len(list(run)) for is_lost, run in itertools.groupby(lost) if is_lost]
+    assert runs
+    assert all(run >= 3 for run in runs[:-1])
+    arrivals = [reply.probe for reply in log.replies]
+    assert arrivals != sorted(arrivals)

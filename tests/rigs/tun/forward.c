@@ -81,6 +81,20 @@ static int port_policy(const struct manner *manner, const struct probe *probe)
     return probe->protocol == PROTOCOL_UDP ? ports_policy(&manner->udp, probe->sequence, PORT_CLOSED) : PORT_CLOSED;
 }
 
+/* Whether a burst of losses takes a probe, such as radio has them: whatever comes while it lasts. */
+static bool lost_in_burst(struct responder *responder, const struct manner *manner, int which, struct chance *chance)
+{
+    int *left = &responder->burst_left[which];
+    if (manner == NULL)
+        return false;
+    if (*left == 0 && happens(chance, manner->burst_share))
+        *left = manner->burst_length;
+    if (*left == 0)
+        return false;
+    *left -= 1;
+    return true;
+}
+
 /* Let a router have the probe; true if it goes no farther. */
 static bool enter(struct visit *visit, struct responder *responder, int64_t rtt_ns, const struct probe *probe,
                   struct chance *chance)
@@ -91,6 +105,10 @@ static bool enter(struct visit *visit, struct responder *responder, int64_t rtt_
     visit->rtt_ns = rtt_ns;
     visit->station++;
     int policy = port_policy(visit->manner, probe);
+    if (lost_in_burst(responder, visit->manner, which, chance)) {
+        visit->halt = HALT_LOST;
+        return true;
+    }
     if (visit->station == probe->ttl && visit->manner != NULL && visit->manner->forwards_zero)
         return false;
     if (visit->station >= probe->ttl)

@@ -73,7 +73,10 @@ void manner_read(struct reader *reader, struct manner *manner, int family)
             read_patch(reader, manner);
         else if (word_is(reader, "forwards_zero"))
             manner->forwards_zero = true;
-        else if (word_is(reader, "tcp")) {
+        else if (word_is(reader, "bursts")) {
+            manner->burst_share = next_number(reader, 1);
+            manner->burst_length = next_int(reader, 1, 65535);
+        } else if (word_is(reader, "tcp")) {
             manner->speaks_tcp = true;
             read_ports(reader, &manner->tcp);
         } else if (word_is(reader, "udp"))

@@ -66,6 +66,8 @@ struct manner {
     int patch_count;
     struct patch patches[MAX_PATCHES];
     bool forwards_zero; /* sends on what came with a TTL of 1 */
+    double burst_share; /* of the probes that come: a burst of losses begins with them */
+    int burst_length;
     bool speaks_tcp;
     struct ports tcp; /* others are closed */
     struct ports udp; /* others do what the target does */

@@ -91,6 +91,8 @@ class Manner:
     """Offset in the transport header and bytes in hexadecimal that stand there instead."""
     checksum_stale: bool = False
     """The transport checksum does not follow the patches."""
+    bursts: tuple[float, int] | None = None
+    """Share of the probes with which a burst of losses begins, and how many probes it takes."""
     forwards_zero: bool = False
     """It sends on what comes with a TTL of 1, so that the next station gets a TTL of 0."""
     tcp: Mapping[int, str] | None = None
@@ -105,6 +107,8 @@ class Manner:
         for name in ("mpls", "objects", "patches"):
             values[name] = tuple(tuple(one) for one in values.get(name, ()))
         values["interfaces"] = tuple(Interface(**one) for one in values.get("interfaces", ()))
+        if "bursts" in values:
+            values["bursts"] = tuple(values["bursts"])
         if "refusal" in values:
             values["refusal"] = tuple(values["refusal"])
         if "translation" in values:
@@ -134,6 +138,8 @@ class Manner:
             words += ["objects", objects.hex(), "form", self.form, "spoil", self.spoil]
         if self.refusal is not None:
             words += ["refusal", *self.refusal]
+        if self.bursts is not None:
+            words += ["bursts", *self.bursts]
         for name in ("traffic_class", "label", "dont_fragment", "total_length"):
             value = getattr(self, name)
             if value is not None:

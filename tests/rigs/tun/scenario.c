@@ -219,6 +219,8 @@ void scenario_reset(struct scenario *scenario, int64_t now_ns)
             scenario->buckets[i].refilled_ns[which] = now_ns;
         }
     }
+    for (int i = 0; i < scenario->responder_count; i++)
+        scenario->responders[i].burst_left[0] = scenario->responders[i].burst_left[1] = 0;
     for (int i = 0; i < scenario->path_count; i++) {
         free(scenario->paths[i].seen);
         scenario->paths[i].seen = NULL;

@@ -63,6 +63,7 @@ struct responder {
     int fault_count;
     struct fault *faults;
     const struct manner *manner[2]; /* NULL: nothing out of the ordinary */
+    int burst_left[2]; /* how many more probes are lost before the burst is over */
 };
 
 struct branch {
