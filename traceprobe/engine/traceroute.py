@@ -127,8 +127,28 @@ class TracerouteEngine(Tally):
 
         Those beyond the destination as soon as it has answered, all others when the trace is over.
         """
-        released, self._released = self._released, []
+        released = self._released
+        if released:
+            self._released = []
         return released
+
+    def take_events(self) -> list[Event]:
+        """Remove and return all events, oldest first; what ``next_event`` returns one by one."""
+        events = list(self._events)
+        self._events.clear()
+        return events
+
+    def may_be_due_before(self, moment_ns: int) -> bool:
+        """Whether ``next_deadline`` may be earlier than a moment, told without looking at every hop.
+
+        False is certain. The driver asks this after every reply, to know whether it has to wait anew.
+        """
+        if self._path.complete or self._queue.not_before_ns is not None or self._first_sent_ns is None:
+            return True
+        overall = self._overall_deadline_ns
+        if overall is not None and overall < moment_ns:
+            return True
+        return self._first_sent_ns + self._silence.shortest_wait_ns() < moment_ns
 
     # --- what the driver tells -----------------------------------------------------------------------
 
@@ -138,7 +158,8 @@ class TracerouteEngine(Tally):
         Raises:
             UsageError: The probe was never handed out, or was reported before.
         """
-        self._note_now(now)
+        if now > self._latest_now:
+            self._note_now(now)
         record = self._path.find(sent.probe_id)
         if record is None:
             raise UsageError(f"probe {sent.probe_id} is not one of this trace's")
@@ -180,7 +201,8 @@ class TracerouteEngine(Tally):
 
         One that reached the machine before its probe was given up is in time, whenever it is reported.
         """
-        self._note_now(now)
+        if now > self._latest_now:
+            self._note_now(now)
         record = self._path.find(reply.probe_id)
         if record is None:
             self._counts["unmatched"] += 1
@@ -280,7 +302,10 @@ class TracerouteEngine(Tally):
         record.move(trigger)
         record.reply = reply
         self._replies += 1
-        self._note_rtt(record.ttl, reply)
+        self._silence.note(record.ttl, reply.rtt_ns)
+        if reply.received_ns > self._latest_reply_ns:
+            self._latest_reply_ns = reply.received_ns
+        self._deadline_stale = True
         assert record.probe is not None
         self._events.append(ReplyReceived(record.probe, reply, record.state is ProbeState.ANSWERED_LATE))
         meaning = meaning_of(reply, self._destination)
@@ -297,8 +322,6 @@ class TracerouteEngine(Tally):
         # the last thing that was awaited there, or the trace only waits for it to be late enough.
         if telling or hop.settled or not was_outstanding or self._path.complete:
             self._advance(reply.received_ns)
-        else:
-            self._deadline_stale = True
 
     def _revise(self, hop: HopState) -> None:
         """Tell that a hop has changed that was announced; one that quotes TTL 0 changes with the next."""
