@@ -15,12 +15,23 @@ IN_SDIST = (
     "LICENSE",
     "README.md",
     "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
     "pyproject.toml",
     "tests",
     "docs",
+    "share",
     "examples",
     "benchmarks",
 )
+
+
+IN_SHARE = (
+    "share/man/man1/traceprobe.1",
+    "share/bash-completion/completions/traceprobe",
+    "share/zsh/site-functions/_traceprobe",
+)
+"""What a wheel installs beside the package."""
 
 
 def contents(path: str) -> list[str]:
@@ -38,7 +49,11 @@ def problems(path: str, tracked: list[str]) -> list[str]:
     found = [f"lacks {name}" for name in tracked if name not in names]
     if path.endswith(".whl"):
         tops = {PurePosixPath(name).parts[0] for name in names}
-        found += [f"installs {top}" for top in tops if top != "traceprobe" and not top.endswith(".dist-info")]
+        known = (".dist-info", ".data")
+        found += [f"installs {top}" for top in tops if top != "traceprobe" and not top.endswith(known)]
+        beside = {name.partition(".data/data/")[2] for name in names if ".data/" in name}
+        found += [f"lacks {name}" for name in IN_SHARE if name not in beside]
+        found += [f"installs {name}" for name in beside.difference(IN_SHARE)]
         if not any(name.endswith(".dist-info/licenses/LICENSE") for name in names):
             found.append("lacks the licence")
     else:

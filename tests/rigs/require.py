@@ -20,6 +20,7 @@ CAPABILITIES = frozenset({
     "bsd",
     "cc",
     "freebsd",
+    "groff",
     "lab",
     "doh",
     "netns",
@@ -34,6 +35,7 @@ CAPABILITIES = frozenset({
     "uvloop",
     "wine",
     "zig",
+    "zsh",
 })
 
 
