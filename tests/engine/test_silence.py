@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.engine.conversation import MS, START, Conversation
+from tests.engine.conversation import DESTINATION, MS, START, Conversation
 from traceprobe.config import TimingConfig
 from traceprobe.engine._silence import SilenceEstimator
 from traceprobe.model import ProbeStatus, ReplyKind, StopReason
@@ -226,3 +226,24 @@ def test_a_wait_behind_a_slower_hop_may_change_without_more_jitter() -> None:
     before = estimator.wait_ns(2)
     assert estimator.observe(5, 20 * MS)
     assert estimator.wait_ns(2) > before
+
+
+def test_whoever_accepts_one_connection_is_given_as_long_again_for_the_next() -> None:
+    talk = Conversation(max_ttl=2, queries=3)
+    talk.sends()
+    for attempt in (1, 2, 3):
+        talk.at(1).hears(1, attempt=attempt)
+    talk.at(40).hears(2, DESTINATION, ReplyKind.SYN_ACK, attempt=1)
+    assert talk.gives_up_at == 100, "not 60"
+    talk.at(80).hears(2, DESTINATION, ReplyKind.SYN_ACK, attempt=2, rtt=40)
+    assert talk.gives_up_at == 140
+    talk.at(120).hears(2, DESTINATION, ReplyKind.SYN_ACK, attempt=3, rtt=40)
+    assert talk.engine.stop_reason is StopReason.DESTINATION_REACHED
+    assert [talk.probe(2, attempt).status for attempt in (1, 2, 3)] == [ProbeStatus.REPLY] * 3
+
+
+def test_whoever_refuses_one_connection_is_not_waited_for_any_longer() -> None:
+    talk = Conversation(max_ttl=1, queries=2)
+    talk.sends()
+    talk.at(40).hears(1, DESTINATION, ReplyKind.RST)
+    assert talk.gives_up_at == 60

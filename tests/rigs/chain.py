@@ -18,6 +18,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Self
 
 from tests.rigs.namespaces import PATIENCE, Namespace, NamespaceGroup, RigError, ip_batch
+from tests.rigs.slow_link import SlowLink
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -156,6 +157,7 @@ class RouterChain:
             translates what comes back, the quotes in ICMP errors too.
         dropped_ports: TCP ports that the target's firewall drops without a word.
         prohibited_ports: TCP ports for which the last router answers administratively prohibited.
+        target_delay: How long the last link takes for every packet, seconds one way; None for no time at all.
         icmp_rate_limits: Leave the limits that Linux sets by default in force on routers and target.
 
     Raises:
@@ -173,6 +175,7 @@ class RouterChain:
         translator_at: int | None = None,
         dropped_ports: Collection[int] = (),
         prohibited_ports: Collection[int] = (),
+        target_delay: float | None = None,
         icmp_rate_limits: bool = False,
     ) -> None:
         if not 0 <= n_routers <= MAX_ROUTERS:
@@ -194,6 +197,7 @@ class RouterChain:
         self.translator_at = translator_at
         self.dropped_ports = tuple(dropped_ports)
         self.prohibited_ports = tuple(prohibited_ports)
+        self.target_delay = target_delay
         self.icmp_rate_limits = icmp_rate_limits
 
         self.source4, self.source6 = near_address4(0), near_address6(0)
@@ -222,10 +226,13 @@ class RouterChain:
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             nodes = stack.enter_context(self._group)
+            if self.target_delay is not None:
+                ends = (nodes[-2], "far"), (nodes[-1], "near")
+                stack.enter_context(SlowLink(ends, self.target_delay))
             ip_batch([
                 f"link add far netns {nodes[link].name} address {mac(link, 1)} type veth "
                 f"peer name near netns {nodes[link + 1].name} address {mac(link, 2)}"
-                for link in range(self.n_routers + 1)
+                for link in range(self.n_routers + (self.target_delay is None))
             ])
             set_up((node, self._script(number)) for number, node in enumerate(nodes))
             self._stack = stack.pop_all()
@@ -251,12 +258,14 @@ class RouterChain:
         lines = ["link set lo up"]
         if number > 0:
             lines += interface_lines("near", far_address4(number - 1), far_address6(number - 1))
-            lines += neighbour_lines(
-                "near", near_address4(number - 1), near_address6(number - 1), mac(number - 1, 1)
+            lines += self._neighbour_lines(
+                number - 1, "near", near_address4(number - 1), near_address6(number - 1), mac(number - 1, 1)
             )
         if not is_target:
             lines += interface_lines("far", near_address4(number), near_address6(number))
-            lines += neighbour_lines("far", far_address4(number), far_address6(number), mac(number, 2))
+            lines += self._neighbour_lines(
+                number, "far", far_address4(number), far_address6(number), mac(number, 2)
+            )
         if is_target:
             lines += [
                 f"address add {TARGET4}/32 dev lo",
@@ -300,6 +309,11 @@ class RouterChain:
             if wanted:
                 script += f"nft -f - <<'END'\n{rules}END\n"
         return script
+
+    def _neighbour_lines(self, link: int, device: str, *addresses: str) -> list[str]:
+        """What tells of the neighbour on a link that has hardware addresses."""
+        is_slow = self.target_delay is not None and link == self.n_routers
+        return [] if is_slow else neighbour_lines(device, *addresses)
 
 
 def _list(ports: Collection[int]) -> str:

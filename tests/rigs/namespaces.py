@@ -21,7 +21,7 @@ import tempfile
 import threading
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tests.rigs.remote import Worker
 from tests.rigs.require import find_program
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from tests.rigs.unprivileged import PortableInterpreter
+
+_Made = TypeVar("_Made")
 
 PROJECT = Path(__file__).resolve().parents[2]
 """The folder that holds the package and the tests."""
@@ -174,7 +176,16 @@ class Namespace:
         Raises:
             RigError: The namespace can't be entered.
         """
-        found: list[socket.socket | str] = []
+        return self.inside(socket.socket, family, kind, protocol)
+
+    def inside(self, function: Callable[..., _Made], *arguments: Any) -> _Made:
+        """Call a function of the calling process inside: what it opens lives there.
+
+        Raises:
+            RigError: The namespace can't be entered, or the function failed.
+        """
+        found: list[_Made] = []
+        failures: list[str] = []
 
         def enter() -> None:
             # A thread of its own, so that no other has to find its way back.
@@ -182,17 +193,19 @@ class Namespace:
             descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
             try:
                 if libc.setns(descriptor, _CLONE_NEWNET) != 0:
-                    found.append(os.strerror(ctypes.get_errno()))
+                    failures.append(os.strerror(ctypes.get_errno()))
                 else:
-                    found.append(socket.socket(family, kind, protocol))
+                    found.append(function(*arguments))
+            except OSError as error:
+                failures.append(str(error))
             finally:
                 os.close(descriptor)
 
         thread = threading.Thread(target=enter)
         thread.start()
         thread.join()
-        if not found or isinstance(found[0], str):
-            raise RigError(f"no socket in {self.name}: {found}")
+        if not found:
+            raise RigError(f"nothing made in {self.name}: {failures}")
         return found[0]
 
     def close(self) -> None:

@@ -47,6 +47,7 @@ class HopState:
     __slots__ = (
         "_in_order",
         "_shown",
+        "accepted_ns",
         "address",
         "announced",
         "answered",
@@ -81,6 +82,8 @@ class HopState:
         """More than one address has answered, or an answer is no time-exceeded."""
         self.quotes_zero = False
         """Every answer is a time-exceeded that quotes a TTL of 0."""
+        self.accepted_ns = 0
+        """When the destination last accepted a connection here: a socket may ask for the next one then."""
         self.settled = False
         """Every probe has ended, and no other will be sent."""
         self.settled_ns = 0
@@ -142,6 +145,8 @@ class HopState:
         same = reply.address is address or reply.address == address
         if self.on_the_way and on_the_way and same and zero is self.quotes_zero:
             return False
+        if reply.kind is ReplyKind.SYN_ACK:
+            self.accepted_ns = max(self.accepted_ns, reply.received_ns)
         self.quotes_zero = zero and (self.quotes_zero or self.answered == 1)
         if address is None:
             self.address = reply.address
@@ -166,6 +171,14 @@ class HopState:
     def loop_address(self) -> IPv4Address | IPv6Address | None:
         """The one router that the TTL of every answered probe ran out at; None if there is no such."""
         return None if self.mixed else self.address
+
+    def awaited_since_ns(self, sent_ns: int) -> int:
+        """From when on a probe of this TTL is waited for.
+
+        Of all SYN segments of one flow that reach it at the same time, a host answers one. The others may
+        have been sent again when it had, so they are given as long again.
+        """
+        return max(sent_ns, self.accepted_ns)
 
     @property
     def earliest_sent_ns(self) -> int | None:

@@ -439,7 +439,8 @@ class TracerouteEngine(Tally):
 
     def _due_ns(self, record: ProbeRecord) -> int:
         assert record.sent_ns is not None
-        return record.sent_ns + self._silence.wait_ns(record.ttl)
+        since_ns = self._path.hop_of(record).awaited_since_ns(record.sent_ns)
+        return since_ns + self._silence.wait_ns(record.ttl)
 
     def _lingers_until(self) -> int:
         """When every silent probe has been waited for as long as is now known to be right.
@@ -460,7 +461,7 @@ class TracerouteEngine(Tally):
         for hop in self._path.awaited():
             sent_ns = hop.earliest_sent_ns
             if sent_ns is not None:
-                moments.append(sent_ns + self._silence.wait_ns(hop.ttl))
+                moments.append(hop.awaited_since_ns(sent_ns) + self._silence.wait_ns(hop.ttl))
         opens = self._queue.not_before_ns
         if opens is not None and opens > self._latest_now and self._queue.has_room_for_next(self._ending.ttl):
             moments.append(opens)

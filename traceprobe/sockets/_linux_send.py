@@ -123,6 +123,29 @@ class LinuxSender:
         finally:
             self._idle.setdefault(arena.data_size, []).append(arena)
 
+    def send_now(self, batch: Batch, sent: Callable[[int, int, ClockReading, int], None]) -> int:
+        """Send as much of a small batch as the kernel takes at once; return how much that was.
+
+        Args:
+            batch: What to send.
+            sent: As for :meth:`send`.
+        """
+        arena = self._borrow(max(map(len, batch.data)))
+        try:
+            count = min(len(batch.data), arena.slots)
+            arena.fill(batch.data[:count], batch.names[:count], batch.ttls[:count], self._number)
+            now = read_clocks(self._clock)
+            taken = max(0, arena.send(self._descriptor, 0, count))
+            if taken:
+                number = self._number
+                self._number += taken
+                sent(0, taken, now, number)
+            else:
+                self._recount()
+            return taken
+        finally:
+            self._idle.setdefault(arena.data_size, []).append(arena)
+
     async def _send_share(
         self,
         arena: TransmitArena,

@@ -16,23 +16,27 @@ from contextlib import ExitStack
 from random import SystemRandom
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from traceprobe.config import AddressFamily, Mode, Protocol
-from traceprobe.errors import ConfigError, PacketError
+from traceprobe.config import AddressFamily, FlowStrategy, Mode, Protocol
+from traceprobe.errors import ConfigError, PacketError, TraceprobeError
 from traceprobe.ffi import linux
-from traceprobe.model import ReplyKind
+from traceprobe.model import ReplyKind, SentProbe
 from traceprobe.packets import ones_complement_sum, parse_icmp, parse_tcp
 from traceprobe.sockets import _linux_options as options
 from traceprobe.sockets._catalogue import facts_of
 from traceprobe.sockets._filters import REJECT_ALL, packet_filter, segment_filter, type_filter
+from traceprobe.sockets._handshakes import Handshakes
 from traceprobe.sockets._linux_labels import prepare_flow_labels
 from traceprobe.sockets._linux_socket import LinuxProbeSocket, codec_options, linux_capabilities
 from traceprobe.sockets._sockaddr import unpack_name
 from traceprobe.sockets.codec import SOURCE_PORTS, IcmpCodec, Refusal, TcpCodec, UdpCodec, read_answer
 
 if TYPE_CHECKING:
-    from traceprobe.config import FlowStrategy, TracerouteConfig
+    from collections.abc import Sequence
+
+    from traceprobe.config import TracerouteConfig
     from traceprobe.ffi.linux_arena import ReceivedMessage
     from traceprobe.loops import Clock
+    from traceprobe.model import Probe, ProbeId
     from traceprobe.sockets._control import Control
     from traceprobe.sockets._timestamps import ClockReading
     from traceprobe.sockets.protocol import SocketCapabilities
@@ -86,6 +90,57 @@ class LinuxRawSocket(LinuxProbeSocket[IcmpCodec | UdpCodec | TcpCodec]):
         self._source_needed = transport is not None
         # No ICMP error is ever pending on a raw socket, so none can get in the way.
         self._sender = self._make_sender(self._outgoing, None)
+        is_one_connection = isinstance(codec, TcpCodec) and codec.flow is not FlowStrategy.CLASSIC
+        self._handshakes = Handshakes() if is_one_connection else None
+
+    async def send_probes(self, probes: Sequence[Probe]) -> Sequence[SentProbe]:
+        """Send probes in the order given; see :meth:`AsyncProbeSocket.send_probes`."""
+        handshakes = self._handshakes
+        if handshakes is None:
+            return await super().send_probes(probes)
+        handshakes.sent(probes)
+        try:
+            reports = await super().send_probes(probes)
+        except BaseException:
+            handshakes.released([probe.id for probe in probes])
+            raise
+        handshakes.released([report.probe_id for report in reports if report.error is not None])
+        return reports
+
+    def release(self, probes: Sequence[ProbeId]) -> None:
+        """Give probes up."""
+        super().release(probes)
+        if self._handshakes is not None and (again := self._handshakes.released(probes)):
+            super().release(again)
+
+    def _drain(self) -> None:
+        known = len(self._ready)
+        super()._drain()
+        if self._handshakes is not None and len(self._ready) > known:
+            self._ready[known:], useless, again = self._handshakes.read(self._ready[known:])
+            if useless:
+                super().release(useless)
+            if again:
+                self._send_again(again)
+
+    def _send_again(self, probes: Sequence[Probe]) -> None:
+        """Send probes that came to a destination while it was busy; at worst they stay unanswered."""
+        try:
+            sendable, batch, sources = self._encode(probes, {})
+        except TraceprobeError:  # there are no identifiers left
+            return
+        if not sendable:
+            return
+
+        def sent(start: int, stop: int, now: ClockReading, number: int) -> None:
+            reports = [
+                SentProbe(sendable[place].id, now.monotonic_ns, now.realtime_ns, sources[place])
+                for place in range(start, stop)
+            ]
+            self._round_trips.sent(reports, number)
+
+        taken = self._sender.send_now(batch, sent)
+        self._codec.withdraw([probe.id for probe in sendable[taken:]])
 
     def _drain_error_queue(self) -> int:
         return self._receiver.drain_errors(self._outgoing.fileno(), self._round_trips.stamp_came, None)

@@ -345,7 +345,7 @@ def open_linux_tcp(
         flow=FlowStrategy.CLASSIC,
         flows=frozenset(facts.flows),
         descriptors=facts.descriptors,
-        timestamps=TimestampSource.KERNEL_RX,
+        timestamps=TimestampSource.KERNEL_TX_RX,  # of handshakes; errors have a stamp of arrival
         max_in_flight=free_descriptors(),
         sees_quoted_ttl=facts.sees_quoted_ttl,
         sees_reply_ttl=facts.sees_reply_ttl,

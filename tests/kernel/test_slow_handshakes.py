@@ -1,0 +1,76 @@
+"""TCP to an open port that is some time away: a host takes up one connection of a flow at a time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.kernel import inside
+from tests.kernel.inside import addresses, last_probes
+from tests.rigs.chain import RouterChain
+from tests.rigs.listener import Listener
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = [pytest.mark.netns, pytest.mark.tun]
+
+OPEN, CLOSED = 8080, 8081
+DELAY = 0.02
+ROUND_TRIP_MS = 2 * DELAY * 1000
+
+both_versions = pytest.mark.parametrize("version", [4, 6])
+every_loop = pytest.mark.parametrize("loop", ["asyncio", "uvloop", "trio"])
+
+
+@pytest.fixture(scope="module")
+def slow_chain() -> Iterator[RouterChain]:
+    """Two routers, and a target behind a link on which all probes are under way before one arrives."""
+    with (
+        RouterChain(2, target_delay=DELAY) as built,
+        Listener(built.target, [built.target4, built.target6], OPEN),
+    ):
+        yield built
+
+
+def hops(chain: RouterChain, version: int) -> list[str | None]:
+    return list(chain.hops4 if version == 4 else chain.hops6)
+
+
+@both_versions
+@every_loop
+def test_an_open_port_answers_every_probe(slow_chain: RouterChain, version: int, loop: str) -> None:
+    expected = hops(slow_chain, version)
+    options = {"protocol": "tcp", "mode": "linux_raw", "port": OPEN, "overall_timeout": 30}
+    document = slow_chain.call(inside.trace, expected[-1], options, backend=loop)
+    assert (document["flow"], document["stop_reason"]) == ("paris", "destination_reached")
+    assert addresses(document) == expected
+    assert [hop["received"] for hop in document["hops"]] == [3, 3, 3]
+    for probe in last_probes(document):
+        assert (probe["reply"], probe["late"], probe["timestamp_source"]) == (
+            "syn_ack",
+            False,
+            "kernel_tx_rx",
+        )
+        assert probe["rtt_ms"] >= ROUND_TRIP_MS
+
+
+@both_versions
+def test_traces_of_the_same_open_port_wait_for_each_other(slow_chain: RouterChain, version: int) -> None:
+    expected = hops(slow_chain, version)
+    options = {"protocol": "tcp", "mode": "linux_raw", "port": OPEN, "probe_timeout": 30, "tail_floor": 30}
+    found = slow_chain.call(inside.trace_all, [expected[-1]] * 3, options)
+    for document in found:
+        assert addresses(document) == expected
+        assert {probe["reply"] for probe in last_probes(document)} == {"syn_ack"}
+
+
+@both_versions
+def test_a_closed_port_answers_every_probe(slow_chain: RouterChain, version: int) -> None:
+    expected = hops(slow_chain, version)
+    options = {"protocol": "tcp", "mode": "linux_raw", "port": CLOSED}
+    document = slow_chain.call(inside.trace, expected[-1], options)
+    assert addresses(document) == expected
+    assert [probe["reply"] for probe in last_probes(document)] == ["rst"] * 3
+    assert document["timings"]["replies"] == 9

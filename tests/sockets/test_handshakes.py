@@ -1,0 +1,107 @@
+"""Which probes of one connection are sent again, and when."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+
+import pytest
+
+from traceprobe.model import Probe, ProbeId, Reply, ReplyKind, TimestampSource, make_probe_id, trace_of
+from traceprobe.sockets._handshakes import Handshakes, again_id
+
+HERE = ip_address("192.0.2.9")
+
+
+def probe(index: int, ttl: int = 7, *, trace: int = 1, flow: int = 0, port: int = 80) -> Probe:
+    return Probe(make_probe_id(trace, index), HERE, ttl, attempt=1, flow=flow, port=port)
+
+
+def answer(identity: ProbeId, kind: ReplyKind = ReplyKind.SYN_ACK) -> Reply:
+    return Reply(identity, kind, HERE, 1, 1, TimestampSource.USER)
+
+
+@pytest.fixture
+def handshakes() -> Handshakes:
+    found = Handshakes()
+    found.sent([probe(index) for index in range(3)])
+    return found
+
+
+def test_the_next_is_sent_again_when_one_is_answered(handshakes: Handshakes) -> None:
+    first, second, third = (probe(index) for index in range(3))
+    replies, useless, again = handshakes.read([answer(first.id)])
+    assert [reply.probe_id for reply in replies] == [first.id]
+    assert (useless, [one.id for one in again]) == ([], [again_id(second.id)])
+    assert (again[0].ttl, again[0].destination, again[0].port) == (7, HERE, 80)
+
+    replies, useless, again = handshakes.read([answer(again_id(second.id))])
+    assert [reply.probe_id for reply in replies] == [second.id]
+    assert (useless, [one.id for one in again]) == ([again_id(second.id)], [again_id(third.id)])
+
+    replies, useless, again = handshakes.read([answer(again_id(third.id))])
+    assert [reply.probe_id for reply in replies] == [third.id]
+    assert (useless, again) == ([again_id(third.id)], [])
+
+
+def test_identities_of_probes_that_are_sent_again_belong_to_their_trace() -> None:
+    identity = make_probe_id(12, 345)
+    assert again_id(identity) != identity
+    assert trace_of(again_id(identity)) == 12
+
+
+def test_nothing_is_sent_again_where_all_are_answered(handshakes: Handshakes) -> None:
+    replies, useless, again = handshakes.read([answer(probe(index).id) for index in range(3)])
+    assert len(replies) == 3
+    assert (useless, again) == ([], [])
+
+
+def test_an_answer_to_the_first_segment_makes_the_second_one_useless(handshakes: Handshakes) -> None:
+    handshakes.read([answer(probe(0).id)])
+    replies, useless, again = handshakes.read([answer(probe(1).id)])
+    assert [reply.probe_id for reply in replies] == [probe(1).id]
+    assert useless == [again_id(probe(1).id)]
+    assert [one.id for one in again] == [again_id(probe(2).id)]
+
+
+def test_a_second_answer_to_the_same_probe_sends_nothing_again(handshakes: Handshakes) -> None:
+    handshakes.read([answer(probe(0).id)])
+    assert handshakes.read([answer(probe(0).id)]) == ([answer(probe(0).id)], [], [])
+
+
+@pytest.mark.parametrize("kind", [ReplyKind.RST, ReplyKind.TIME_EXCEEDED])
+def test_only_a_connection_keeps_others_waiting(handshakes: Handshakes, kind: ReplyKind) -> None:
+    assert handshakes.read([answer(probe(0).id, kind)])[1:] == ([], [])
+
+
+@pytest.mark.parametrize(
+    "other", [probe(9, flow=1), probe(9, port=443), probe(9, ttl=8)], ids=["flow", "port", "ttl"]
+)
+def test_others_are_left_alone(other: Probe) -> None:
+    handshakes = Handshakes()
+    handshakes.sent([probe(0), other])
+    assert handshakes.read([answer(probe(0).id)])[2] == []
+
+
+def test_traces_of_one_target_wait_for_each_other() -> None:
+    handshakes = Handshakes()
+    handshakes.sent([probe(0), probe(0, trace=2)])
+    assert [one.id for one in handshakes.read([answer(probe(0).id)])[2]] == [again_id(probe(0, trace=2).id)]
+
+
+def test_what_is_released_is_not_sent_again(handshakes: Handshakes) -> None:
+    assert handshakes.released([probe(1).id]) == []
+    assert [one.id for one in handshakes.read([answer(probe(0).id)])[2]] == [again_id(probe(2).id)]
+    assert handshakes.released([probe(0).id, probe(2).id]) == [again_id(probe(2).id)]
+
+
+def test_a_probe_that_is_used_again_is_a_new_one(handshakes: Handshakes) -> None:
+    handshakes.read([answer(probe(0).id)])
+    handshakes.sent([probe(1)])
+    assert handshakes.released([probe(1).id]) == []
+
+
+def test_nothing_is_kept_of_what_is_over(handshakes: Handshakes) -> None:
+    handshakes.read([answer(probe(0).id)])
+    handshakes.released([probe(index).id for index in range(3)])
+    assert not handshakes._groups
+    assert not handshakes._group_of
