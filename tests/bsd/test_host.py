@@ -15,7 +15,7 @@ import pytest
 
 import traceprobe
 from tests.bsd.conftest import FAILED
-from tests.bsd.jails import Hops, JailPath, missing_jails, named_path, state
+from tests.bsd.jails import Hops, JailPath, NoRateLimits, missing_jails, named_path, state
 from tests.rigs.require import require
 from traceprobe.config import AddressFamily, Protocol, TimingConfig, TracerouteConfig
 from traceprobe.errors import TraceprobeError
@@ -70,6 +70,20 @@ def explained(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
         print(state())
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _no_rate_limits() -> Iterator[None]:
+    """FreeBSD answers itself 200 times a second, and by ICMPv6 100 times; tests can be faster than that."""
+    if HOST == "freebsd" and missing_host() is None:
+        with NoRateLimits():
+            yield
+    else:
+        yield
+
+
+TROUBLE: dict[int, str] = {}
+"""Why the path carries nothing, by IP version, as far as others than traceprobe say so."""
+
+
 @pytest.fixture(scope="module")
 def hops() -> Iterator[Hops]:
     """A path to trace: one that the environment names, or one of jails."""
@@ -79,7 +93,18 @@ def hops() -> Iterator[Hops]:
         return
     require("freebsd", missing_jails())
     with JailPath() as path:
+        TROUBLE.update(path.trouble)
         yield path.hops
+
+
+def path_for(hops: Hops, family: AddressFamily) -> tuple[str, ...]:
+    """The path of a family; fails if nothing gets through it, skips if a named path has none."""
+    if family.value in TROUBLE:
+        pytest.fail(TROUBLE[family.value], pytrace=False)
+    path = hops.of(family.value)
+    if not path:
+        pytest.skip(f"the named path has no addresses for IPv{family.value}")
+    return path
 
 
 def open_fitting(family: AddressFamily, protocol: Protocol) -> None:
@@ -156,9 +181,7 @@ def trace_to_the_end(
     hops: Hops, family: AddressFamily, protocol: Protocol, port: int | None = None
 ) -> TraceResult:
     """Trace to the end of the path, and check that it is the path."""
-    path = hops.of(family.value)
-    if not path:
-        pytest.skip(f"the named path has no addresses for IPv{family.value}")
+    path = path_for(hops, family)
     open_fitting(family, protocol)
     result = traceprobe.trace(path[-1], PATIENT, protocol=protocol, port=port, max_ttl=len(path) + 5)
     found = [None if hop.address is None else str(hop.address) for hop in result.hops]
@@ -171,9 +194,7 @@ def trace_to_the_end(
 @FAMILIES
 @pytest.mark.parametrize("flow", ["paris", "classic"])
 def test_udp_probes_of_either_flow_are_recognised(hops: Hops, family: AddressFamily, flow: str) -> None:
-    path = hops.of(family.value)
-    if not path:
-        pytest.skip(f"the named path has no addresses for IPv{family.value}")
+    path = path_for(hops, family)
     try:
         result = traceprobe.trace(path[-1], PATIENT, protocol="udp", flow=flow, max_ttl=len(path) + 5)
     except TraceprobeError as error:
@@ -183,9 +204,7 @@ def test_udp_probes_of_either_flow_are_recognised(hops: Hops, family: AddressFam
 
 @FAMILIES
 def test_many_traces_share_a_socket_and_keep_apart(hops: Hops, family: AddressFamily) -> None:
-    path = hops.of(family.value)
-    if not path:
-        pytest.skip(f"the named path has no addresses for IPv{family.value}")
+    path = path_for(hops, family)
     found: list[list[str]] = []
 
     async def trace_all() -> None:

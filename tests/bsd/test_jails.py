@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import subprocess
+from contextlib import suppress
 from itertools import count
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.bsd import jails
-from tests.bsd.jails import PATH_VARIABLES, JailPath, named_path
+from tests.bsd.jails import PATH_VARIABLES, BuildError, JailPath, NoRateLimits, named_path
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +23,7 @@ class Administrator:
         self.jails: list[str] = []
         self.interfaces: dict[str, str | None] = {}
         self.routes: list[str] = []
+        self.settings = {"net.inet.icmp.icmplim": 200, "net.inet6.icmp6.errppslimit": 100}
         self.commands = 0
         self._fails_at = fails_at
         self._number = count()
@@ -60,6 +62,11 @@ class Administrator:
                 self.routes.append(" ".join(route))
             case "route", "-n", "delete", *route:
                 self.routes.remove(" ".join(route))
+            case "sysctl", "-n", name:
+                return f"{self.settings[name]}\n"
+            case "sysctl", setting:
+                name, _, value = setting.partition("=")
+                self.settings[name] = int(value)
             case ("jexec", _, "sysctl" | "route", *_) | ("kldload" | "ping" | "ping6", *_):
                 pass
             case unknown:
@@ -100,12 +107,41 @@ def test_wherever_building_stops_nothing_is_left(
     for step in range(1, total + 1):
         failing = Administrator(step)
         monkeypatch.setattr("subprocess.run", failing.run)
-        try:
-            with JailPath() as path:
-                assert path.hops  # a command that failed was not needed
-        except subprocess.CalledProcessError:
-            pass
+        with suppress(BuildError), JailPath() as path:
+            assert path.hops  # a command that failed was not needed
         assert nothing_is_left(failing), step
+
+
+def test_what_can_not_be_built_says_which_command_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jails, "_find", lambda program: program)
+    monkeypatch.setattr(jails, "state", lambda: "")
+    monkeypatch.setattr("subprocess.run", Administrator(2).run)
+    with pytest.raises(
+        BuildError, match=r"jail -c name=traceprobe1 .*: ended with 1: no; .*jail -r traceprobe1"
+    ):
+        JailPath().__enter__()
+
+
+def test_a_path_that_carries_nothing_says_so(
+    administrator: Administrator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(command: Sequence[str], **options: object) -> subprocess.CompletedProcess[str]:
+        if command[0] == "ping6":
+            return subprocess.CompletedProcess(command, 2, "3 packets transmitted, 0 received", "")
+        return administrator.run(command, **options)
+
+    monkeypatch.setattr("subprocess.run", run)
+    with JailPath() as path:
+        assert list(path.trouble) == [6]
+        assert "0 received" in path.trouble[6]
+    assert nothing_is_left(administrator)
+
+
+def test_rate_limits_of_the_host_are_put_back(administrator: Administrator) -> None:
+    before = dict(administrator.settings)
+    with NoRateLimits():
+        assert list(administrator.settings.values()) == [0, -1]
+    assert administrator.settings == before
 
 
 def test_a_path_can_be_named(monkeypatch: pytest.MonkeyPatch) -> None:

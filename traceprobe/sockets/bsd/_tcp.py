@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import resource
+from contextlib import suppress
 from struct import Struct
 from typing import TYPE_CHECKING, Final
 
@@ -50,7 +51,13 @@ def free_descriptors() -> int:
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if limit == resource.RLIM_INFINITY:
         limit = _UNBOUNDED
-    return max(1, limit - len(os.listdir(_LISTING)) - _KEPT_FREE)
+    # Without fdescfs(5) the folder tells of the first three only, and in a jail it may be missing: the number
+    # that the next descriptor gets says how many there are at least.
+    with open(os.devnull, "rb") as lowest:
+        known = lowest.fileno()
+    with suppress(OSError):
+        known = max(known, len(os.listdir(_LISTING)))
+    return max(1, limit - known - _KEPT_FREE)
 
 
 class _Attempt:
