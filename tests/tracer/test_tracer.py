@@ -35,6 +35,7 @@ from traceprobe import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from ipaddress import IPv6Address
 
     from traceprobe import Hop
@@ -245,6 +246,33 @@ async def test_a_socket_that_fails_fails_its_traces_with_that_error_and_no_other
     assert result.reached, "a tracer opens another socket after one has failed"
     assert len(network.sockets) == 2
     assert_everything_given_back(network)
+
+
+async def test_a_failure_at_the_end_of_a_trace_is_told_and_nobody_waits_for_ever() -> None:
+    network = network_of(4)
+    with anyio.fail_after(60):
+        async with traceprobe.open_trace("target.example", socket_factory=network, max_ttl=10) as trace:
+            network.socket.discarded = None  # type: ignore[assignment]
+            with pytest.raises(TypeError):
+                await trace.wait()
+    assert_everything_given_back(network)
+
+
+async def test_a_failure_while_a_trace_is_given_up_lets_its_user_go() -> None:
+    network = HeldNetwork()
+
+    def fail(probes: Sequence[ProbeId]) -> None:
+        raise RuntimeError(f"{len(probes)} probes can't be released")
+
+    with anyio.fail_after(60):
+        async with traceprobe.open_trace("target.example", socket_factory=network, max_ttl=10) as trace:
+            async for event in trace.events():
+                assert isinstance(event, ProbeSent)
+                break
+            network.socket.release = fail  # type: ignore[method-assign]
+    with pytest.raises(RuntimeError, match="can't be released"):
+        trace.result  # noqa: B018
+    assert network.socket.closed
 
 
 async def test_a_trace_whose_every_probe_is_refused_raises() -> None:

@@ -150,7 +150,14 @@ class TraceRun:
         except Exception as error:
             self.error = error
         finally:
-            self._close()
+            try:
+                self._close()
+            except Exception as error:
+                self.error, self.result = self.error or error, None
+            finally:
+                # Whoever leaves the trace waits for this, and can't be cancelled: it comes whatever fails.
+                self.log.close(self.error)
+                self.done.set()
 
     async def _drive(self) -> None:
         engine = self._engine
@@ -293,23 +300,23 @@ class TraceRun:
 
     def _close(self) -> None:
         """Give everything back; never waits."""
-        if self._ended_ns is None:
-            self._engine.cancel(self._clock.monotonic_ns())
-            self._ended_ns = self._clock.monotonic_ns()
-            self._publish()
-        self._alarm.close()
-        self._hub.window.leave(self)
-        self._hub.detach(self)
-        self._hub.leases -= 1
-        self._hub.socket.release(self._sent)
+        try:
+            if self._ended_ns is None:
+                self._engine.cancel(self._clock.monotonic_ns())
+                self._ended_ns = self._clock.monotonic_ns()
+                self._publish()
+        finally:
+            self._alarm.close()
+            self._hub.window.leave(self)
+            self._hub.detach(self)
+            self._hub.leases -= 1
+            self._hub.socket.release(self._sent)
         if self.error is None and self._socket_error is not None and not self._engine.finished:
             self.error = self._socket_error
         self.knowledge.give_up("the trace was ended before there was an answer")
         if self.error is None:
             self.result = self._make_result()
             self.log.append(TraceFinished(self.result))
-        self.log.close(self.error)
-        self.done.set()
 
     def _make_result(self) -> TraceResult:
         engine = self._engine
