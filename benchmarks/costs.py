@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from traceprobe import TraceOptions
 
 RAW: TraceOptions = {"mode": "linux_raw"}
-_SILENT: TraceOptions = {"mode": "linux_raw", "first_ttl": 3, "max_ttl": 3, "queries": 1}
+SILENT: TraceOptions = {"mode": "linux_raw", "first_ttl": 3, "max_ttl": 3, "queries": 1}
 _ROUNDS = 3
 
 
@@ -39,10 +39,10 @@ def measure_costs(*, loops: Sequence[str], repetitions: int) -> dict[str, Any]:
         document["waiting"] = [
             {
                 "loop": loop,
-                **world.call(inside.wait_in_vain, world.target, _SILENT, backend=loop),
+                **world.call(inside.wait_in_vain, world.target, SILENT, backend=loop),
                 "blocking_calls": None
                 if reason is not None
-                else count_calls(world, loop, {**_SILENT, "tail_floor": 0.3})["waits"],
+                else count_calls(world, loop, {**SILENT, "tail_floor": 0.3})["waits"],
             }
             for loop in loops
         ]
