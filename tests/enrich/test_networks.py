@@ -137,6 +137,15 @@ def test_the_longest_prefix_comes_first_and_none_is_lost() -> None:
     assert [entry.origins for entry in found] == [(2, 3), (4,), (1,)]
 
 
+def test_networks_that_announce_one_prefix_may_have_a_string_each() -> None:
+    texts = [b"64502 | 216.90.0.0/16 ||", b"64501 64503 | 216.90.0.0/16 | US | arin |", b"1 | 216.0.0.0/8"]
+    for order in (texts, texts[::-1]):
+        best, other = announcements(order, HOST)
+        assert best.origins == (64501, 64503, 64502)
+        assert (best.country, best.registry) == ("US", "arin")
+        assert other.origins == (1,)
+
+
 @given(st.lists(st.binary(max_size=300), max_size=5))
 def test_no_text_is_too_strange(strings: list[bytes]) -> None:
     for address in (HOST, ip_address("2001:4860::1")):

@@ -52,10 +52,27 @@ def as_name(number: int, *, zone: str) -> str:
 
 
 def announcements(strings: Iterable[bytes], address: IPv4Address | IPv6Address) -> tuple[Announcement, ...]:
-    """What the service says of an address, longest prefix first; what makes no sense is passed over."""
-    found = (_announcement(string) for string in strings)
-    about_it = [entry for entry in found if entry is not None and _covers(entry.prefix, address)]
-    return tuple(sorted(about_it, key=lambda entry: -entry.prefix.prefixlen))
+    """What the service says of an address, longest prefix first; what makes no sense is passed over.
+
+    Those who announce one prefix may stand in one string or in several, which come in any order.
+    """
+    found: dict[IPNetwork, Announcement] = {}
+    for string in sorted(strings):
+        entry = _announcement(string)
+        if entry is None or not _covers(entry.prefix, address):
+            continue
+        other = found.get(entry.prefix)
+        found[entry.prefix] = entry if other is None else _together(other, entry)
+    return tuple(sorted(found.values(), key=lambda entry: -entry.prefix.prefixlen))
+
+
+def _together(one: Announcement, other: Announcement) -> Announcement:
+    return attrs.evolve(
+        one,
+        origins=tuple(dict.fromkeys((*one.origins, *other.origins))),
+        country=one.country or other.country,
+        registry=one.registry or other.registry,
+    )
 
 
 def _announcement(string: bytes) -> Announcement | None:
