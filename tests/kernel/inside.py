@@ -10,6 +10,7 @@ import io
 import os
 import resource
 import socket
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -19,6 +20,8 @@ import attrs
 import traceprobe
 from tests.kernel import plain
 from traceprobe import ProbeSent, ReplyReceived, TraceprobeError, api
+from traceprobe.enrich._lookups import Lookups
+from traceprobe.enrich._pipeline import EnrichmentPipeline
 from traceprobe.model import _document as document_module
 from traceprobe.sockets import linux_ping, linux_raw, linux_tcp, linux_udp
 
@@ -40,6 +43,18 @@ async def trace_with_names(target: str) -> dict[str, Any]:
     """Trace once, and look up host names and networks."""
     enrichment = traceprobe.EnrichmentConfig(reverse_dns=True, asn=True)
     return _document(await traceprobe.trace_async(target, enrichment=enrichment))
+
+
+async def make_all_look_ups() -> int:
+    """Make everything that looks up, as a trace that wants all of it would, and close it unused."""
+    config = traceprobe.TracerouteConfig(enrichment=traceprobe.EnrichmentConfig.full())
+    lookups = Lookups(None, (), traceprobe.ProbeSocketFactory(config))
+    async with anyio.create_task_group() as tasks:
+        made = await lookups.enrichers_for(config)
+        pipeline = EnrichmentPipeline(tasks, config.enrichment.max_lookups)
+        judge = await lookups.judge_for(config, ip_address("192.0.2.9"), pipeline)
+    await lookups.aclose()
+    return len(made) + (judge is not None)
 
 
 async def trace_with_pattern(

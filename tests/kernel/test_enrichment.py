@@ -14,7 +14,7 @@ import pytest
 from tests.kernel import inside
 from tests.rigs.capture import Capture
 from tests.rigs.chain import RouterChain
-from tests.rigs.dns_server import DnsServer
+from tests.rigs.dns_server import DnsServer, Manner
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -142,6 +142,34 @@ def test_by_default_the_library_sends_nothing_but_probes(
     assert not any(map(is_dns, sent))
     assert len(sent) == document["timings"]["probes_sent"] > 0
     assert not server.asked
+
+
+def test_a_target_by_name_costs_the_question_of_the_system_and_nothing_else(
+    named_chain: tuple[RouterChain, DnsServer],
+) -> None:
+    chain, server = named_chain
+    server.on("target.example", "A", Manner(records=(f"target.example. 60 IN A {chain.target4}",)))
+    server.on("target.example", "AAAA", Manner())
+    server.asked.clear()
+    with Capture(chain.source, DEVICE) as capture, Capture(chain.source, "lo") as loopback:
+        document = chain.call(inside.trace, "target.example", {})
+        sent = capture.sent()
+        assert loopback.frames() == []
+    assert document["address"] == chain.target4
+    assert {asked.name for asked in server.asked} == {"target.example"}
+    assert {asked.kind for asked in server.asked} <= {"A", "AAAA"}
+    assert others(sent, chain.target4) == []
+    questions = [datagram for datagram in sent if is_dns(datagram)]
+    assert len(sent) - len(questions) == document["timings"]["probes_sent"]
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop", "trio"])
+def test_making_what_looks_up_sends_nothing(named_chain: tuple[RouterChain, DnsServer], loop: str) -> None:
+    chain, _ = named_chain
+    with Capture(chain.source, DEVICE) as capture, Capture(chain.source, "lo") as loopback:
+        assert chain.call(inside.make_all_look_ups, backend=loop) == 3
+        assert [datagram for datagram in capture.sent() if not _is_kernel_chatter(datagram)] == []
+        assert loopback.frames() == []
 
 
 @both_versions
