@@ -287,6 +287,29 @@ def test_wrong_usage_ends_with_status_2_and_says_why(
     assert re.fullmatch(r"traceprobe: error: .+\ntry: traceprobe --help\n", output.err)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--querys", "2", "host"], "unknown option '--querys'; the nearest is --queries"),
+        (["--maxttl=3", "host"], "unknown option '--maxttl'; the nearest is --max-ttl"),
+        (["doctor", "--jsn"], "unknown option '--jsn'; the nearest is --json"),
+        (["host", "--qwertyuiop"], "unknown option '--qwertyuiop'"),
+        (["host", "--\x1b[2J"], r"unknown option '--\x1b[2J'"),
+    ],
+)
+def test_an_unknown_option_is_told_the_nearest(
+    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ending:
+        _parser.parse(arguments)
+    assert ending.value.code == 2
+    assert capsys.readouterr().err == f"traceprobe: error: {words}\ntry: traceprobe --help\n"
+
+
+def test_what_stands_behind_two_dashes_is_no_option(capsys: pytest.CaptureFixture[str]) -> None:
+    assert _parser.parse(["--", "--querys"]).target == "--querys"
+
+
 def test_help_reads_well_and_fits_two_screens(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ending:
         _parser.parse(["--help"])

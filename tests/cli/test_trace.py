@@ -229,11 +229,14 @@ def test_an_unknown_host_is_status_4(run: Run, use_network: UseNetwork) -> None:
     outcome = run("nowhere.example")
     assert (outcome.status, outcome.out) == (ExitStatus.NOT_RESOLVED, "")
     assert outcome.err.startswith("traceprobe: error: cannot resolve 'nowhere.example': ")
+    assert outcome.err.splitlines()[1] == "tried: the system's resolver, for IPv4 and IPv6 addresses"
 
 
 def test_a_name_without_the_family_is_status_4(run: Run, use_network: UseNetwork) -> None:
     use_network(network())
-    assert run("-6", "example.net").status == ExitStatus.NOT_RESOLVED
+    outcome = run("-6", "example.net")
+    assert outcome.status == ExitStatus.NOT_RESOLVED
+    assert outcome.err.splitlines()[1] == "tried: the system's resolver, for IPv6 addresses"
 
 
 def test_an_address_of_another_family_is_status_2(run: Run, use_network: UseNetwork) -> None:

@@ -70,5 +70,6 @@ def _rows(lines: list[str]) -> Iterator[list[str]]:
 
 
 def pages() -> list[Page]:
-    """The README and every page of the documentation."""
-    return [Page(ROOT / "README.md"), *map(Page, sorted((ROOT / "docs").rglob("*.md")))]
+    """The pages that stand beside the README, and every page of the documentation."""
+    top = ("README.md", "CONTRIBUTING.md", "SECURITY.md")
+    return [*(Page(ROOT / name) for name in top), *map(Page, sorted((ROOT / "docs").rglob("*.md")))]

@@ -66,6 +66,8 @@ def _command(namespace: argparse.Namespace) -> int:
     try:
         return trace_and_print(namespace, namespace.target, Results())
     except NameResolutionError as error:
+        families = "IPv4 and IPv6" if namespace.family is None else f"IPv{namespace.family}"
+        error.add_note(f"tried: the system's resolver, for {families} addresses")
         if error.target in COMMANDS:
             error.add_note(f"for the command, write it first: traceprobe {error.target}")
         raise

@@ -172,6 +172,7 @@ class Parser(argparse.ArgumentParser):
             if action.nargs is None and action.option_strings
             for name in action.option_strings
         }
+        self._refuse_unknown_options(arguments)
         joined: list[str] = []
         for argument in arguments:
             if joined and "--" not in joined and joined[-1] in valued and _NEGATIVE.fullmatch(argument):
@@ -179,6 +180,16 @@ class Parser(argparse.ArgumentParser):
                 argument = f"{name}={argument}" if name.startswith("--") else name + argument
             joined.append(argument)
         return self.parse_args(joined)
+
+    def _refuse_unknown_options(self, arguments: Sequence[str]) -> None:
+        """Name the option that was meant; argparse only lists all that it can't make out."""
+        for argument in arguments[: arguments.index("--") if "--" in arguments else None]:
+            name = argument.partition("=")[0]
+            if name.startswith("--") and name not in self._option_string_actions:
+                import difflib
+
+                near = difflib.get_close_matches(name, self._option_string_actions, n=1, cutoff=0.6)
+                self.error(f"unknown option {name!r}" + (f"; the nearest is {near[0]}" if near else ""))
 
 
 class _PrintCompletion(argparse.Action):

@@ -1,0 +1,85 @@
+"""Writes the screens of docs/screens.md: what the program prints, taken down while it runs.
+
+Run ``python -m tests.docs.screens`` after a change of what is printed; a test compares. The doctor is taken
+down only as root, where namespaces can be made. How long a trace took is not compared: that may get better.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import shlex
+import subprocess
+import sys
+from contextlib import redirect_stderr, redirect_stdout
+from typing import TYPE_CHECKING, Final
+
+from tests.house.package import ROOT
+from tests.rigs.unprivileged import missing_unprivileged
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PAGE: Final = ROOT / "docs" / "screens.md"
+DOCTOR: Final = "traceprobe doctor"
+
+_SCREEN: Final = re.compile(r"^```console\n\$ (traceprobe[^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+# The doctor is asked in a network namespace as it begins, by a process that has given its privileges up.
+# It was asked once before, so that nothing is left to import that this user may not read.
+_AS_NOBODY: Final = """
+import contextlib, io, os, shutil, sys
+from traceprobe.cli import main
+sys.executable, sys.orig_argv = "/usr/bin/python3", ["python3", "/usr/bin/traceprobe", "doctor"]
+shutil.which = "/usr/bin/{}".format  # what is installed where this runs is of no interest
+with contextlib.redirect_stdout(io.StringIO()):
+    main(["doctor"])
+os.setgroups([])
+os.setresgid(1000, 1000, 1000)
+os.setresuid(1000, 1000, 1000)
+sys.exit(main(["doctor"]))
+"""
+
+
+def screens(text: str) -> Iterator[tuple[str, str]]:
+    """Each command of a page, and what stands below it."""
+    for found in _SCREEN.finditer(text):
+        yield found[1], found[2]
+
+
+def taken_down(command: str) -> str:
+    """What a command prints, standard error included."""
+    if command == DOCTOR:
+        return subprocess.run(
+            ["unshare", "--net", sys.executable, "-c", _AS_NOBODY],
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=ROOT,
+        ).stdout
+    from traceprobe.cli import main
+
+    output = io.StringIO()
+    with redirect_stdout(output), redirect_stderr(output):
+        main(shlex.split(command)[1:])
+    return output.getvalue()
+
+
+def can_be_taken_down(command: str) -> str | None:
+    """Why a command can't be run here, or None if it can."""
+    return missing_unprivileged() if command == DOCTOR else None
+
+
+def with_screens(text: str) -> str:
+    """A page's text with fresh screens; those that can't be taken down here stay what they are."""
+
+    def fresh(found: re.Match[str]) -> str:
+        if can_be_taken_down(found[1]) is not None:
+            return found[0]
+        return f"```console\n$ {found[1]}\n{taken_down(found[1])}```"
+
+    return _SCREEN.sub(fresh, text)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(with_screens(PAGE.read_text(encoding="utf-8")), encoding="utf-8", newline="\n")

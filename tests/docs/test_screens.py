@@ -1,0 +1,24 @@
+"""The screens of the documentation are what the program prints."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.docs import screens
+from tests.golden import without_duration
+from tests.rigs.require import require
+
+SCREENS = list(screens.screens(screens.PAGE.read_text(encoding="utf-8")))
+
+
+@pytest.mark.parametrize(("command", "shown"), SCREENS, ids=[command for command, _ in SCREENS])
+def test_the_screen_is_true(command: str, shown: str) -> None:
+    require("unprivileged", screens.can_be_taken_down(command))
+    printed = screens.taken_down(command)
+    assert without_duration(shown) == without_duration(printed), "run python -m tests.docs.screens"
+
+
+def test_what_newcomers_want_to_see_is_there() -> None:
+    commands = {command for command, _ in SCREENS}
+    assert {"traceprobe demo", "traceprobe doctor"} <= commands
+    assert any("error:" in shown for _, shown in SCREENS)
