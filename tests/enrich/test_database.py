@@ -153,9 +153,9 @@ async def test_the_file_is_opened_in_another_thread(tmp_path: Path, monkeypatch:
     threads = []
     real_open = maxminddb.open_database
 
-    def open_database(path: str) -> maxminddb.Reader:
+    def open_database(path: str, mode: int) -> maxminddb.Reader:
         threads.append(threading.get_ident())
-        return real_open(path)
+        return real_open(path, mode)
 
     monkeypatch.setattr(maxminddb, "open_database", open_database)
     await looked_up(write_database(tmp_path / "asn.mmdb", GEOLITE_ASN), "8.8.8.8")

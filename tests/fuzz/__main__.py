@@ -55,9 +55,16 @@ def fuzz(target: str, *, seconds: int = 0, seed: int = 1, corpus: Path | None = 
         command = [
             *(sys.executable, "-m", "tests.fuzz", "--child", target, str(learnt)),
             *(f"-max_total_time={seconds}", f"-max_len={LONGEST}", f"-seed={seed}"),
-            *("-print_final_stats=1", "-rss_limit_mb=4096", "-timeout=25", f"-artifact_prefix={folder}/found-"),
+            *(
+                "-print_final_stats=1",
+                "-rss_limit_mb=4096",
+                "-timeout=25",
+                f"-artifact_prefix={folder}/found-",
+            ),
         ]
-        done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, errors="replace", check=False)
+        done = subprocess.run(
+            command, cwd=PROJECT, capture_output=True, text=True, errors="replace", check=False
+        )
         talk = done.stdout + done.stderr
         found = sorted(Path(folder).glob("found-*"))
         finding = found[0].read_bytes().hex() if found else None
@@ -74,7 +81,9 @@ def fuzz(target: str, *, seconds: int = 0, seed: int = 1, corpus: Path | None = 
 def _child(target: str, arguments: list[str]) -> None:
     """Fuzz in this process, which ends with it."""
     atheris: Any = importlib.import_module("atheris")
-    with atheris.instrument_imports(include=["traceprobe", "maxminddb.reader", "maxminddb.decoder", "aioice.stun"]):
+    with atheris.instrument_imports(
+        include=["traceprobe", "maxminddb.reader", "maxminddb.decoder", "aioice.stun"]
+    ):
         module_name, _, function = target.rpartition(":")
         module = importlib.import_module(module_name or "tests.fuzz.targets")
         seeds = importlib.import_module("tests.fuzz.seeds")

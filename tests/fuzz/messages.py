@@ -59,7 +59,11 @@ class Armed(NamedTuple):
 def armed(family: AddressFamily, protocol: Protocol, flow: FlowStrategy) -> Armed:
     """Two traces of three probes each, and one probe that was given up; the same every time."""
     codec = make_codec(family, protocol, flow)
-    probes = [make_probe(family, index, trace=trace, host=HOST + trace - 1) for trace in (1, 2) for index in range(3)]
+    probes = [
+        make_probe(family, index, trace=trace, host=HOST + trace - 1)
+        for trace in (1, 2)
+        for index in range(3)
+    ]
     given_up = make_probe(family, 3)
     segments = codec.encode_batch([*probes, given_up], source(family), 0)
     codec.release([given_up.id], 0)
@@ -151,7 +155,9 @@ def fuzz_hidden_headers(data: bytes) -> None:
         family, flow, source_port=SOURCE_PORT, quarantine_ns=QUARANTINE_NS, random=Random(1), secret=SECRET
     )
     probes = [make_probe(family, index) for index in range(2)]
-    segments = dict(zip((probe.id for probe in probes), codec.encode_batch(probes, source(family), 0), strict=True))
+    segments = dict(
+        zip((probe.id for probe in probes), codec.encode_batch(probes, source(family), 0), strict=True)
+    )
     outcome = codec.resolve_quoted_payload(destination, port, quote, 1)
     if not isinstance(outcome, Refusal):
         assert destination == address(family, HOST), "an answer from where no probe went"

@@ -114,7 +114,9 @@ def _codecs() -> Iterator[bytes]:
                 yield bytes([number, sender | 1]) + answer
             else:
                 source_port, port, sequence = struct.unpack("!HHI", segment[:8])
-                fields = struct.pack("!HHIIBBHHH", port, source_port, 7, sequence + 1 & 0xFFFFFFFF, 0x50, 0x12, 9, 0, 0)
+                fields = struct.pack(
+                    "!HHIIBBHHH", port, source_port, 7, sequence + 1 & 0xFFFFFFFF, 0x50, 0x12, 9, 0, 0
+                )
                 yield bytes([number, sender | 2]) + fields
 
 
@@ -138,7 +140,9 @@ def _linux_control() -> Iterator[bytes]:
     ttl = message(0, IP_TTL, struct.pack("=i", 63))
     offender = struct.pack("=H2s4s8x", 2, bytes(2), bytes([198, 51, 100, 1]))
     error = message(0, IP_RECVERR, EXTENDED_ERROR.pack(113, 2, 11, 0, 0, 0, 100) + offender)
-    own = message(0, IP_RECVERR, EXTENDED_ERROR.pack(42, SO_EE_ORIGIN_TIMESTAMPING, 0, 0, 0, 0, 7) + bytes(16))
+    own = message(
+        0, IP_RECVERR, EXTENDED_ERROR.pack(42, SO_EE_ORIGIN_TIMESTAMPING, 0, 0, 0, 0, 7) + bytes(16)
+    )
     yield from (stamp, ttl, error, stamp + own, stamp + ttl + error, error[:-4])
 
 

@@ -73,7 +73,7 @@ def datagrams(data: bytes) -> None:
         try:
             datagram = parse_ip(data, verify=verify, ignore_length=ignore_length)
         except PacketError as error:
-            assert 0 <= error.offset <= len(data)
+            _check(error, data)
             continue
         assert 0 <= datagram.ttl <= 255
         assert len(datagram.payload) < len(data)
@@ -88,7 +88,7 @@ def icmp(data: bytes) -> None:
             try:
                 message = parse_icmp(version, data, pseudo=ADDRESSES[version], verify=verify)
             except PacketError as error:
-                assert 0 <= error.offset <= len(data)
+                _check(error, data)
                 continue
             if isinstance(message, IcmpError):
                 assert len(message.extension) + len(message.quoted.transport) <= len(data)
@@ -113,7 +113,7 @@ def quotes(data: bytes) -> None:
         try:
             quoted = parse_quoted(version, data)
         except PacketError as error:
-            assert 0 <= error.offset <= len(data)
+            _check(error, data)
             continue
         assert 0 <= quoted.ttl <= 255
         assert len(quoted.transport) < len(data)
@@ -160,7 +160,7 @@ def bsd(data: bytes) -> None:
         try:
             decode_icmp(family, memoryview(data))
         except PacketError as error:
-            assert 0 <= error.offset <= len(data)
+            _check(error, data)
     for reader, abi in _bsd_readers():
         control = reader.read(memoryview(data))
         assert control.ttl is None or -(1 << 31) <= control.ttl < 1 << 31
@@ -253,8 +253,13 @@ def _refused_or_read(parse: Callable[[bytes], object], data: bytes) -> None:
     try:
         parse(data)
     except PacketError as error:
-        assert error.reason
-        assert 0 <= error.offset <= len(data)
+        _check(error, data)
+
+
+def _check(error: PacketError, data: bytes) -> None:
+    """A refusal says why, and where."""
+    assert error.reason
+    assert 0 <= error.offset <= len(data)
 
 
 def _drive(coroutine: Coroutine[Any, Any, ValueT]) -> ValueT:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
+from pathlib import Path
 
 import attrs
 import pytest
 
+from tests.enrich.files import GEOLITE_ASN, write_database
 from tests.model.samples import TYPICAL
+from traceprobe.enrich._database import DatabaseEnricher
+from traceprobe.errors import DataFileError
+from traceprobe.sockets._control import Control, read_control
 
-linux = pytest.mark.skipif(sys.platform != "linux", reason="the layout is that of Linux")
+ROOT = Path(__file__).parents[2]
 
 
-@linux
 @pytest.mark.parametrize(
     "control",
     [
@@ -25,17 +30,13 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="the layout is that o
     ],
 )
 def test_a_control_message_that_is_shorter_than_its_kind_is_skipped(control: str) -> None:
-    from traceprobe.sockets._control import Control, read_control
-
     assert read_control(memoryview(bytes.fromhex(control))) == Control(None, None, None)
 
 
-@linux
 def test_a_short_control_message_does_not_borrow_from_the_next() -> None:
-    from traceprobe.sockets._control import read_control
-
     # A TTL of one byte; then a whole one, of 63.
-    control = "11000000000000000000000002000000ff00000000000000" + "140000000000000000000000020000003f00000000000000"
+    short = "11000000000000000000000002000000ff00000000000000"
+    control = short + "140000000000000000000000020000003f00000000000000"
     assert read_control(memoryview(bytes.fromhex(control))).ttl == 63
 
 
@@ -43,3 +44,29 @@ def test_a_target_out_of_a_document_gives_no_orders_to_the_terminal() -> None:
     hostile = attrs.evolve(TYPICAL, target="\x1b]0;owned\x07www\u202e.example\n")
     assert str(hostile).startswith("?]0;owned?www?.example? (203.0.113.80): reached")
     assert str(hostile).isprintable()
+
+
+def test_no_wrong_byte_in_a_database_ends_the_process(tmp_path: Path) -> None:
+    # In a process of its own: the reader in C was led out of its memory by each of these values somewhere.
+    program = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from tests.fuzz.targets import database\n"
+        "whole = Path(sys.argv[1]).read_bytes()\n"
+        "for place in range(whole.index(b'autonomous'), whole.index(b'MaxMind.com')):\n"
+        "    for value in (24, 153, 193):\n"
+        "        database(whole[:place] + bytes([value]) + whole[place + 1 :])\n"
+    )
+    path = write_database(tmp_path / "asn.mmdb", GEOLITE_ASN)
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(path)], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("content", [b"", b"\xab\xcd\xefMaxMind.com", b"\xab\xcd\xefMaxMind.com\xe0"])
+def test_a_file_without_metadata_is_a_typed_error(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "empty.mmdb"
+    path.write_bytes(content)
+    with pytest.raises(DataFileError):
+        DatabaseEnricher._open(str(path))

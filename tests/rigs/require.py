@@ -17,6 +17,7 @@ import pytest
 
 CAPABILITIES = frozenset({
     "administrator",
+    "atheris",
     "bsd",
     "cc",
     "freebsd",
