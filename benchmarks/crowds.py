@@ -41,7 +41,7 @@ def measure_crowds(*, loops: Sequence[str], modes: Sequence[str], repetitions: i
             }
             for loop in loops:
                 for mode in modes if loop == loops[0] else modes[:1]:
-                    runs = [_crowd(world, loop, mode, targets, truths) for _ in range(min(repetitions, 3))]
+                    runs = [_crowd(world, loop, mode, targets, truths) for _ in range(min(repetitions, 2))]
                     walls = spread(run["wall_ns"] / 1e6 for run in runs)
                     rows.append({
                         "traces": count,

@@ -12,6 +12,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
+from tests.rigs.under_wine import mend_trio, under_wine
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from types import TracebackType
@@ -176,6 +178,8 @@ class LoopbackWorld(World):
         self.truth = [self.target]
 
     def __enter__(self) -> Self:
+        if under_wine():
+            mend_trio()
         return self
 
     def call(
