@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from contextlib import ExitStack
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from traceprobe.ffi.bsd import abi_for
 from traceprobe.loops import SystemClock
 from traceprobe.model import Probe, TimestampSource, make_probe_id
 from traceprobe.sockets import ProbeSocketFactory, _platform, factory
+from traceprobe.sockets._descriptors import free_descriptors
 from traceprobe.sockets._platform import bsd_modes, bsd_name
 from traceprobe.sockets.bsd import _kernel, _remedies
 from traceprobe.sockets.bsd._kernel import KqueueGathering
@@ -378,3 +380,21 @@ def test_a_gathering_speaks_to_kqueue_in_the_systems_own_numbers(monkeypatch: py
     assert queue.changes == [(5, 0, 1), (6, 1, 1), (6, 1, 2)]
     gathering.close()
     assert queue.closed
+
+
+@pytest.mark.parametrize("listing", [["0", "1", "2"], None], ids=["without fdescfs", "no listing at all"])
+def test_descriptors_are_counted_where_the_system_does_not_list_them(
+    listing: list[str] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def listed(_: str) -> list[str]:
+        if listing is None:
+            raise FileNotFoundError
+        return listing
+
+    monkeypatch.setattr("os.listdir", listed)
+    monkeypatch.setattr("resource.getrlimit", lambda _: (1000, 1000))
+    before = free_descriptors()
+    with ExitStack() as stack:
+        for _ in range(20):
+            stack.enter_context(socket.socket())
+        assert before - 20 <= free_descriptors() < before <= 1000 - 3

@@ -6,8 +6,6 @@ Knows nothing of replies and round trips.
 from __future__ import annotations
 
 import errno
-import os
-import resource
 import socket
 import struct
 from contextlib import suppress
@@ -43,10 +41,6 @@ _INFO_SIZE: Final = 104
 _WORD: Final = struct.Struct("=I")
 _US: Final = 1000
 
-_LISTING: Final = "/proc/self/fd"
-_KEPT_FREE: Final = 16
-"""Descriptors left to everybody else in the process: event loops, look-ups, files."""
-_UNBOUNDED: Final = 1 << 20
 _LAST_PORT: Final = 0xFFFF
 
 
@@ -67,14 +61,6 @@ class Handshake(NamedTuple):
     """0 if it could not be measured."""
     retransmitted: bool
     """Whether the SYN was sent more than once."""
-
-
-def free_descriptors() -> int:
-    """Descriptors that the process may open beside those it has (``RLIMIT_NOFILE``), at least 1."""
-    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if limit == resource.RLIM_INFINITY:
-        limit = _UNBOUNDED
-    return max(1, limit - len(os.listdir(_LISTING)) - _KEPT_FREE)
 
 
 def open_connection(family: AddressFamily, config: TracerouteConfig) -> socket.socket:

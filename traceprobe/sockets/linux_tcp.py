@@ -22,12 +22,12 @@ from traceprobe.config import FlowStrategy, Mode
 from traceprobe.errors import ClosedError, SendError, TraceprobeError
 from traceprobe.model import Reply, ReplyKind, SentProbe, TimestampSource
 from traceprobe.sockets._catalogue import facts_of
+from traceprobe.sockets._descriptors import free_descriptors
 from traceprobe.sockets._errqueue import IP_HEADER, split_quote
 from traceprobe.sockets._linux_connection import (
     Outcome,
     check_probe,
     connect,
-    free_descriptors,
     handshake_of,
     open_connection,
     outcome_of,

@@ -15,11 +15,12 @@ from traceprobe.config import AddressFamily, Mode, Protocol
 from traceprobe.errors import NoUsableSocketError, TraceprobeError
 from traceprobe.sockets._catalogue import facts_of
 from traceprobe.sockets._connects import ConnectCodec
+from traceprobe.sockets._descriptors import free_descriptors
 from traceprobe.sockets._modes import quarantine_ns
 from traceprobe.sockets.bsd._options import REPLY_COST, Opener
 from traceprobe.sockets.bsd._socket import BsdProbeSocket
 from traceprobe.sockets.bsd._systems import TtlMethod
-from traceprobe.sockets.bsd._tcp import BsdTcpSocket, free_descriptors
+from traceprobe.sockets.bsd._tcp import BsdTcpSocket
 from traceprobe.sockets.bsd._udp import BsdUdpSocket
 from traceprobe.sockets.codec import IcmpCodec, UdpCodec
 from traceprobe.sockets.protocol import SocketCapabilities

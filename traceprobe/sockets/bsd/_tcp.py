@@ -8,9 +8,6 @@ who it was, and a probe is closed with its answer, so that no SYN is sent twice 
 
 from __future__ import annotations
 
-import os
-import resource
-from contextlib import suppress
 from struct import Struct
 from typing import TYPE_CHECKING, Final
 
@@ -40,24 +37,6 @@ if TYPE_CHECKING:
 
 _LINGER: Final = Struct("=ii")
 _PORT_BYTES: Final = 2
-_LISTING: Final = "/dev/fd"
-_KEPT_FREE: Final = 16
-"""Descriptors left to everybody else in the process: event loops, look-ups, files."""
-_UNBOUNDED: Final = 1 << 20
-
-
-def free_descriptors() -> int:
-    """Descriptors that the process may open beside those it has (``RLIMIT_NOFILE``), at least 1."""
-    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if limit == resource.RLIM_INFINITY:
-        limit = _UNBOUNDED
-    # Without fdescfs(5) the folder tells of the first three only, and in a jail it may be missing: the number
-    # that the next descriptor gets says how many there are at least.
-    with open(os.devnull, "rb") as lowest:
-        known = lowest.fileno()
-    with suppress(OSError):
-        known = max(known, len(os.listdir(_LISTING)))
-    return max(1, limit - known - _KEPT_FREE)
 
 
 class _Attempt:
