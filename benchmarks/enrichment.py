@@ -61,9 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     listening = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     listening.bind(("127.0.0.1", 0))
     address = "{}:{}".format(*listening.getsockname())
-    server = multiprocessing.get_context("fork").Process(
-        target=serve, args=(listening, options.delay), daemon=True
-    )
+    server = multiprocessing.Process(target=serve, args=(listening, options.delay), daemon=True)
     server.start()
     print(f"{HOPS} routers at once, {options.delay * 1e3:g} ms for each question; limit {limit:g} ms")
     print("| loop | first | median | worst | first knowledge |\n|---|---|---|---|---|")
