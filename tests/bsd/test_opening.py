@@ -397,4 +397,5 @@ def test_descriptors_are_counted_where_the_system_does_not_list_them(
     with ExitStack() as stack:
         for _ in range(20):
             stack.enter_context(socket.socket())
-        assert before - 20 <= free_descriptors() < before <= 1000 - 3
+        assert free_descriptors() < before
+        assert free_descriptors() <= 1000 - 20  # all those, at least
