@@ -103,6 +103,11 @@ class Path:
         return certain
 
     @property
+    def first_open_ttl(self) -> int:
+        """The first TTL that anything may be awaited of; lower ones have settled."""
+        return self._first_open + self._first_ttl
+
+    @property
     def complete(self) -> bool:
         """Whether every hop up to the end has settled, but for those that are certain not to be any."""
         last = self.ending.ttl - self._first_ttl

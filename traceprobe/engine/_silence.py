@@ -101,11 +101,13 @@ class SilenceEstimator:
         """How long after its sending a probe of this TTL is given up."""
         return self._bounded(self._slowest_from(ttl - self._first_ttl))
 
-    def shortest_wait_ns(self) -> int:
-        """The shortest of all waits, at once."""
+    def shortest_wait_ns(self, first_ttl: int) -> int:
+        """The shortest of the waits for a TTL and all that lies behind it, at once."""
         tail = self._bounded(None)
+        if first_ttl - self._first_ttl > self._farthest:
+            return tail
         # What lies behind a TTL is part of its slowest, so the shortest interior wait is the farthest one.
-        return min(tail, self._bounded(self._slowest_here[self._farthest])) if self._farthest >= 0 else tail
+        return min(tail, self._bounded(self._slowest_here[self._farthest]))
 
     def _bounded(self, slowest: int | None) -> int:
         if slowest is None:

@@ -148,7 +148,8 @@ class TracerouteEngine(Tally):
         overall = self._overall_deadline_ns
         if overall is not None and overall < moment_ns:
             return True
-        return self._first_sent_ns + self._silence.shortest_wait_ns() < moment_ns
+        shortest_ns = self._silence.shortest_wait_ns(self._path.first_open_ttl)
+        return self._first_sent_ns + shortest_ns < moment_ns
 
     # --- what the driver tells -----------------------------------------------------------------------
 

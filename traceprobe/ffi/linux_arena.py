@@ -208,6 +208,15 @@ class ReceiveArena(_Arena):
         )
 
     @property
+    def data(self) -> memoryview:
+        """The data of all slots, ``data_size`` bytes each; old ones behind the new."""
+        return self._data
+
+    def length(self, slot: int) -> int:
+        """Bytes of one datagram of the last call, as far as they are kept."""
+        return self._ints[slot * _WORDS_PER_MESSAGE + _LENGTH_AT]
+
+    @property
     def controls(self) -> memoryview:
         """The control messages of all slots, ``control_size`` bytes each; old ones behind the new."""
         return self._controls

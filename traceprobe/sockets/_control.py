@@ -35,7 +35,10 @@ _INT: Final = Struct("=i")
 _NS: Final = 1_000_000_000
 
 _TIMESPECS: Final = 3
-_STAMP_HEADER: Final = (_HEADER_SIZE + _TIMESPECS * TIMESPEC.size, _SOL_SOCKET, SO_TIMESTAMPING)
+_STAMP_SIZE: Final = _HEADER_SIZE + _TIMESPECS * TIMESPEC.size
+_STAMP_HEADER: Final = (_STAMP_SIZE, _SOL_SOCKET, SO_TIMESTAMPING)
+_ARRIVAL: Final = Struct("=Qiiqq")
+"""A control message with its first ``timespec``."""
 _STAMP: Final = Struct("=Qiiqq32xQii4xB7xI")
 """Three ``timespec`` of which the first is filled (``SCM_TIMESTAMPING``), then ``sock_extended_err``."""
 _TTL_KINDS: Final = frozenset({(_SOL_IP, IP_TTL), (_SOL_IPV6, IPV6_HOPLIMIT)})
@@ -96,6 +99,24 @@ def read_stamp(controls: memoryview, place: int, length: int) -> tuple[int, int]
     ):
         return None
     return number, seconds * _NS + nanoseconds
+
+
+def read_arrival(controls: memoryview, place: int, length: int) -> int | None:
+    """The kernel's stamp of a datagram's arrival, if it has one; see :func:`read_control`.
+
+    Where nothing but a stamp was asked for, which is what most datagrams come with, this is all there is
+    to read.
+
+    Args:
+        controls: Control messages of many datagrams.
+        place: Where those of this one begin.
+        length: How many bytes they have.
+    """
+    if length == _STAMP_SIZE:
+        size, level, kind, seconds, nanoseconds = _ARRIVAL.unpack_from(controls, place)
+        if (size, level, kind) == _STAMP_HEADER:
+            return seconds * _NS + nanoseconds or None
+    return read_control(controls[place : place + length]).stamp_ns
 
 
 def read_control(control: memoryview) -> Control:

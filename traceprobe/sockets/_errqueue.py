@@ -106,8 +106,8 @@ class ErrorQueueSocket(LinuxProbeSocket[CodecT]):
             self._opened.fileno(), self._round_trips.stamp_came, self._error_came
         )
 
-    def _drain_data(self) -> None:
-        self._receiver.drain(self._opened.fileno(), self._data_came)
+    def _drain_data(self) -> int:
+        return self._receiver.drain(self._opened.fileno(), self._data_came)
 
     def _close_descriptors(self) -> None:
         self._opened.close()

@@ -16,7 +16,7 @@ from traceprobe.ffi.linux import (
     SO_EE_ORIGIN_TIMESTAMPING,
 )
 from traceprobe.ffi.linux_arena import ReceiveArena
-from traceprobe.sockets._control import CONTROL_SIZE, read_control, read_stamp
+from traceprobe.sockets._control import CONTROL_SIZE, read_arrival, read_control, read_stamp
 from traceprobe.sockets._linux_send import PENDING_ERRORS
 from traceprobe.sockets._sockaddr import NAME_SIZE
 from traceprobe.sockets._timestamps import read_clocks
@@ -61,17 +61,44 @@ class LinuxReceiver:
             )
 
     def drain(
-        self, descriptor: int, handle: Callable[[ReceivedMessage, Control, ClockReading], None]
-    ) -> None:
+        self,
+        descriptor: int,
+        handle: Callable[[ReceivedMessage, Control, ClockReading], None],
+        recognise: Callable[[memoryview, int, int, int | None, ClockReading], bool] | None = None,
+    ) -> int:
         """Read a socket's data until there is no more.
+
+        Args:
+            descriptor: The socket.
+            handle: Called with each datagram.
+            recognise: Called first, with where all datagrams stand, begin and end of the one in question,
+                its stamp, and both clocks; whether that was all there is to do about it.
+
+        Returns:
+            How many datagrams there were.
 
         Raises:
             OSError: The socket is of no use any more.
         """
-        for _ in self._batches(descriptor, 0):
-            now = read_clocks(self._clock)
-            for message in self._arena.received():
+        total = 0
+        for count in self._batches(descriptor, 0):
+            total += count
+            arena, now = self._arena, read_clocks(self._clock)
+            data, data_size, controls, control_size = (
+                arena.data,
+                arena.data_size,
+                arena.controls,
+                arena.control_size,
+            )
+            for slot in range(count):
+                if recognise is not None:
+                    stamp_ns = read_arrival(controls, slot * control_size, arena.control_length(slot))
+                    start = slot * data_size
+                    if recognise(data, start, start + arena.length(slot), stamp_ns, now):
+                        continue
+                message = arena.message(slot)
                 handle(message, read_control(message.control), now)
+        return total
 
     def drain_errors(
         self,

@@ -115,6 +115,8 @@ class LinuxProbeSocket(KernelProbeSocket[CodecT]):
     """
 
     _sender: LinuxSender
+    _errors_are_stamps = False
+    """Whether the error queue holds transmit stamps and nothing else."""
 
     def __init__(
         self,
@@ -170,8 +172,8 @@ class LinuxProbeSocket(KernelProbeSocket[CodecT]):
         """Read the error queue; return how many ICMP errors it held."""
 
     @abstractmethod
-    def _drain_data(self) -> None:
-        """Read everything else."""
+    def _drain_data(self) -> int:
+        """Read everything else; return how many datagrams that were."""
 
     # --- what the kernel adds ---------------------------------------------------------------------------
 
@@ -187,9 +189,14 @@ class LinuxProbeSocket(KernelProbeSocket[CodecT]):
         await self._sender.send(batch, sent, refused)
 
     def _drain(self) -> None:
-        # The error queue first: it holds the transmit stamps that replies are measured against.
-        self._drain_error_queue()
-        self._drain_data()
+        # The error queue first: it holds the transmit stamps that replies are measured against. Where it
+        # holds nothing else it need not be looked at once they have come, unless nothing else explains
+        # that the socket is ready.
+        if not self._errors_are_stamps or self._round_trips.awaits_stamps:
+            self._drain_error_queue()
+            self._drain_data()
+        elif not self._drain_data():
+            self._drain_error_queue()
 
     def _stop_sending(self) -> None:
         self._sender.close()

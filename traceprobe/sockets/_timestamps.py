@@ -90,6 +90,11 @@ class RoundTrips:
                 self._awaited[number] = report.probe_id
             number = (number + 1) % _NUMBERS
 
+    @property
+    def awaits_stamps(self) -> bool:
+        """Whether a transmit stamp is still to come of anything outstanding."""
+        return bool(self._awaited)
+
     def stamp_came(self, number: int, stamp_ns: int) -> None:
         """Note a transmit stamp."""
         probe = self._awaited.pop(number, None)

@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from traceprobe.config import AddressFamily, FlowStrategy, Mode, Protocol
 from traceprobe.errors import ConfigError, PacketError, TraceprobeError
 from traceprobe.ffi import linux
-from traceprobe.model import ReplyKind, SentProbe
+from traceprobe.model import Reply, ReplyKind, SentProbe
 from traceprobe.packets import ones_complement_sum, parse_icmp, parse_tcp
 from traceprobe.sockets import _linux_options as options
+from traceprobe.sockets._addresses import ipv4_address
 from traceprobe.sockets._catalogue import facts_of
 from traceprobe.sockets._filters import REJECT_ALL, packet_filter, segment_filter, type_filter
 from traceprobe.sockets._handshakes import Handshakes
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
 
 _ICMP: Final = {AddressFamily.IPV4: socket.IPPROTO_ICMP, AddressFamily.IPV6: socket.IPPROTO_ICMPV6}
 _GOOD_SUM: Final = 0xFFFF
+_TIME_EXCEEDED: Final = 11
+_EXPIRED: Final = ReplyKind.TIME_EXCEEDED
 _FIRST_PORT: Final = 0x4000
 _LAST_PORT: Final = 0x7FFF
 _IPV4_TTL_AT: Final = 8  # RFC 791 section 3.1
@@ -142,21 +145,54 @@ class LinuxRawSocket(LinuxProbeSocket[IcmpCodec | UdpCodec | TcpCodec]):
         taken = self._sender.send_now(batch, sent)
         self._codec.withdraw([probe.id for probe in sendable[taken:]])
 
+    _errors_are_stamps = True
+
     def _drain_error_queue(self) -> int:
         return self._receiver.drain_errors(self._outgoing.fileno(), self._round_trips.stamp_came, None)
 
-    def _drain_data(self) -> None:
-        self._receiver.drain(self._icmp.fileno(), self._icmp_came)
+    def _drain_data(self) -> int:
+        receiver = self._receiver
         if self._transport is None:
-            return
+            return receiver.drain(self._icmp.fileno(), self._icmp_came, self._expiry_came)
+        errors = receiver.drain(self._icmp.fileno(), self._icmp_came)
         if isinstance(self._codec, TcpCodec):
-            self._receiver.drain(self._transport.raw.fileno(), self._segment_came)
-        else:
-            self._receiver.drain(self._transport.holder.fileno(), self._datagram_came)
+            return errors + receiver.drain(self._transport.raw.fileno(), self._segment_came)
+        return errors + receiver.drain(self._transport.holder.fileno(), self._datagram_came)
 
     def _close_descriptors(self) -> None:
         for opened in (self._icmp, *(self._transport or ())):
             opened.close()
+
+    def _expiry_came(
+        self, view: memoryview, start: int, end: int, stamp_ns: int | None, now: ClockReading
+    ) -> bool:
+        """Take in a time-exceeded without any peculiarity; whether it was one."""
+        assert isinstance(self._codec, IcmpCodec)
+        found = self._codec.recognise(view, start, end)
+        if found is None:
+            return False
+        probe, sender, reply_ttl = found
+        trip = self._round_trips.measure(probe, stamp_ns, now)
+        if trip is None:
+            self._refuse(Refusal.UNMATCHED)
+            return True
+        rtt_ns, received_ns, source, sent_at_ns = trip
+        self._ready.append(
+            Reply(
+                probe,
+                _EXPIRED,
+                ipv4_address(sender),
+                rtt_ns,
+                received_ns,
+                source,
+                sent_at_ns,
+                _TIME_EXCEEDED,
+                0,
+                reply_ttl,
+                1,
+            )
+        )
+        return True
 
     def _icmp_came(self, message: ReceivedMessage, control: Control, now: ClockReading) -> None:
         name = unpack_name(message.name)
@@ -265,7 +301,8 @@ def _make_codec(
         source_port = options.bind(transport.holder, family, config, config.source_port or 0)
         return UdpCodec(family, flow, source_port=source_port, **common)
     source_port = _hold_ports(transport.holder, family, config)
-    return TcpCodec(family, flow, source_port=source_port, **common)
+    is_first_port = config.source_port is not None
+    return TcpCodec(family, flow, source_port=source_port, is_first_port=is_first_port, **common)
 
 
 def _hold_ports(holder: socket.socket, family: AddressFamily, config: TracerouteConfig) -> int:

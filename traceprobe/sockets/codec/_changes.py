@@ -149,18 +149,30 @@ def is_unchanged(
         return False
     fixed = template.header_sum
     if fixed is None:
-        address = template.address
-        fixed = template.header_sum = (
-            _VERSION_AND_LENGTH
-            + traffic_class
-            + length
-            + protocol
-            + (number >> 16)
-            + (number & 0xFFFF)
-            + (address >> 16)
-            + (address & 0xFFFF)
-        )
+        fixed = template.header_sum = ipv4_header_sum(template, traffic_class, protocol, length)
     return (fixed + identification + (flags << 13) + (ttl << 8) + checksum) % 0xFFFF == 0
+
+
+def ipv4_header_sum(template: Template, traffic_class: int, protocol: int, length: int) -> int:
+    """Add up the words of an IPv4 header that are the same for all probes of a template.
+
+    Args:
+        template: Says the addresses, the source among them.
+        traffic_class: DSCP and ECN bits.
+        protocol: Protocol number.
+        length: Bytes of the datagram.
+    """
+    source, destination = template.source_number or 0, template.address
+    return (
+        _VERSION_AND_LENGTH
+        + traffic_class
+        + length
+        + protocol
+        + (source >> 16)
+        + (source & 0xFFFF)
+        + (destination >> 16)
+        + (destination & 0xFFFF)
+    )
 
 
 def compare_payload(template: Template, start: int, shown: memoryview) -> Change | None:

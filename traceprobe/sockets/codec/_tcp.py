@@ -2,7 +2,8 @@
 
 The sequence number is the identifier of a probe: four bytes among the eight that every router quotes, drawn
 so that nobody outside can guess them, and what a host acknowledges. With a constant flow both ports stay
-the same; in the classic way the source port varies. The options are those of an ordinary SYN, since some
+the same in a trace, and traces that run side by side have source ports of their own, since a host takes up
+one connection of a flow at a time; in the classic way the source port varies. The options are those of an ordinary SYN, since some
 firewalls drop others.
 """
 
@@ -66,8 +67,9 @@ class TcpCodec(ProbeCodec):
     Args:
         family: Address family of all destinations.
         flow: ``PARIS`` and ``DUBLIN`` keep both ports of a flow constant, the flow's number being added to
-            the source port; ``CLASSIC`` varies the source port with every probe.
+            the source port of the trace; ``CLASSIC`` varies the source port with every probe.
         source_port: The first source port; ``SOURCE_PORTS`` of them are used.
+        is_first_port: Whether every trace begins with the first source port, instead of with one of its own.
         quarantine_ns: How long the sequence number of a released probe rests, nanoseconds.
         default_port: Destination port of probes that name none.
         random: Source of sequence numbers; None is the operating system's.
@@ -86,6 +88,7 @@ class TcpCodec(ProbeCodec):
         *,
         source_port: int,
         quarantine_ns: int,
+        is_first_port: bool = False,
         default_port: int = DEFAULT_TCP_PORT,
         random: Random | None = None,
         secret: bytes | None = None,
@@ -105,6 +108,7 @@ class TcpCodec(ProbeCodec):
         )
         self.source_port = source_port
         self.default_port = default_port
+        self._is_first_port = is_first_port
         self._token_at = _STAMP_AT
         self._pool = SequencePool(self._random)
         self._turn = 0
@@ -226,7 +230,8 @@ class TcpCodec(ProbeCodec):
     def _take(self, template: Template, count: int) -> list[int] | None:
         sequences = self._pool.take(count)
         if self._constant:
-            place = template.flow << _SEQUENCE_BITS
+            trace = 0 if self._is_first_port else template.key[0]
+            place = (trace + template.flow) % self.source_ports << _SEQUENCE_BITS
             return [place | sequence for sequence in sequences]
         turn, ports = self._turn, self.source_ports
         self._turn = (turn + count) % ports
@@ -237,8 +242,8 @@ class TcpCodec(ProbeCodec):
     def _give_back(self, identifier: int, template: Template) -> None:  # noqa: ARG002 - one pool for all
         self._pool.give_back(identifier & _SEQUENCE_MASK)
 
-    def _label_step(self, identifier: int, template: Template) -> int:  # noqa: ARG002 - as above
-        return identifier >> _SEQUENCE_BITS
+    def _label_step(self, identifier: int, template: Template) -> int:
+        return template.flow if self._constant else identifier >> _SEQUENCE_BITS
 
     def _segments(self, template: Template, identifiers: list[int]) -> list[bytes]:
         base, buffer, port = template.base, template.buffer, template.port

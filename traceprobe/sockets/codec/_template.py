@@ -61,6 +61,8 @@ class Template:
         "label",
         "port",
         "probes",
+        "quote",
+        "rest",
         "source",
         "source_number",
         "tail",
@@ -95,6 +97,10 @@ class Template:
         """What stands from there on, once somebody has asked for it."""
         self.header_sum: int | None = None
         """Sum of what never changes in the IPv4 header, once somebody has asked for it."""
+        self.quote: tuple[int, ...] | None = None
+        """What an error that changes nothing shows of the headers, once somebody has asked for it."""
+        self.rest = b""
+        """What stands behind the words that tell the probes apart; as above."""
         self.base = 0
         """Ones' complement sum of everything but the identifier and the balancing word."""
         self.probes = 0
