@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import dns.exception
 import dns.message
+import dns.name
 import dns.rcode
 import dns.rrset
 import pytest
@@ -14,6 +15,7 @@ import pytest
 from traceprobe.enrich import _dns_answers
 from traceprobe.enrich._dns_answers import FailureResponseError, read_pointers, read_texts
 from traceprobe.enrich._dns_servers import is_answer
+from traceprobe.enrich._dnspython import _on_the_wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -162,3 +164,29 @@ def test_only_failures_may_leave_the_question_out() -> None:
     assert not is_answer(query, bytes(answer))
     answer[3] |= dns.rcode.FORMERR
     assert is_answer(query, bytes(answer))
+
+
+# --- questions ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "1.2.0.192.in-addr.arpa",
+        "1.2.0.192.in-addr.arpa.",
+        "AS64500.names.example",
+        "_dns.x-y.example",
+        r"a\.b.exam\255ple",
+        "a" * 63 + ".example",
+        ".".join(["b" * 49] * 5),
+        ".",
+    ],
+)
+def test_names_are_written_as_the_library_writes_them(name: str) -> None:
+    assert _on_the_wire(name) == dns.name.from_text(name).to_wire()
+
+
+@pytest.mark.parametrize("name", ["a..example", "c" * 64 + ".example", ".".join(["d" * 63] * 4)])
+def test_names_that_can_not_be_are_refused(name: str) -> None:
+    with pytest.raises(dns.exception.DNSException):
+        _on_the_wire(name)

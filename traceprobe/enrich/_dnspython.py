@@ -7,6 +7,7 @@ wait for its connections to be closed.
 
 from __future__ import annotations
 
+import re
 import secrets
 import socket
 from contextlib import suppress
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
 _PORT: Final = 53
 _ONE_QUESTION: Final = b"\x01\x00\x00\x01" + bytes(6)
 """The header behind the number: recursion desired, one question (RFC 1035 section 4.1.1)."""
+_LONGEST_NAME: Final = 253
+_PLAIN_LABEL: Final = re.compile(r"[A-Za-z0-9_-]{1,63}")
+"""What stands for itself; anything else is a case for dnspython."""
+
 ValueT = TypeVar("ValueT")
 
 
@@ -90,9 +95,8 @@ class DnspythonClient:
 
     async def _ask(self, name: str, kind: Kind, read: Callable[[bytes], Records[ValueT]]) -> Records[ValueT]:
         import dns.exception
-        import dns.name
 
-        question = b"".join((_ONE_QUESTION, dns.name.from_text(name).to_wire() or b"", QUESTIONS[kind]))
+        question = _ONE_QUESTION + _on_the_wire(name) + QUESTIONS[kind]
         remaining = list(self._servers)
         reasons: dict[str, None] = {}
         for _ in range(self._attempts):
@@ -123,6 +127,16 @@ class DnspythonClient:
         """Close what is kept open; but for HTTPS, each query has a socket of its own, and closes it."""
         if self._https is not None:
             await self._https.aclose()
+
+
+def _on_the_wire(name: str) -> bytes:
+    """A name as it stands in a message (RFC 1035 section 3.1)."""
+    labels = name.removesuffix(".").split(".")
+    if len(name) <= _LONGEST_NAME and all(map(_PLAIN_LABEL.fullmatch, labels)):
+        return b"".join([bytes((len(label),)) + label.encode("ascii") for label in labels]) + b"\0"
+    import dns.name
+
+    return dns.name.from_text(name).to_wire() or b""
 
 
 async def _reach(server: NameServer) -> Sequence[DnsServer]:

@@ -50,7 +50,8 @@ class Flights(Generic[KeyT, ValueT]):
                 return flight.values[0]
 
     async def _lead(self, key: KeyT, ask: Callable[[], Awaitable[ValueT]]) -> ValueT:
-        flight = self._flights[key] = _Flight[ValueT]()
+        flight: _Flight[ValueT] = _Flight()
+        self._flights[key] = flight
         try:
             value = await ask()
         except OSError as error:
