@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import sys
+import traceback
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,8 @@ from benchmarks.goals import verdicts
 from benchmarks.report import to_markdown
 from benchmarks.traces import LOOPS, MODES, available_loops, measure_world, traceprobe_row
 from benchmarks.worlds import WORLDS, Entry, InternetWorld, missing_worlds
+from tests.rigs.namespaces import RigError
+from tests.rigs.remote import RemoteError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,7 +29,11 @@ SECTIONS = (*(entry.name for entry in WORLDS), *OTHERS)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure and print; 1 if ``--check`` is on and a goal is missed, 2 if nothing can be measured here."""
+    """Measure and print.
+
+    Returns:
+        1 if ``--check`` is on and a goal is missed, 2 if nothing can be measured here, 3 if measuring failed.
+    """
     options = _parse(arguments)
     loops = available_loops(options.loops)
     document: dict[str, Any] = {
@@ -43,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name in options.only:
         missing, measure = _section(name, options, loops)
         print(f"{name} ...", file=sys.stderr, flush=True)
-        document["sections"][name] = {"error": missing} if missing is not None else measure()
+        document["sections"][name] = {"error": missing} if missing is not None else _attempt(measure)
     judged = verdicts(document["sections"])
     document["goals"] = [verdict.to_dict() for verdict in judged]
     print(to_markdown(document, judged if options.check else None))
@@ -55,7 +62,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         history.append(options.history, document)
     if all("error" in section for section in document["sections"].values()):
         return 2
+    if any("failed" in section for section in document["sections"].values()):
+        return 3
     return int(options.check and not all(verdict.met for verdict in judged))
+
+
+def _attempt(measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Measure a section; one that fails must not take the others with it."""
+    try:
+        return measure()
+    except (RemoteError, RigError, RuntimeError) as error:
+        traceback.print_exc()
+        return {"error": f"failed: {str(error).splitlines()[0]}", "failed": True}
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -56,6 +56,7 @@ def row_of(label: str, group: str, runs: Sequence[dict[str, Any]], world: World)
         "right": median(one[0] for one in compared),
         "wrong": max(one[1] for one in compared),
         "missed": max(one[2] for one in compared),
+        "cut": any(run.get("cut", False) for run in runs),
         "stop_reasons": sorted({run["stop_reason"] for run in runs if "stop_reason" in run}),
         "probes": None if count is None else count / len(runs),
     }

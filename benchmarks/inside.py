@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from traceprobe import TraceOptions, TraceResult
 
-_PATIENCE = 60.0
-"""Seconds after which a program is taken to hang."""
+PATIENCE = 60.0
+"""Seconds after which a peer is not waited for any longer."""
 _BEFORE_THE_FORK = (api,)
 """What a trace would import anyway: imported once, and not in each fork that traces."""
 
@@ -77,7 +77,7 @@ def run_program(arguments: list[str], variables: dict[str, str] | None = None) -
         env=environment,
     )
     assert process.stdout is not None
-    patience = threading.Timer(_PATIENCE, process.kill)
+    patience = threading.Timer(PATIENCE, process.kill)
     patience.start()
     with process.stdout as stream:
         output = stream.read().decode(errors="replace")
@@ -90,7 +90,14 @@ def run_program(arguments: list[str], variables: dict[str, str] | None = None) -
         end = time.time_ns()
         status = process.returncode = os.waitstatus_to_exitcode(waited)
         cpu_ns = round((usage.ru_utime + usage.ru_stime) * 1e9)
-    return {"start_ns": start, "end_ns": end, "status": status, "output": output, "cpu_ns": cpu_ns}
+    return {
+        "start_ns": start,
+        "end_ns": end,
+        "status": status,
+        "cut": patience.finished.is_set() and (end - start) / 1e9 >= PATIENCE,
+        "output": output,
+        "cpu_ns": cpu_ns,
+    }
 
 
 def run_program_repeatedly(

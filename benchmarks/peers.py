@@ -6,6 +6,7 @@ skipped with the reason. What is read of an answer are addresses by TTL, and tim
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -20,6 +21,9 @@ from tests.rigs.under_wine import under_wine
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+LONG = 15.0
+"""Seconds of one trace after which there is no second one."""
 
 _ADDRESS = re.compile(r"(?<![\d.])\d{1,3}(?:\.\d{1,3}){3}(?![\d.])")
 _HOP = re.compile(r"^ *(\d+) +(.*)$")
@@ -99,7 +103,9 @@ def read_trip(output: str) -> dict[int, str]:
 
 def _document(output: str) -> dict[str, Any]:
     start = output.find("{")
-    document: dict[str, Any] = json.loads(output[start:]) if start >= 0 else {"hops": []}
+    document: dict[str, Any] = {"hops": []}  # of a program that was ended before it said anything
+    with contextlib.suppress(json.JSONDecodeError):
+        document = json.loads(output[start:]) if start >= 0 else document
     return document
 
 
@@ -194,20 +200,41 @@ LIBRARIES = (
 def _repeatedly(trace: Callable[[], dict[int, str]], repetitions: int) -> dict[str, Any]:
     import time
 
-    from benchmarks.inside import peak_memory_kb
+    from benchmarks.inside import PATIENCE, peak_memory_kb
 
-    runs = []
+    runs: list[dict[str, Any]] = []
     for _ in range(repetitions):
         cpu, start = time.process_time_ns(), time.time_ns()
-        found = trace()
+        found, cut = _within(PATIENCE, trace)
         end = time.time_ns()
         runs.append({
+            "cut": cut,
             "start_ns": start,
             "end_ns": end,
             "cpu_ns": time.process_time_ns() - cpu,
             "hops": in_order(found),
         })
+        if (end - start) / 1e9 > LONG:
+            break
     return {"runs": runs, "memory_kb": peak_memory_kb()}
+
+
+def _within(seconds: float, trace: Callable[[], dict[int, str]]) -> tuple[dict[int, str], bool]:
+    """What a trace finds, and whether it had to be ended because it took too long."""
+    import signal
+
+    def end(*_: object) -> None:
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, end)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        return trace(), False
+    except TimeoutError:
+        return {}, True
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def in_order(found: dict[int, str]) -> list[str | None]:

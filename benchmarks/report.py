@@ -30,7 +30,7 @@ def to_markdown(document: Mapping[str, Any], verdicts: Sequence[Verdict] | None)
 
 def _world(section: Mapping[str, Any]) -> Iterator[str]:
     columns: tuple[tuple[str, Callable[[dict[str, Any]], str]], ...] = (
-        ("", lambda row: row["label"]),
+        ("", lambda row: row["label"] + (" (ended by us)" if row["cut"] else "")),
         ("wall ms", lambda row: _spread(row["wall_ms"])),
         ("times", lambda row: f"{row['ratio']:.2f}" if "ratio" in row else "-"),
         ("CPU ms", lambda row: _spread(row["cpu_ms"])),
