@@ -159,8 +159,12 @@ def schema_tables() -> str:
         members = _members(part)
         rows = ((f"`{member}`", _type(what), _meaning(what)) for member, what in members.items())
         said = _meaning(part)
-        parts += [f"### `{name}`\n", *([f"{fill(said, 125)}\n"] if said and name != "result" else [])]
-        parts.append(_table(("member", "type", "meaning"), rows) if members else f"Type: {_type(part)}\n")
+        parts += [f"## `{name}`\n", *([f"{fill(said, 125)}\n"] if said and name != "result" else [])]
+        parts.append(
+            _table(("member", "type", "meaning"), rows)
+            if members
+            else f"{fill(f'Type: {_type(part)}', 125)}\n"
+        )
     return "\n".join(parts)
 
 

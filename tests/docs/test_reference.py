@@ -58,4 +58,4 @@ def test_every_part_of_a_document_is_there() -> None:
     text = (REFERENCE / "schema.md").read_text(encoding="utf-8")
     definitions = trace_schema()["$defs"]
     assert isinstance(definitions, dict)
-    assert not [name for name in definitions if f"### `{name}`" not in text]
+    assert not [name for name in definitions if f"## `{name}`" not in text]
