@@ -103,7 +103,7 @@ def _flow(value: FlowStrategy | str | None) -> FlowStrategy | None:
 class TimingConfig:
     """Every timing value, in seconds as ``float`` unless it is called a factor.
 
-    How long silence is waited for (``docs/architecture.md`` explains the two estimators):
+    How long silence is waited for (``docs/explanation/silence.md`` explains the two estimators):
 
     * an *interior* probe, one behind which something has answered, is given up after
       ``max(interior_floor, interior_factor * R + interior_jitter_factor * J)``, where ``R`` is the
