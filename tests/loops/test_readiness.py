@@ -188,3 +188,101 @@ async def test_waiting_for_room_ends_when_it_is_closed(
             await anyio.wait_all_tasks_blocked()
             readiness.close()
             here.close()
+
+
+async def test_serving_calls_for_everything_that_comes(pair: tuple[socket.socket, socket.socket]) -> None:
+    here, there = pair
+    readiness = Readiness(here.fileno())
+    seen: list[bytes] = []
+    with anyio.fail_after(60):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(readiness.serve, lambda: seen.append(here.recv(1)))
+            await anyio.wait_all_tasks_blocked()
+            for count in range(1, 4):
+                there.send(b"x")
+                while len(seen) < count:
+                    await anyio.lowlevel.checkpoint()
+            readiness.close()
+    assert seen == [b"x"] * 3
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="error queues are a Linux thing")
+async def test_serving_hears_of_an_error_queue_again_and_again() -> None:
+    ip_recverr = 11
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as opened,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as closed,
+    ):
+        opened.setblocking(False)
+        opened.setsockopt(socket.IPPROTO_IP, ip_recverr, 1)
+        closed.bind(("127.0.0.1", 0))
+        target = closed.getsockname()
+        closed.close()
+        readiness = Readiness(opened.fileno())
+        errors = 0
+
+        def read() -> None:
+            nonlocal errors
+            with contextlib.suppress(BlockingIOError):
+                opened.recvmsg(100, 200, socket.MSG_ERRQUEUE)
+                errors += 1
+
+        with anyio.fail_after(60):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(readiness.serve, read)
+                for count in range(1, 6):
+                    opened.sendto(b"x", target)
+                    while errors < count:
+                        await anyio.lowlevel.checkpoint()
+                readiness.close()
+
+
+async def test_serving_answers_a_knock(pair: tuple[socket.socket, socket.socket]) -> None:
+    readiness = Readiness(pair[0].fileno())
+    calls = 0
+
+    def call() -> None:
+        nonlocal calls
+        calls += 1
+
+    readiness.wake()
+    with anyio.fail_after(60):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(readiness.serve, call)
+            await anyio.wait_all_tasks_blocked()
+            assert calls == 1
+            readiness.wake()
+            await anyio.wait_all_tasks_blocked()
+            assert calls == 2
+            readiness.close()
+
+
+async def test_what_goes_wrong_while_serving_ends_it(pair: tuple[socket.socket, socket.socket]) -> None:
+    here, there = pair
+    there.send(b"x")
+
+    def fail() -> None:
+        raise RuntimeError("on purpose")
+
+    with anyio.fail_after(60), pytest.raises(RuntimeError, match="on purpose"):
+        await Readiness(here.fileno()).serve(fail)
+    with anyio.fail_after(60):
+        await Readiness(here.fileno()).wait_readable()
+
+
+async def test_serving_can_be_cancelled_and_begun_again(pair: tuple[socket.socket, socket.socket]) -> None:
+    here, there = pair
+    readiness = Readiness(here.fileno())
+    seen: list[bytes] = []
+    with anyio.fail_after(60):
+        for _ in range(3):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(readiness.serve, lambda: seen.append(here.recv(1)))
+                await anyio.wait_all_tasks_blocked()
+                tasks.cancel_scope.cancel()
+        there.send(b"x")
+        await readiness.wait_readable()
+        assert not seen
+        readiness.close()
+        await readiness.serve(lambda: seen.append(b"never"))
+    assert not seen

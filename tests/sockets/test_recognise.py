@@ -1,0 +1,139 @@
+"""The shortcut for ordinary replies: it finds nothing that a closer look would tell otherwise."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.sockets.wire import address, make_codec, make_probe, source
+from traceprobe.config import AddressFamily, FlowStrategy, Protocol
+from traceprobe.errors import PacketError
+from traceprobe.model import ReplyKind
+from traceprobe.packets import (
+    build_icmp_error,
+    build_ipv4,
+    internet_checksum,
+    ones_complement_sum,
+    parse_icmp,
+)
+from traceprobe.sockets.codec import NO_EXTENSION, Answer, IcmpCodec, Refusal, SentHeader, read_answer
+
+if TYPE_CHECKING:
+    from traceprobe.model import Probe
+
+V4 = AddressFamily.IPV4
+ROUTER = address(V4, 77)
+HEADER = 20
+KNOWN = SentHeader(0)
+
+
+def make(
+    flow: FlowStrategy = FlowStrategy.PARIS, known: SentHeader = KNOWN
+) -> tuple[IcmpCodec, Probe, bytes]:
+    """A codec with one outstanding probe, and the datagram that says that its TTL has run out."""
+    codec = make_codec(V4, Protocol.ICMP, flow)
+    assert isinstance(codec, IcmpCodec)
+    codec.sent_header = known
+    probe = make_probe(V4, ttl=5)
+    segment = codec.encode(probe, source(V4), 0)
+    quote = build_ipv4(
+        segment, source=source(V4), destination=probe.destination, protocol=1, ttl=1, identification=0x4321
+    )
+    return codec, probe, reply(quote)
+
+
+def reply(quote: bytes) -> bytes:
+    message = build_icmp_error(4, type=11, code=0, quoted=quote)
+    return build_ipv4(message, source=ROUTER, destination=source(V4), protocol=1, ttl=60)
+
+
+def closer_look(codec: IcmpCodec, datagram: bytes) -> Answer | Refusal:
+    """What a socket makes of a datagram without the shortcut."""
+    message = datagram[(datagram[0] & 0xF) * 4 :]
+    if ones_complement_sum(message) != 0xFFFF:
+        return Refusal.BAD_CHECKSUM
+    try:
+        return read_answer(codec, parse_icmp(4, message), ROUTER)
+    except PacketError:
+        return Refusal.MALFORMED
+
+
+def repaired(datagram: bytes) -> bytes:
+    """The same with its ICMP checksum right."""
+    message = bytearray(datagram[HEADER:])
+    message[2:4] = bytes(2)
+    message[2:4] = internet_checksum(message).to_bytes(2, "big")
+    return datagram[:HEADER] + bytes(message)
+
+
+def recognised(codec: IcmpCodec, datagram: bytes) -> tuple[object, bytes, int] | None:
+    padded = b"\xaa" * 7 + datagram + b"\xaa" * 9
+    return codec.recognise(memoryview(padded), 7, 7 + len(datagram))
+
+
+def test_an_ordinary_reply_is_recognised() -> None:
+    codec, probe, datagram = make()
+    assert recognised(codec, datagram) == (probe.id, ROUTER.packed, 60)
+    assert closer_look(codec, datagram) == Answer(
+        probe.id, ReplyKind.TIME_EXCEEDED, 11, 0, 1, None, NO_EXTENSION, ()
+    )
+
+
+@pytest.mark.parametrize("repair", [False, True], ids=["damaged", "repaired"])
+def test_whatever_bit_is_different_a_closer_look_says_the_same_or_is_taken(repair: bool) -> None:
+    codec, probe, datagram = make()
+    ordinary = Answer(probe.id, ReplyKind.TIME_EXCEEDED, 11, 0, 1, None, NO_EXTENSION, ())
+    taken = 0
+    for bit in range(8 * HEADER if repair else 0, 8 * len(datagram)):
+        changed = bytearray(datagram)
+        changed[bit // 8] ^= 1 << bit % 8
+        variant = repaired(bytes(changed)) if repair else bytes(changed)
+        if recognised(codec, variant) is None:
+            taken += 1
+        else:
+            assert closer_look(codec, variant) == ordinary, f"bit {bit}"
+    assert taken > 8 * len(datagram) // 2, "the shortcut looks at too little"
+
+
+def test_a_quote_of_any_length_says_the_same_or_gets_a_closer_look() -> None:
+    codec, probe, datagram = make()
+    quote = datagram[HEADER + 8 :]
+    found = []
+    for length in range(HEADER + 8, len(quote) + 1):
+        variant = reply(quote[:length])
+        if recognised(codec, variant) is not None:
+            found.append(length)
+            outcome = closer_look(codec, variant)
+            assert isinstance(outcome, Answer)
+            assert (outcome.probe_id, outcome.changes) == (probe.id, ())
+    assert found[-1] == len(quote)
+
+
+def test_a_longer_quote_than_the_probe_gets_a_closer_look() -> None:
+    codec, _, datagram = make()
+    for size in (2, 64, 128):
+        assert recognised(codec, reply(datagram[HEADER + 8 :] + bytes(size))) is None
+
+
+def test_a_released_probe_gets_a_closer_look() -> None:
+    codec, probe, datagram = make()
+    codec.release([probe.id], 0)
+    assert recognised(codec, datagram) is None
+    assert closer_look(codec, datagram) is Refusal.RELEASED
+
+
+@pytest.mark.parametrize(
+    "known", [SentHeader(), SentHeader(0, True, 0)], ids=["nothing is known", "more is known"]
+)
+def test_what_is_known_of_the_header_decides_whether_quotes_can_be_ordinary(known: SentHeader) -> None:
+    codec, _, datagram = make(known=known)
+    assert recognised(codec, datagram) is None
+
+
+def test_a_flow_that_varies_gets_a_closer_look() -> None:
+    codec, probe, datagram = make(FlowStrategy.CLASSIC)
+    assert recognised(codec, datagram) is None
+    outcome = closer_look(codec, datagram)
+    assert isinstance(outcome, Answer)
+    assert outcome.probe_id == probe.id
