@@ -198,7 +198,7 @@ def test_a_tcp_flow_is_its_ports(family: AddressFamily) -> None:
     for flow in (0, 3):
         probes = [make_probe(family, flow * 20 + index, flow=flow, port=443) for index in range(20)]
         segments = paris.encode_batch(probes, source(family), 0)
-        ports = (SOURCE_PORT + flow).to_bytes(2, "big") + (443).to_bytes(2, "big")
+        ports = (SOURCE_PORT + 1 + flow).to_bytes(2, "big") + (443).to_bytes(2, "big")  # trace 1's
         assert {segment[:4] for segment in segments} == {ports}
         assert len({segment[4:8] for segment in segments}) == 20
     classic = make_codec(family, Protocol.TCP, FlowStrategy.CLASSIC)
@@ -207,6 +207,20 @@ def test_a_tcp_flow_is_its_ports(family: AddressFamily) -> None:
     assert len({segment[:2] for segment in segments}) == 512
     assert {segment[2:4] for segment in segments} == {(80).to_bytes(2, "big")}
     assert all(first[:2] != second[:2] for first, second in itertools.pairwise(segments))
+
+
+@both_families
+def test_traces_by_tcp_have_source_ports_of_their_own_unless_one_is_asked_for(family: AddressFamily) -> None:
+    def ports(*, is_first_port: bool) -> list[int]:
+        codec = TcpCodec(
+            family, FlowStrategy.PARIS, source_port=SOURCE_PORT, quarantine_ns=0, is_first_port=is_first_port
+        )
+        probes = [make_probe(family, trace=trace) for trace in (1, 2, 511, 512, 513)]
+        segments = codec.encode_batch(probes, source(family), 0)
+        return [int.from_bytes(segment[:2]) - SOURCE_PORT for segment in segments]
+
+    assert ports(is_first_port=False) == [1, 2, 511, 0, 1]
+    assert ports(is_first_port=True) == [0] * 5
 
 
 def test_a_tcp_flow_needs_a_source_port() -> None:

@@ -82,10 +82,12 @@ def test_others_are_left_alone(other: Probe) -> None:
     assert handshakes.read([answer(probe(0).id)])[2] == []
 
 
-def test_traces_of_one_target_wait_for_each_other() -> None:
-    handshakes = Handshakes()
+@pytest.mark.parametrize("is_port_shared", [False, True])
+def test_traces_wait_for_each_other_if_they_share_their_port(is_port_shared: bool) -> None:
+    handshakes = Handshakes(is_port_shared=is_port_shared)
     handshakes.sent([probe(0), probe(0, trace=2)])
-    assert [one.id for one in handshakes.read([answer(probe(0).id)])[2]] == [again_id(probe(0, trace=2).id)]
+    expected = [again_id(probe(0, trace=2).id)] if is_port_shared else []
+    assert [one.id for one in handshakes.read([answer(probe(0).id)])[2]] == expected
 
 
 def test_what_is_released_is_not_sent_again(handshakes: Handshakes) -> None:

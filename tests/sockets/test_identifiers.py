@@ -111,9 +111,9 @@ def test_acknowledged_data_wraps_around_too(ahead: int) -> None:
     probe = make_probe(family, size=400)
     segment = parse_tcp(codec.encode(probe, source(family), 0))
     assert (segment.sequence, len(segment.payload)) == (ahead, 340)
-    reset = TcpSegment(
-        80, SOURCE_PORT, 0, ahead + 341 & 0xFFFFFFFF, TcpFlag.RST | TcpFlag.ACK, 0, 0, b"", memoryview(b"")
-    )
+    acknowledged = ahead + 341 & 0xFFFFFFFF
+    flags = TcpFlag.RST | TcpFlag.ACK
+    reset = TcpSegment(80, segment.source_port, 0, acknowledged, flags, 0, 0, b"", memoryview(b""))
     assert codec.resolve(reset, probe.destination) == probe.id
 
 

@@ -16,13 +16,17 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from traceprobe.model import PROBE_INDEX_BITS, ProbeId, Reply, ReplyKind
+from traceprobe.model import PROBE_INDEX_BITS, ProbeId, Reply, ReplyKind, trace_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from ipaddress import IPv4Address, IPv6Address
+    from typing import TypeAlias
 
     from traceprobe.model import Probe
+
+    _Key: TypeAlias = tuple[int, IPv4Address | IPv6Address, int | None, int, int]
+    """Trace, destination, its port, flow, and TTL."""
 
 _AGAIN: Final = 1 << (PROBE_INDEX_BITS - 1)
 """The bit of an identity that no trace has so many probes to need: set in a probe that is sent again."""
@@ -33,24 +37,31 @@ class _Group:
 
     __slots__ = ("key", "repeated", "waiting")
 
-    def __init__(self, key: tuple[IPv4Address | IPv6Address, int | None, int, int]) -> None:
+    def __init__(self, key: _Key) -> None:
         self.key = key
         self.waiting: dict[ProbeId, Probe] = {}
         self.repeated: set[ProbeId] = set()
 
 
 class Handshakes:
-    """Keeps account of the probes of one socket."""
+    """Keeps account of the probes of one socket.
 
-    def __init__(self) -> None:
-        self._groups: dict[tuple[IPv4Address | IPv6Address, int | None, int, int], _Group] = {}
+    Args:
+        is_port_shared: Whether flows of equal number are one connection in whatever trace; otherwise each
+            trace has connections of its own.
+    """
+
+    def __init__(self, *, is_port_shared: bool = False) -> None:
+        self._is_port_shared = is_port_shared
+        self._groups: dict[_Key, _Group] = {}
         self._group_of: dict[ProbeId, _Group] = {}
 
     def sent(self, probes: Iterable[Probe]) -> None:
         """Note probes that are sent for the first time."""
         for probe in probes:
             self._forget(probe.id)
-            key = (probe.destination, probe.port, probe.flow, probe.ttl)
+            trace = 0 if self._is_port_shared else trace_of(probe.id)
+            key = (trace, probe.destination, probe.port, probe.flow, probe.ttl)
             group = self._groups.get(key)
             if group is None:
                 group = self._groups[key] = _Group(key)

@@ -94,7 +94,9 @@ class LinuxRawSocket(LinuxProbeSocket[IcmpCodec | UdpCodec | TcpCodec]):
         # No ICMP error is ever pending on a raw socket, so none can get in the way.
         self._sender = self._make_sender(self._outgoing, None)
         is_one_connection = isinstance(codec, TcpCodec) and codec.flow is not FlowStrategy.CLASSIC
-        self._handshakes = Handshakes() if is_one_connection else None
+        self._handshakes = (
+            Handshakes(is_port_shared=config.source_port is not None) if is_one_connection else None
+        )
 
     async def send_probes(self, probes: Sequence[Probe]) -> Sequence[SentProbe]:
         """Send probes in the order given; see :meth:`AsyncProbeSocket.send_probes`."""

@@ -3,8 +3,8 @@
 The sequence number is the identifier of a probe: four bytes among the eight that every router quotes, drawn
 so that nobody outside can guess them, and what a host acknowledges. With a constant flow both ports stay
 the same in a trace, and traces that run side by side have source ports of their own, since a host takes up
-one connection of a flow at a time; in the classic way the source port varies. The options are those of an ordinary SYN, since some
-firewalls drop others.
+one connection of a flow at a time; in the classic way the source port varies. The options are those of an
+ordinary SYN, since some firewalls drop others.
 """
 
 from __future__ import annotations
@@ -242,8 +242,8 @@ class TcpCodec(ProbeCodec):
     def _give_back(self, identifier: int, template: Template) -> None:  # noqa: ARG002 - one pool for all
         self._pool.give_back(identifier & _SEQUENCE_MASK)
 
-    def _label_step(self, identifier: int, template: Template) -> int:
-        return template.flow if self._constant else identifier >> _SEQUENCE_BITS
+    def _label_step(self, identifier: int, template: Template) -> int:  # noqa: ARG002 - as above
+        return identifier >> _SEQUENCE_BITS
 
     def _segments(self, template: Template, identifiers: list[int]) -> list[bytes]:
         base, buffer, port = template.base, template.buffer, template.port
