@@ -93,12 +93,12 @@ def measure_receiving(*, repetitions: int) -> dict[str, Any]:
     rows = []
     with InternetWorld("thirty_hops", "") as world:
         for mode in ("raw", "ping", "udp"):
-            options, _ = MODES[mode]
+            way = str(MODES[mode][0].get("mode"))
             rates = [
                 world.call(
                     take_in_queued,
                     world.target,
-                    str(options["mode"]),
+                    way,
                     backend="asyncio",
                     privileges=privileges_of(mode),
                 )

@@ -183,7 +183,7 @@ async def profiled(target: str, options: TraceOptions, repetitions: int, held: b
     return {
         "probes": probes,
         "functions": [
-            [_function_name(*function), calls, own, total]
+            [_function_name(function[0], function[1], function[2]), calls, own, total]
             for function, (_, calls, own, total, _) in statistics.items()
             if "poll" not in function[2] or function[0] != "~"
         ],

@@ -106,9 +106,10 @@ class ChainWorld(World):
         return self._sent() - self._counted
 
     def _sent(self) -> int:
-        # Neighbours are permanent and nothing else runs in there, so what leaves are probes.
-        counter = "/sys/class/net/far/statistics/tx_packets"
-        return int(self._chain.run(["cat", counter]).stdout)
+        # Nothing else in there speaks IPv4 but who probes (proc_net_snmp: IpOutRequests).
+        lines = self._chain.run(["cat", "/proc/net/snmp"]).stdout.splitlines()
+        names, values = (line.split() for line in lines if line.startswith("Ip:"))
+        return int(values[names.index("OutRequests")])
 
 
 class InternetWorld(World):
