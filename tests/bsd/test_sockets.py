@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 from typing import TYPE_CHECKING, NamedTuple
 
 import anyio
@@ -364,6 +365,19 @@ async def test_a_probe_that_the_kernel_has_no_room_for_keeps_no_other_back(way: 
     reports = await opened.send_probes(five_probes(kernel, way.family.value))
     assert [report.error and report.error.code for report in reports] == [None, 55, None, None, None]
     assert len(opened.receive_nowait()) == 4
+    await opened.aclose()
+
+
+@EVERY_WAY
+async def test_what_was_read_is_announced_no_more(way: Way) -> None:
+    # A kqueue goes on announcing what it has found until it is asked again: the event loop would spin.
+    kernel = make_kernel(way)
+    opened = way.open(kernel, TracerouteConfig())
+    await opened.send_probes(five_probes(kernel, way.family.value))
+    assert opened.receive_nowait()
+    for gathering in kernel.gatherings:
+        assert not select.select([gathering], [], [], 0)[0]
+    assert len(kernel.gatherings) == (way.protocol is not Protocol.ICMP)
     await opened.aclose()
 
 
