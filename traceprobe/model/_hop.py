@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from traceprobe.model._knowledge import NOTHING_KNOWN, Responder
+from traceprobe.model._quick import build_quickly
 from traceprobe.model._route_facts import forward_path_length, return_path_length, translated
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class ProbeStatus(StrEnum):
     SEND_ERROR = "send_error"
 
 
-@attrs.frozen
+@attrs.frozen(weakref_slot=False)
 class ProbeResult:
     """How one probe ended, and what its reply said."""
 
@@ -101,6 +102,9 @@ class ProbeResult:
     def sent_at(self) -> datetime | None:
         """When it left the machine (UTC)."""
         return None if self.sent_at_ns is None else wall_time(self.sent_at_ns)
+
+
+build_quickly(ProbeResult)
 
 
 @attrs.frozen

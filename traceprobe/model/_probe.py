@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, NewType
 
 import attrs
 
+from traceprobe.model._quick import build_quickly
+
 if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv6Address
 
@@ -28,7 +30,7 @@ def trace_of(probe_id: ProbeId) -> int:
     return probe_id >> PROBE_INDEX_BITS
 
 
-@attrs.frozen
+@attrs.frozen(weakref_slot=False)
 class Probe:
     """One datagram to send. Sockets give it a wire identifier; the engine never sees that."""
 
@@ -48,7 +50,10 @@ class Probe:
     """Seconds after which nobody waits for a reply any more."""
 
 
-@attrs.frozen
+build_quickly(Probe)
+
+
+@attrs.frozen(weakref_slot=False)
 class SentProbe:
     """What became of sending one probe."""
 
@@ -63,3 +68,6 @@ class SentProbe:
     """Why the kernel refused it; None if it took it."""
     accepted_ns: int | None = None
     """Monotonic clock when the system call that handed it over returned, where the socket knows it."""
+
+
+build_quickly(SentProbe)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from traceprobe.model._quick import build_quickly
+
 if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv6Address
 
@@ -142,7 +144,7 @@ class Change:
     """Value that the responder quoted."""
 
 
-@attrs.frozen
+@attrs.frozen(weakref_slot=False)
 class Reply:
     """An answer to one probe."""
 
@@ -172,3 +174,6 @@ class Reply:
     """Extension objects of kinds that have no field of their own here."""
     changes: tuple[Change, ...] = ()
     """What the path did to the probe, as far as the mode can see the quote."""
+
+
+build_quickly(Reply)
