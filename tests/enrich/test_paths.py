@@ -20,7 +20,6 @@ from traceprobe import (
     Tracer,
     TraceResult,
 )
-from traceprobe.enrich import _public_address
 from traceprobe.testing import Router, SimulatedNetwork, Target
 
 if TYPE_CHECKING:
@@ -238,7 +237,7 @@ async def test_nobody_on_the_internet_is_asked_for_the_address_in_a_simulated_ne
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("somebody was asked")
 
-    monkeypatch.setattr(_public_address, "_connected", refuse)
+    monkeypatch.setattr(anyio, "create_connected_udp_socket", refuse)
     result = await traced(public_address=True, segments=True, **files)
     assert result.reached
 
