@@ -15,7 +15,6 @@ from contextlib import redirect_stderr, redirect_stdout
 from typing import TYPE_CHECKING, Final
 
 from tests.house.package import ROOT
-from tests.rigs.unprivileged import missing_unprivileged
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,7 +66,13 @@ def taken_down(command: str) -> str:
 
 def can_be_taken_down(command: str) -> str | None:
     """Why a command can't be run here, or None if it can."""
-    return missing_unprivileged() if command == DOCTOR else None
+    if command != DOCTOR:
+        return None
+    if sys.platform != "linux":
+        return "the doctor that is shown is that of Linux"
+    from tests.rigs.unprivileged import missing_unprivileged
+
+    return missing_unprivileged()
 
 
 def with_screens(text: str) -> str:
