@@ -12,7 +12,6 @@ Knows neither sockets nor clocks nor wire identifiers.
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING
 
 from traceprobe.engine._hop_state import meaning_of
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     from traceprobe.config import TracerouteConfig
     from traceprobe.engine._hop_state import HopState
     from traceprobe.engine._states import ProbeRecord
-    from traceprobe.model import Event, Hop, Knowledge, Probe, ProbeId, Reply, SentProbe
+    from traceprobe.model import Hop, Knowledge, Probe, Reply, SentProbe
 
 
 class TracerouteEngine(Tally):
@@ -71,8 +70,6 @@ class TracerouteEngine(Tally):
         self._overtaking: dict[int, Reply] = {}
         """Replies that came before the report of their probe's sending, by index."""
 
-        self._events: deque[Event] = deque()
-        self._released: list[ProbeId] = []
         self._deadline_ns: int | None = None
         self._deadline_stale = True
         self._listed_until: int | None = None
@@ -113,30 +110,6 @@ class TracerouteEngine(Tally):
             self._deadline_ns = self._earliest_deadline()
             self._deadline_stale = False
         return self._deadline_ns
-
-    def next_event(self) -> Event | None:
-        """Remove and return the oldest event; None if there is none.
-
-        They are ``ProbeSent``, ``ReplyReceived``, ``HopSettled`` and ``HopRevised``. Every hop of the
-        result is in one ``HopSettled`` by the time that ``finished`` is true.
-        """
-        return self._events.popleft() if self._events else None
-
-    def released(self) -> list[ProbeId]:
-        """Probes that were sent and whose replies are of no interest any more; each is listed once.
-
-        Those beyond the destination as soon as it has answered, all others when the trace is over.
-        """
-        released = self._released
-        if released:
-            self._released = []
-        return released
-
-    def take_events(self) -> list[Event]:
-        """Remove and return all events, oldest first; what ``next_event`` returns one by one."""
-        events = list(self._events)
-        self._events.clear()
-        return events
 
     def may_be_due_before(self, moment_ns: int) -> bool:
         """Whether ``next_deadline`` may be earlier than a moment, told without looking at every hop.

@@ -102,7 +102,7 @@ class Readiness:
 
         try:
             loop.add_reader(descriptor, call)
-        except NotImplementedError:  # asyncio's Proactor
+        except RuntimeError:  # a loop that knows no readiness, such as asyncio's Proactor
             await self._serve_by_waiting(readable)
             return
         self._knock, self._stop = knock, stop
