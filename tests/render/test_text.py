@@ -281,6 +281,14 @@ def test_a_label_stack_reads_as_mtr_writes_it() -> None:
     )
 
 
+def test_of_a_deep_label_stack_a_line_shows_the_beginning() -> None:
+    labels = [MplsLabel(number, 0, int(number == 16), 1) for number in range(1, 17)]
+    first = ", ".join(f"Lbl {number} TC 0 S 0 TTL 1" for number in range(1, 5))
+    assert notes_of(hop(1, replied("10.0.0.1", 1.0, mpls=labels))) == f"[MPLS: {first} and 12 more]"
+    shown = notes_of(hop(1, replied("10.0.0.1", 1.0, mpls=labels[:4])))
+    assert shown.endswith("Lbl 4 TC 0 S 0 TTL 1]")
+
+
 def test_one_probe_tells_how_far_away_its_end_is() -> None:
     refused = replied("10.0.0.1", 1.0, kind=ReplyKind.PORT_UNREACHABLE, icmp=(3, 3), quoted_ttl=4)
     assert notes_of(hop(9, refused)) == "6 hops away"

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
         ProbeResult,
     )
 
+_LABELS_IN_A_LINE: Final = 4
+"""Real stacks are hardly ever deeper; what is goes below the line, if it is asked for."""
+
 # The letters are those of the traceroute(8) of BSD, which tells more codes apart than that of Linux; they
 # agree where both have one. The codes are IANA's.
 _UNREACHABLE_V4: Final = {
@@ -160,8 +163,12 @@ def label_text(entry: MplsLabel) -> str:
 
 
 def mpls_note(probe: ProbeResult) -> str | None:
-    """The label stack, outermost first: ``[MPLS: Lbl 16001 TC 0 S 1 TTL 1]``."""
-    return f"[MPLS: {', '.join(map(label_text, probe.mpls))}]" if probe.mpls else None
+    """The label stack, outermost first: ``[MPLS: Lbl 16001 TC 0 S 1 TTL 1]``; of a deep one, the top."""
+    if not probe.mpls:
+        return None
+    shown = [label_text(entry) for entry in probe.mpls[:_LABELS_IN_A_LINE]]
+    rest = len(probe.mpls) - len(shown)
+    return f"[MPLS: {', '.join(shown)}{f' and {rest} more' if rest else ''}]"
 
 
 def change_text(change: Change) -> str:
