@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks import history
 from benchmarks.goals import verdicts
-from benchmarks.report import to_markdown
+from benchmarks.report import goals_text, header, section_text, to_markdown
 from benchmarks.traces import LOOPS, MODES, available_loops, measure_world, traceprobe_row
 from benchmarks.worlds import WORLDS, Entry, InternetWorld, missing_worlds
 from tests.rigs.namespaces import RigError
@@ -47,13 +47,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "repetitions": options.repetitions,
         "sections": {},
     }
+    print(header(document), flush=True)
     for name in options.only:
         missing, measure = _section(name, options, loops)
         print(f"{name} ...", file=sys.stderr, flush=True)
         document["sections"][name] = {"error": missing} if missing is not None else _attempt(measure)
+        print("\n" + section_text(name, document["sections"][name]), flush=True)
     judged = verdicts(document["sections"])
     document["goals"] = [verdict.to_dict() for verdict in judged]
-    print(to_markdown(document, judged if options.check else None))
+    if options.check:
+        print("\n" + goals_text(judged))
     if options.json is not None:
         options.json.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     if options.markdown is not None:

@@ -12,20 +12,27 @@ if TYPE_CHECKING:
 
 def to_markdown(document: Mapping[str, Any], verdicts: Sequence[Verdict] | None) -> str:
     """The whole document as text; with verdicts, if the goals are to be judged."""
+    parts = [header(document), *(section_text(*one) for one in document["sections"].items())]
+    return "\n\n".join(parts if verdicts is None else [*parts, goals_text(verdicts)])
+
+
+def header(document: Mapping[str, Any]) -> str:
+    """What was measured on, and how often."""
     machine = document["machine"]
     measured_on = f"{machine['system']} {machine['kernel']}, {machine['processors']} processors"
     measured_by = f"Python {machine['python']}; medians of {document['repetitions']} runs"
-    lines = [f"{measured_on}, {measured_by} (of programs that take seconds, two), quartiles in brackets."]
-    for name, section in document["sections"].items():
-        lines += ["", f"## {section.get('title', name)}", ""]
-        if "error" in section:
-            lines.append(f"Not measured: {section['error']}.")
-            continue
+    return f"{measured_on}, {measured_by} (of programs that take seconds, two), quartiles in brackets."
+
+
+def section_text(name: str, section: Mapping[str, Any]) -> str:
+    """One section, under its heading."""
+    lines = [f"## {section.get('title', name)}", ""]
+    if "error" in section:
+        lines.append(f"Not measured: {section['error']}.")
+    else:
         lines += _TABLES.get(name, _world)(section)
-        lines += [f"- skipped: {one['name']}: {one['reason']}" for one in section.get("skipped", ())]
-    if verdicts is not None:
-        lines += ["", *_goals(verdicts)]
-    return "\n".join(lines)
+        lines += ["", *(f"- skipped: {one['name']}: {one['reason']}" for one in section.get("skipped", ()))]
+    return "\n".join(lines).rstrip()
 
 
 def _world(section: Mapping[str, Any]) -> Iterator[str]:
@@ -167,6 +174,11 @@ _TABLES: Mapping[str, Callable[[Mapping[str, Any]], Iterator[str]]] = {
     "start": _start,
     "first-probe": _first_probe,
 }
+
+
+def goals_text(verdicts: Sequence[Verdict]) -> str:
+    """Each goal with what was measured, and whether it was met."""
+    return "\n".join(_goals(verdicts))
 
 
 def _goals(verdicts: Sequence[Verdict]) -> Iterator[str]:
