@@ -19,6 +19,8 @@ pytestmark = [pytest.mark.netns, pytest.mark.tun]
 OPEN, CLOSED = 8080, 8081
 DELAY = 0.02
 ROUND_TRIP_MS = 2 * DELAY * 1000
+UNHURRIED = {"probe_timeout": 30.0, "interior_floor": 30.0, "tail_floor": 30.0}
+"""A busy machine delays what the link carries; only a probe that is never answered takes so long."""
 
 both_versions = pytest.mark.parametrize("version", [4, 6])
 every_loop = pytest.mark.parametrize("loop", ["asyncio", "uvloop", "trio"])
@@ -42,7 +44,7 @@ def hops(chain: RouterChain, version: int) -> list[str | None]:
 @every_loop
 def test_an_open_port_answers_every_probe(slow_chain: RouterChain, version: int, loop: str) -> None:
     expected = hops(slow_chain, version)
-    options = {"protocol": "tcp", "mode": "linux_raw", "port": OPEN, "overall_timeout": 30}
+    options = {"protocol": "tcp", "mode": "linux_raw", "port": OPEN, **UNHURRIED}
     document = slow_chain.call(inside.trace, expected[-1], options, backend=loop)
     assert (document["flow"], document["stop_reason"]) == ("paris", "destination_reached")
     assert addresses(document) == expected
@@ -61,7 +63,7 @@ def test_traces_of_the_same_open_port_are_not_in_each_others_way(
     slow_chain: RouterChain, version: int
 ) -> None:
     expected = hops(slow_chain, version)
-    options = {"protocol": "tcp", "mode": "linux_raw", "port": OPEN, "probe_timeout": 30, "tail_floor": 30}
+    options = {"protocol": "tcp", "mode": "linux_raw", "port": OPEN, **UNHURRIED}
     for document in slow_chain.call(inside.trace_all, [expected[-1]] * 5, options):
         assert addresses(document) == expected
         assert [probe["reply"] for probe in last_probes(document)] == ["syn_ack"] * 3
@@ -70,7 +72,7 @@ def test_traces_of_the_same_open_port_are_not_in_each_others_way(
 @both_versions
 def test_a_closed_port_answers_every_probe(slow_chain: RouterChain, version: int) -> None:
     expected = hops(slow_chain, version)
-    options = {"protocol": "tcp", "mode": "linux_raw", "port": CLOSED}
+    options = {"protocol": "tcp", "mode": "linux_raw", "port": CLOSED, **UNHURRIED}
     document = slow_chain.call(inside.trace, expected[-1], options)
     assert addresses(document) == expected
     assert [probe["reply"] for probe in last_probes(document)] == ["rst"] * 3
