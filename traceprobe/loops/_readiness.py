@@ -115,7 +115,18 @@ class Readiness:
 
     async def _serve_by_waiting(self, readable: Callable[[], None]) -> None:
         while not self._closed:
-            await self.wait_readable()
+            # One scope for many waits: only a knock ends it.
+            with anyio.CancelScope() as scope:
+                self._scope = scope
+                try:
+                    while not self._closed:
+                        await anyio.wait_readable(self._descriptor)
+                        readable()
+                except anyio.ClosedResourceError:
+                    return
+                finally:
+                    self._scope = None
+            self._knocked = False
             if not self._closed:
                 readable()
 
