@@ -168,7 +168,7 @@ def _bsd() -> Iterator[bytes]:
 
 
 def _documents() -> list[bytes]:
-    return [result.to_json().encode("ascii") for name, result in ALL.items() if name not in {"many_queries"}]
+    return [result.to_json().encode("ascii") for name, result in ALL.items() if name != "many_queries"]
 
 
 def _texts() -> list[bytes]:
@@ -206,14 +206,15 @@ def _snapshots() -> list[bytes]:
 
 
 def _databases() -> list[bytes]:
+    found = []
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "file.mmdb")
-        return [
-            write_database(path, {prefix: record for prefix, record in records.items() if version == 6 or ":" not in prefix},
-                           kind=kind, ip_version=version).read_bytes()
-            for records, kind in ((GEOLITE_ASN, "GeoLite2-ASN"), (GEOLITE_CITY, "City"), (IPINFO, "ipinfo"))
-            for version in (4, 6)
-        ]  # fmt: skip
+        for records, kind in ((GEOLITE_ASN, "GeoLite2-ASN"), (GEOLITE_CITY, "City"), (IPINFO, "ipinfo")):
+            ipv4_only = {prefix: record for prefix, record in records.items() if ":" not in prefix}
+            for version, wanted in ((4, ipv4_only), (6, records)):
+                write_database(path, wanted, kind=kind, ip_version=version)
+                found.append(path.read_bytes())
+    return found
 
 
 MAKERS: Final = {
