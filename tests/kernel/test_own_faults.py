@@ -95,8 +95,8 @@ def test_an_exit_while_a_thread_traces_is_quiet() -> None:
             async def open(self, *arguments):
                 begun.set()
                 return await super().open(*arguments)
-        options = {"socket_factory": Factory(), "probe_timeout": 30}
-        threading.Thread(target=traceprobe.trace, args=(TARGET,), kwargs=SILENT | options, daemon=True).start()
+        options = SILENT | {"socket_factory": Factory(), "probe_timeout": 30}
+        threading.Thread(target=traceprobe.trace, args=(TARGET,), kwargs=options, daemon=True).start()
         begun.wait()
         sys.exit(7)
         """,

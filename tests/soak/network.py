@@ -27,7 +27,10 @@ if TYPE_CHECKING:
     from traceprobe.testing._internet import Journey
     from traceprobe.testing._socket import SimulatedSocket
 
-FORGER: Final = {4: IPv4Address("203.0.113.66"), 6: IPv6Address("2001:db8:bad::66")}
+FORGER: Final[dict[int, IPv4Address | IPv6Address]] = {
+    4: IPv4Address("203.0.113.66"),
+    6: IPv6Address("2001:db8:bad::66"),
+}
 SHORTEST: Final = 4
 LONGEST: Final = 14
 """Hops of a path."""

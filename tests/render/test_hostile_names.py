@@ -1,0 +1,128 @@
+"""Names that mean harm, wherever a name can stand, through everything that shows a result."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+
+import attrs
+import pytest
+
+from tests.model.samples import hop, replied, result
+from tests.render.test_html import ALLOWED, ATTRIBUTES, Page
+from tests.render.test_rich import Terminal
+from tests.render.test_sanitize import HOSTILE
+from traceprobe.model import (
+    Asn,
+    EnrichmentError,
+    Exchange,
+    InterfaceInformation,
+    InterfaceRole,
+    Knowledge,
+    StopReason,
+    TraceFinished,
+    TraceResult,
+)
+from traceprobe.render.csv import result_to_csv
+from traceprobe.render.html import result_to_html
+from traceprobe.render.json import result_to_json
+from traceprobe.render.ndjson import event_line
+from traceprobe.render.rich import RichWriter
+from traceprobe.render.text import Header, TextRenderer, result_to_text
+
+NAMES = HOSTILE | {
+    "a tag": "<script>alert(1)</script>",
+    "an attribute": "\" onmouseover=alert(1) x='",
+    "an entity": "&#x3c;img src=x onerror=alert(1)&#x3e;",
+    "the end of a comment": "--><svg/onload=alert(1)>",
+    "a formula": "=HYPERLINK(1)",
+    "a formula behind a sign": "+1+cmd|' /C calc'!A0",
+    "a formula behind a blank": "\t@SUM(1)",
+    "a wide equals sign": "\uff1dSUM(1)",
+    "quotes and commas": '","=1+1","',
+    "markup of rich": "[bold red]:boom:[/] [link=https://example.com]x[/link]",
+    "a label of 255 bytes": "a" * 255 + "." + "b" * 255,
+    "marks piled up": "e" + "\u0301" * 200,
+    "homoglyphs": "g\u0430teway.ex\u0430mple",
+    "format string": "%s%n{0}{target}",
+}
+ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def spoken_of(name: str) -> TraceResult:
+    """A result in which everything that a stranger may name bears this name."""
+    known = Knowledge(
+        name,
+        Asn(64500, prefix=name, country=name, registry=name, name=name),
+        country=name,
+        city=name,
+        exchange=Exchange(name, name, name, name, 64501),
+        errors=(EnrichmentError(name, name),),
+    )
+    told = InterfaceInformation(InterfaceRole.INCOMING, 7, None, name, 1500)
+    probe = attrs.evolve(replied("10.0.0.1", 1.0), interfaces=(told,))
+    first = hop(1, probe, ("10.0.0.1", 1.1), names={"10.0.0.1": known})
+    return result(first, target=name, stop_reason=StopReason.MAX_TTL)
+
+
+def harmless(page: str) -> bool:
+    """Whether no terminal obeys a page, and no line of it is a name's."""
+    return all(line.isprintable() for line in page.split("\n")) and "\u0301\u0301\u0301" not in page
+
+
+every_name = pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
+
+
+@every_name
+def test_text(name: str) -> None:
+    plain = result_to_text(spoken_of("gateway"))
+    page = result_to_text(spoken_of(name))
+    assert harmless(page)
+    assert page.count("\n") == plain.count("\n")
+    assert str(spoken_of(name)).isprintable()
+    assert all(str(probed).isprintable() for probed in spoken_of(name).hops)
+
+
+@every_name
+@pytest.mark.parametrize("verbose", [False, True])
+def test_a_terminal_with_colours(name: str, verbose: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    shown = spoken_of(name)
+    stream = Terminal()
+    renderer = TextRenderer(RichWriter(stream), queries=2, first_ttl=1, verbose=verbose)
+    renderer.begin(Header(target=shown.target, address=shown.address, protocol=shown.protocol, port=None))
+    renderer.finish(shown)
+    assert harmless(ESCAPE.sub("", stream.getvalue()))
+
+
+@every_name
+def test_html(name: str) -> None:
+    shown = spoken_of(name)
+    for page in (result_to_html(shown), shown._repr_html_()):
+        for tag, attributes in Page(page).tags:
+            assert tag in ALLOWED
+            assert set(attributes) <= ATTRIBUTES
+        assert harmless(page)
+
+
+@every_name
+def test_csv(name: str) -> None:
+    text = result_to_csv(spoken_of(name))
+    header, *rows = csv.reader(io.StringIO(text))
+    assert text.count("\n") == 1 + len(rows) == 3
+    for row in rows:
+        assert len(row) == len(header)
+        assert not any(cell.startswith(("=", "+", "-", "@", "\t", "\r", "\uff1d")) for cell in row)
+    assert all(line.isprintable() for line in text.split("\n"))
+
+
+@every_name
+def test_json_and_its_lines(name: str) -> None:
+    shown = spoken_of(name)
+    for page in (result_to_json(shown), event_line(TraceFinished(shown))):
+        assert page.isascii()
+        assert harmless(page)
+    assert json.loads(result_to_json(shown))["hops"][0]["hostname"] == name
