@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 MAX_TTL: Final = 16
 PROTOCOLS: Final = (Protocol.ICMP, Protocol.UDP, Protocol.TCP)
+QUARANTINE: Final = 0.1
+"""Seconds of virtual time for which identifiers rest: a run lasts only some, and all shall be used again."""
 SOME: Final = 5
 """Faults that are shown in full."""
 
@@ -98,7 +100,7 @@ async def soak(
                 )
 
     async with (
-        Tracer(socket_factory=network, max_ttl=MAX_TTL) as tracer,
+        Tracer(socket_factory=network, max_ttl=MAX_TTL, identifier_quarantine=QUARANTINE) as tracer,
         anyio.create_task_group() as tasks,
     ):
         for number in range(traces):
