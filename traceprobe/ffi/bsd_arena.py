@@ -162,7 +162,7 @@ class ReceiveArena(_Arena):
         self._words = self._messages.cast("I")
         self._empty = -abi.eagain
         self._lengths: list[int] = []
-        self.drained = False
+        self.drained: bool = False
         """Whether the last call left nothing behind."""
 
     def receive(self, calls: MessageCalls, descriptor: int) -> int:

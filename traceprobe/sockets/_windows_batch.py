@@ -29,13 +29,13 @@ class Outstanding:
         handle: EchoHandle,
         source: IPv4Address | IPv6Address | None,
     ) -> None:
-        self.probe = probe
-        self.request = request
-        self.handle = handle
-        self.source = source
-        self.sent_ns = 0
+        self.probe: Probe = probe
+        self.request: EchoRequest = request
+        self.handle: EchoHandle = handle
+        self.source: IPv4Address | IPv6Address | None = source
+        self.sent_ns: int = 0
         self.report: SentProbe | None = None
-        self.told = False
+        self.told: bool = False
         """Whether whoever sent it has been given the report."""
 
 
@@ -68,7 +68,7 @@ class Batch:
         tell: Callable[[Batch], None],
     ) -> None:
         self.probes = probes
-        self.done = anyio.Event()
+        self.done: anyio.Event = anyio.Event()
         self.given_up = False
         self._call = call
         self._transmit = transmit

@@ -216,9 +216,9 @@ class Burst:
         refused: Callable[[int, ClockReading, SendError], None],
     ) -> None:
         self.batch = batch
-        self.done = anyio.Event()
+        self.done: anyio.Event = anyio.Event()
         self.given_up = False
-        self.next = 0
+        self.next: int = 0
         self._transmit = partial(socket.transmit, self)
         self._finish = partial(socket.finish, self)
         self._call = socket.call

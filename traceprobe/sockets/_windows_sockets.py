@@ -63,7 +63,7 @@ class WinsockSocket:
         self.libraries = libraries
         self.family = family
         self._winsock = libraries.ws2_32
-        self.number = self._winsock.WSASocketW(FAMILY_NUMBER[family], kind, protocol, NULL, 0, _FLAGS)
+        self.number: int = self._winsock.WSASocketW(FAMILY_NUMBER[family], kind, protocol, NULL, 0, _FLAGS)
         if self.number == windows.INVALID_SOCKET:
             self._raise("WSASocketW")
 

@@ -103,7 +103,7 @@ class ProbeCodec(QuoteReader):
         self.labelled: bool = labelled and family is AddressFamily.IPV6
         """Whether probes have a flow label that :meth:`flow_labels` tells."""
         self._label = flow_label
-        self.sent_header = SentHeader()
+        self.sent_header: SentHeader = SentHeader()
         self._token_at = TRANSPORT_HEADER + (BALANCE_SIZE if self._constant else 0)
         self._cookie = blake2b(key=self._secret, digest_size=COOKIE_SIZE).digest()
         self._templates: dict[tuple[int, int, int, int], Template] = {}

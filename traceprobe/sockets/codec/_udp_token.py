@@ -9,7 +9,7 @@ Such an answer counts where it is certain, because one probe alone can be meant;
 from __future__ import annotations
 
 from struct import Struct
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from traceprobe.config import FlowStrategy
 from traceprobe.sockets.codec._refusal import Refusal
@@ -32,7 +32,7 @@ _HEADER: Final = Struct("!HHHH")
 class TokenUdpCodec(UdpCodec):
     """UDP datagrams of a constant flow, told apart by their payload; arguments as for ``UdpCodec``."""
 
-    flows = frozenset({FlowStrategy.PARIS, FlowStrategy.DUBLIN})
+    flows: ClassVar[frozenset[FlowStrategy]] = frozenset({FlowStrategy.PARIS, FlowStrategy.DUBLIN})
 
     def __init__(
         self,
