@@ -19,7 +19,7 @@ from traceprobe.ffi._generated_windows import ffi as _ffi
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-ffi: Any = cast("Any", _ffi)
+ffi: Final = cast("Any", _ffi)
 """Makes structures, pointers and callbacks; what it makes has the attributes of the structures below."""
 
 Pointer: TypeAlias = object
