@@ -49,12 +49,14 @@ async def make_all_look_ups() -> int:
     """Make everything that looks up, as a trace that wants all of it would, and close it unused."""
     config = traceprobe.TracerouteConfig(enrichment=traceprobe.EnrichmentConfig.full())
     lookups = Lookups(None, (), traceprobe.ProbeSocketFactory(config))
+    count = 0
     async with anyio.create_task_group() as tasks:
         made = await lookups.enrichers_for(config)
         pipeline = EnrichmentPipeline(tasks, config.enrichment.max_lookups)
         judge = await lookups.judge_for(config, ip_address("192.0.2.9"), pipeline)
+        count = len(made) + (judge is not None)
     await lookups.aclose()
-    return len(made) + (judge is not None)
+    return count
 
 
 async def trace_with_pattern(

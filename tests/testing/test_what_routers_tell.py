@@ -49,9 +49,11 @@ def router(number: int, **options: Any) -> Router:
     return Router([f"198.51.100.{number}", f"2001:db8:1::{number}"], **options)
 
 
-async def trace(simulated: SimulatedNetwork, family: int = 4, **options: Any) -> TraceResult:
+async def trace(
+    simulated: SimulatedNetwork, family: int = 4, *, queries: int = 1, **options: Any
+) -> TraceResult:
     result = await traceprobe.trace_async(
-        V4 if family == 4 else V6, socket_factory=simulated, **{"queries": 1, **options}
+        V4 if family == 4 else V6, socket_factory=simulated, queries=queries, **options
     )
     assert traceprobe.TraceResult.from_json(result.to_json()) == result
     return result
