@@ -137,7 +137,7 @@ def test_control_messages_cut_short_anywhere_are_no_error() -> None:
 
 @pytest.mark.parametrize("record", measured("linux"), ids=str)
 def test_the_control_measurement_is_decoded_by_the_decoder_of_linux(record: Record) -> None:
-    from traceprobe.sockets._control import read_control
+    from traceprobe.sockets.linux._control import read_control
 
     laid_out = b""
     for level, kind, data in record.control:

@@ -294,8 +294,8 @@ def test_each_system_has_its_ways_of_probing_best_first() -> None:
 def test_doctor_reports_what_a_system_has(system: str, root: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     kernel = kernel_of(system, root=root)
     monkeypatch.setattr("os.geteuid", lambda: 0 if root else 1000)
-    monkeypatch.setattr("traceprobe.sockets.bsd_raw.HostKernel", lambda *_, **__: kernel)
-    monkeypatch.setattr("traceprobe.sockets.darwin_dgram.HostKernel", lambda *_, **__: kernel)
+    monkeypatch.setattr("traceprobe.sockets.bsd.raw.HostKernel", lambda *_, **__: kernel)
+    monkeypatch.setattr("traceprobe.sockets.bsd.darwin.HostKernel", lambda *_, **__: kernel)
     monkeypatch.setattr(factory, "platform_modes", lambda: bsd_modes(system))
     report = ProbeSocketFactory().report()
     assert len(report.statuses) == 2 * (6 if system == "darwin" else 3)
@@ -318,8 +318,8 @@ async def test_on_macos_the_factory_falls_back_to_what_needs_no_privileges(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     kernel = kernel_of("darwin", root=False)
-    monkeypatch.setattr("traceprobe.sockets.bsd_raw.HostKernel", lambda *_, **__: kernel)
-    monkeypatch.setattr("traceprobe.sockets.darwin_dgram.HostKernel", lambda *_, **__: kernel)
+    monkeypatch.setattr("traceprobe.sockets.bsd.raw.HostKernel", lambda *_, **__: kernel)
+    monkeypatch.setattr("traceprobe.sockets.bsd.darwin.HostKernel", lambda *_, **__: kernel)
     monkeypatch.setattr(factory, "platform_modes", lambda: bsd_modes("darwin"))
     for protocol in Protocol:
         opened = await ProbeSocketFactory().open(TracerouteConfig(protocol=protocol), V4)

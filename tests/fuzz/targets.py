@@ -42,13 +42,13 @@ from traceprobe.render.csv import result_to_csv
 from traceprobe.render.html import result_to_html
 from traceprobe.render.sanitize import LONGEST_NAME, clean_line, clean_name, clean_text
 from traceprobe.render.text import result_to_text
-from traceprobe.sockets._control import ExtendedError, read_control, read_stamp
-from traceprobe.sockets._errqueue import IP_HEADER, split_quote
-from traceprobe.sockets._sockaddr import unpack_name
 from traceprobe.sockets.bsd._control import ControlReader
 from traceprobe.sockets.bsd._names import unpack_name as unpack_bsd_name
 from traceprobe.sockets.bsd._receive import decode_icmp
 from traceprobe.sockets.codec import connection_changes, read_extension
+from traceprobe.sockets.linux._control import ExtendedError, read_control, read_stamp
+from traceprobe.sockets.linux._errqueue import IP_HEADER, split_quote
+from traceprobe.sockets.linux._sockaddr import unpack_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping

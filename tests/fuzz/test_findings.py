@@ -13,7 +13,7 @@ from tests.enrich.files import GEOLITE_ASN, write_database
 from tests.model.samples import TYPICAL
 from traceprobe.enrich._database import DatabaseEnricher
 from traceprobe.errors import DataFileError
-from traceprobe.sockets._control import Control, read_control
+from traceprobe.sockets.linux._control import Control, read_control
 
 ROOT = Path(__file__).parents[2]
 

@@ -23,7 +23,10 @@ from traceprobe import ProbeSent, ReplyReceived, TraceprobeError, api
 from traceprobe.enrich._lookups import Lookups
 from traceprobe.enrich._pipeline import EnrichmentPipeline
 from traceprobe.model import _document as document_module
-from traceprobe.sockets import linux_ping, linux_raw, linux_tcp, linux_udp
+from traceprobe.sockets.linux import ping as linux_ping
+from traceprobe.sockets.linux import raw as linux_raw
+from traceprobe.sockets.linux import tcp as linux_tcp
+from traceprobe.sockets.linux import udp as linux_udp
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

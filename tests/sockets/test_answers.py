@@ -143,8 +143,8 @@ def test_a_segment_that_is_no_answer_is_unexpected() -> None:
 
 
 if sys.platform == "linux":
-    from traceprobe.sockets._control import ExtendedError
-    from traceprobe.sockets._errqueue import split_quote
+    from traceprobe.sockets.linux._control import ExtendedError
+    from traceprobe.sockets.linux._errqueue import split_quote
 
     @given(
         data=st.binary(max_size=300),

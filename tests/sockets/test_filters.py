@@ -19,8 +19,8 @@ if sys.platform != "linux":
     pytest.skip("filters of Linux", allow_module_level=True)
 
 from traceprobe.ffi import linux
-from traceprobe.sockets._filters import REJECT_ALL, packet_filter, segment_filter, type_filter
 from traceprobe.sockets.codec import TcpCodec
+from traceprobe.sockets.linux._filters import REJECT_ALL, packet_filter, segment_filter, type_filter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -7,7 +7,7 @@ from ipaddress import ip_address
 import pytest
 
 from traceprobe.model import Probe, ProbeId, Reply, ReplyKind, TimestampSource, make_probe_id, trace_of
-from traceprobe.sockets._handshakes import Handshakes, again_id
+from traceprobe.sockets.linux._handshakes import Handshakes, again_id
 
 HERE = ip_address("192.0.2.9")
 

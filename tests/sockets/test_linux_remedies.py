@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from traceprobe.sockets import _linux_remedies as remedies
+from traceprobe.sockets.linux import _remedies as remedies
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -26,7 +26,11 @@ from tests.sockets.linux import (
 )
 from tests.sockets.network import Wire
 from traceprobe.ffi import linux
-from traceprobe.sockets import _linux_options, _linux_socket, linux_ping, linux_raw, linux_udp
+from traceprobe.sockets.linux import _options as _linux_options
+from traceprobe.sockets.linux import _socket as _linux_socket
+from traceprobe.sockets.linux import ping as linux_ping
+from traceprobe.sockets.linux import raw as linux_raw
+from traceprobe.sockets.linux import udp as linux_udp
 
 if TYPE_CHECKING:
     from tests.sockets.network import OwnNetwork

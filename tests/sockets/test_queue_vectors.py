@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from traceprobe.config import AddressFamily
-from traceprobe.sockets._control import ExtendedError
-from traceprobe.sockets._errqueue import IP_HEADER, split_quote
 from traceprobe.sockets.codec import ExtensionValues, connection_changes, read_extension
+from traceprobe.sockets.linux._control import ExtendedError
+from traceprobe.sockets.linux._errqueue import IP_HEADER, split_quote
 
 VECTORS: list[dict[str, Any]] = json.loads(
     (Path(__file__).parents[1] / "packets" / "internet_vectors.json").read_text(encoding="ascii")

@@ -14,15 +14,15 @@ if sys.platform != "linux":
 
 from traceprobe.ffi import linux
 from traceprobe.loops import SystemClock
-from traceprobe.sockets import _linux_receive
-from traceprobe.sockets._linux_receive import LinuxReceiver
+from traceprobe.sockets.linux import _receive as _linux_receive
+from traceprobe.sockets.linux._receive import LinuxReceiver
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from traceprobe.ffi.linux_arena import ReceivedMessage
-    from traceprobe.sockets._control import Control
     from traceprobe.sockets._timestamps import ClockReading
+    from traceprobe.sockets.linux._control import Control
 
 
 @pytest.fixture

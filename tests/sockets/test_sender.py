@@ -17,8 +17,8 @@ if sys.platform != "linux":
 
 from traceprobe.errors import ClosedError, SendError
 from traceprobe.loops import SystemClock
-from traceprobe.sockets._linux_send import LinuxSender
 from traceprobe.sockets._probe_socket import Batch
+from traceprobe.sockets.linux._send import LinuxSender
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence

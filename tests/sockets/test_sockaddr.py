@@ -15,8 +15,8 @@ if sys.platform != "linux":
     pytest.skip("structures of Linux", allow_module_level=True)
 
 from traceprobe.ffi import linux
-from traceprobe.sockets._control import Control, ExtendedError, read_control, read_stamp
-from traceprobe.sockets._sockaddr import NAME_SIZE, pack_name, unpack_name, with_port, zone_index
+from traceprobe.sockets.linux._control import Control, ExtendedError, read_control, read_stamp
+from traceprobe.sockets.linux._sockaddr import NAME_SIZE, pack_name, unpack_name, with_port, zone_index
 
 ADDRESSES = [
     IPv4Address("192.0.2.9"),

@@ -15,7 +15,7 @@ import pytest
 from tests.rigs.require import require
 
 if TYPE_CHECKING:
-    from traceprobe.sockets._windows_reactor import ReactorHolder
+    from traceprobe.sockets.windows._reactor import ReactorHolder
 
 if sys.platform != "win32":
     collect_ignore_glob = ["test_*.py"]
@@ -75,7 +75,7 @@ def lab() -> Lab:
 @pytest.fixture
 def reactor() -> ReactorHolder:
     """The reactor of this process, with nobody using it and nothing pending."""
-    from traceprobe.sockets._windows_reactor import process_reactor
+    from traceprobe.sockets.windows._reactor import process_reactor
 
     holder = process_reactor()
     holder.join()

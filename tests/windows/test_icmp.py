@@ -14,7 +14,7 @@ from traceprobe import ProbeStatus, ReplyKind, StopReason, TimestampSource
 if TYPE_CHECKING:
     from tests.windows.conftest import Lab, Target
     from traceprobe import TraceOptions, TraceResult
-    from traceprobe.sockets._windows_reactor import ReactorHolder
+    from traceprobe.sockets.windows._reactor import ReactorHolder
 
 MODE = "windows_icmp"
 QUICK: TraceOptions = {"mode": MODE, "queries": 2, "probe_timeout": 0.4, "tail_floor": 0.4}

@@ -15,7 +15,7 @@ from traceprobe import ProbeStatus, Protocol, ReplyKind, StopReason
 if TYPE_CHECKING:
     from tests.windows.conftest import Lab
     from traceprobe import TraceOptions, TraceResult
-    from traceprobe.sockets._windows_reactor import ReactorHolder
+    from traceprobe.sockets.windows._reactor import ReactorHolder
 
 RAW: TraceOptions = {"mode": "windows_raw", "probe_timeout": 1.0, "tail_floor": 1.0, "max_ttl": 14}
 ICMP: TraceOptions = {**RAW, "mode": "windows_icmp"}

@@ -15,7 +15,7 @@ from traceprobe import ProbeSent
 if TYPE_CHECKING:
     from tests.windows.conftest import Lab
     from traceprobe import TraceOptions
-    from traceprobe.sockets._windows_reactor import ReactorHolder
+    from traceprobe.sockets.windows._reactor import ReactorHolder
 
 CANCELLATIONS = 100
 WAITING = 90
@@ -97,13 +97,13 @@ import atexit, sys
 
 @atexit.register  # called after the reactor's, which is registered later
 def tell():
-    from traceprobe.sockets._windows_reactor import process_reactor
+    from traceprobe.sockets.windows._reactor import process_reactor
     pending, buffers, _ = process_reactor().counters
     print(f"left: {pending} {buffers}", flush=True)
 
 import anyio, traceprobe
 from traceprobe import ProbeSent
-from traceprobe.sockets._windows_reactor import process_reactor
+from traceprobe.sockets.windows._reactor import process_reactor
 
 async def main(how, target, first):
     options = dict(mode="windows_icmp", first_ttl=first, max_ttl=first + 4, queries=1)

@@ -1,6 +1,7 @@
 """Which ways of probing there are on this platform: the one place that knows platforms by name.
 
-Modules of a mode are imported when it is first opened.
+Modules of a mode are imported when it is first opened, each by name, so that type checkers see them, and
+programs that freeze applications.
 """
 
 from __future__ import annotations
@@ -89,7 +90,7 @@ def bsd_modes(name: str) -> tuple[ModeEntry, ...]:
     def raw(
         config: TracerouteConfig, family: AddressFamily, protocol: Protocol, clock: Clock
     ) -> BuiltInSocket:
-        from traceprobe.sockets.bsd_raw import open_bsd_raw
+        from traceprobe.sockets.bsd.raw import open_bsd_raw
 
         return open_bsd_raw(name, config, family, protocol, clock)
 
@@ -104,7 +105,7 @@ def bsd_modes(name: str) -> tuple[ModeEntry, ...]:
 def _darwin_dgram(
     config: TracerouteConfig, family: AddressFamily, protocol: Protocol, clock: Clock
 ) -> BuiltInSocket:
-    from traceprobe.sockets.darwin_dgram import open_darwin_dgram
+    from traceprobe.sockets.bsd.darwin import open_darwin_dgram
 
     return open_darwin_dgram(config, family, protocol, clock)
 
@@ -112,7 +113,7 @@ def _darwin_dgram(
 def platform_caveat(mode: Mode, family: AddressFamily) -> tuple[str, tuple[str, ...]] | None:
     """What may keep a mode from seeing answers though it can be opened, and what would help."""
     if sys.platform == "win32" and mode is Mode.WINDOWS_RAW:
-        from traceprobe.sockets._windows_firewall import firewall_caveat, read_registry
+        from traceprobe.sockets.windows._firewall import firewall_caveat, read_registry
 
         return firewall_caveat(family, read_registry)
     return None
@@ -121,7 +122,7 @@ def platform_caveat(mode: Mode, family: AddressFamily) -> tuple[str, tuple[str, 
 def _linux_raw(
     config: TracerouteConfig, family: AddressFamily, protocol: Protocol, clock: Clock
 ) -> BuiltInSocket:
-    from traceprobe.sockets.linux_raw import open_linux_raw
+    from traceprobe.sockets.linux.raw import open_linux_raw
 
     return open_linux_raw(config, family, protocol, clock)
 
@@ -129,7 +130,7 @@ def _linux_raw(
 def _linux_ping(
     config: TracerouteConfig, family: AddressFamily, protocol: Protocol, clock: Clock
 ) -> BuiltInSocket:
-    from traceprobe.sockets.linux_ping import open_linux_ping
+    from traceprobe.sockets.linux.ping import open_linux_ping
 
     return open_linux_ping(config, family, protocol, clock)
 
@@ -137,7 +138,7 @@ def _linux_ping(
 def _linux_udp(
     config: TracerouteConfig, family: AddressFamily, protocol: Protocol, clock: Clock
 ) -> BuiltInSocket:
-    from traceprobe.sockets.linux_udp import open_linux_udp
+    from traceprobe.sockets.linux.udp import open_linux_udp
 
     return open_linux_udp(config, family, protocol, clock)
 
@@ -145,7 +146,7 @@ def _linux_udp(
 def _windows_icmp(
     config: TracerouteConfig, family: AddressFamily, protocol: Protocol, clock: Clock
 ) -> BuiltInSocket:
-    from traceprobe.sockets.windows_icmp import open_windows_icmp
+    from traceprobe.sockets.windows.icmp import open_windows_icmp
 
     return open_windows_icmp(config, family, protocol, clock)
 
@@ -153,7 +154,7 @@ def _windows_icmp(
 def _linux_tcp(
     config: TracerouteConfig, family: AddressFamily, protocol: Protocol, clock: Clock
 ) -> BuiltInSocket:
-    from traceprobe.sockets.linux_tcp import open_linux_tcp
+    from traceprobe.sockets.linux.tcp import open_linux_tcp
 
     return open_linux_tcp(config, family, protocol, clock)
 
@@ -161,6 +162,6 @@ def _linux_tcp(
 def _windows_raw(
     config: TracerouteConfig, family: AddressFamily, protocol: Protocol, clock: Clock
 ) -> BuiltInSocket:
-    from traceprobe.sockets.windows_raw import open_windows_raw
+    from traceprobe.sockets.windows.raw import open_windows_raw
 
     return open_windows_raw(config, family, protocol, clock)

@@ -8,7 +8,7 @@ import pytest
 
 from tests.sockets.windows.fake import TIMED_OUT, FakeWindows
 from tests.sockets.windows.winsock import FakeWinsock
-from traceprobe.sockets._windows_reactor import ReactorHolder
+from traceprobe.sockets.windows._reactor import ReactorHolder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,7 +12,7 @@ from tests.rigs.under_wine import mend_trio, under_wine
 from tests.sockets.windows.fake import FakeWindows
 from tests.sockets.windows.test_windows_icmp import make_probes, opened
 from tests.sockets.windows.winsock import FakeWinsock
-from traceprobe.sockets._windows_reactor import ReactorHolder
+from traceprobe.sockets.windows._reactor import ReactorHolder
 
 
 def main() -> None:

@@ -22,8 +22,8 @@ from traceprobe.model import Probe, Reply, ReplyKind, StopReason, TimestampSourc
 from traceprobe.sockets import ProbeSocketFactory
 from traceprobe.sockets import factory as factory_module
 from traceprobe.sockets._platform import ModeEntry
-from traceprobe.sockets._windows_reactor import ReactorHolder
-from traceprobe.sockets.windows_icmp import WindowsIcmpSocket, open_windows_icmp
+from traceprobe.sockets.windows._reactor import ReactorHolder
+from traceprobe.sockets.windows.icmp import WindowsIcmpSocket, open_windows_icmp
 from traceprobe.testing import check_probe_socket
 from traceprobe.tracer import Tracer
 

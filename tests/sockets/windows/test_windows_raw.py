@@ -27,7 +27,7 @@ from traceprobe.packets import IpProtocol, LabelStackEntry, build_extensions, bu
 from traceprobe.sockets import ProbeSocketFactory
 from traceprobe.sockets import factory as factory_module
 from traceprobe.sockets._platform import ModeEntry
-from traceprobe.sockets.windows_raw import WindowsUdpSocket, open_windows_raw
+from traceprobe.sockets.windows.raw import WindowsUdpSocket, open_windows_raw
 from traceprobe.testing import check_probe_socket
 from traceprobe.tracer import Tracer
 
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from tests.sockets.windows.winsock import FakeWinsock
     from traceprobe.loops import Clock
     from traceprobe.model import Reply
-    from traceprobe.sockets._windows_reactor import ReactorHolder
-    from traceprobe.sockets._windows_tcp import WindowsTcpSocket
+    from traceprobe.sockets.windows._reactor import ReactorHolder
+    from traceprobe.sockets.windows._tcp import WindowsTcpSocket
 
 IPV4, IPV6 = AddressFamily.IPV4, AddressFamily.IPV6
 UDP, TCP = Protocol.UDP, Protocol.TCP

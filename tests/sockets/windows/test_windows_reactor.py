@@ -16,8 +16,8 @@ from tests.sockets.windows.fake import ERROR_ABANDONED_WAIT_0, TIMED_OUT, Answer
 from tests.sockets.windows.test_windows_icmp import PATIENCE, REACTOR, make_probes, opened, receive
 from tests.sockets.windows.winsock import FakeWinsock
 from traceprobe.errors import NoUsableSocketError
-from traceprobe.sockets._windows_crossing import Crossing
-from traceprobe.sockets._windows_reactor import Reactor, ReactorHolder
+from traceprobe.sockets.windows._crossing import Crossing
+from traceprobe.sockets.windows._reactor import Reactor, ReactorHolder
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,15 +15,15 @@ from traceprobe.ffi import windows
 from traceprobe.sockets import ModeStatus
 from traceprobe.sockets import factory as factory_module
 from traceprobe.sockets._platform import ModeEntry, platform_caveat
-from traceprobe.sockets._windows_firewall import firewall_caveat
-from traceprobe.sockets._windows_names import ANY_NAME, pack_name, unpack_name, with_port
-from traceprobe.sockets._windows_remedies import (
+from traceprobe.sockets.factory import ProbeSocketFactory
+from traceprobe.sockets.windows._firewall import firewall_caveat
+from traceprobe.sockets.windows._names import ANY_NAME, pack_name, unpack_name, with_port
+from traceprobe.sockets.windows._remedies import (
     administrator_remedies,
     firewall_remedies,
     lets_answers_in,
 )
-from traceprobe.sockets._windows_status import failure_of, meaning_of
-from traceprobe.sockets.factory import ProbeSocketFactory
+from traceprobe.sockets.windows._status import failure_of, meaning_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -24,17 +24,17 @@ from traceprobe.errors import BusyError, ClosedError, SendError, UsageError
 from traceprobe.ffi import windows
 from traceprobe.model import Reply, SentProbe, TimestampSource, trace_of
 from traceprobe.sockets._modes import source_address
-from traceprobe.sockets._windows_batch import Batch, Lease, Outstanding
-from traceprobe.sockets._windows_crossing import Crossing
-from traceprobe.sockets._windows_echo import SILENCE, EchoHandle, open_handle
-from traceprobe.sockets._windows_names import pack_name
-from traceprobe.sockets._windows_reactor import process_reactor
-from traceprobe.sockets._windows_requests import FLOWS, TOKEN_SIZE, RequestMaker, check_options
-from traceprobe.sockets._windows_routes import windows_routes
-from traceprobe.sockets._windows_status import failure_of, meaning_of
 from traceprobe.sockets.codec import Refusal
 from traceprobe.sockets.helpers import SendAndReceive
 from traceprobe.sockets.protocol import SocketCapabilities
+from traceprobe.sockets.windows._batch import Batch, Lease, Outstanding
+from traceprobe.sockets.windows._crossing import Crossing
+from traceprobe.sockets.windows._echo import SILENCE, EchoHandle, open_handle
+from traceprobe.sockets.windows._names import pack_name
+from traceprobe.sockets.windows._reactor import process_reactor
+from traceprobe.sockets.windows._requests import FLOWS, TOKEN_SIZE, RequestMaker, check_options
+from traceprobe.sockets.windows._routes import windows_routes
+from traceprobe.sockets.windows._status import failure_of, meaning_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -43,8 +43,8 @@ if TYPE_CHECKING:
     from traceprobe.ffi.windows import Pointer
     from traceprobe.loops import Clock
     from traceprobe.model import Probe, ProbeId
-    from traceprobe.sockets._windows_echo import EchoAnswer
-    from traceprobe.sockets._windows_reactor import Reactor, ReactorHolder
+    from traceprobe.sockets.windows._echo import EchoAnswer
+    from traceprobe.sockets.windows._reactor import Reactor, ReactorHolder
 
 _MOST_OUTSTANDING: Final = 0x10000
 """Windows names no limit of its own; an echo request has sixteen bits of sequence number."""

@@ -16,18 +16,18 @@ from traceprobe.ffi.linux import (
     SO_EE_ORIGIN_TIMESTAMPING,
 )
 from traceprobe.ffi.linux_arena import ReceiveArena
-from traceprobe.sockets._control import CONTROL_SIZE, read_arrival, read_control, read_stamp
-from traceprobe.sockets._linux_send import PENDING_ERRORS
-from traceprobe.sockets._sockaddr import NAME_SIZE
 from traceprobe.sockets._timestamps import read_clocks
+from traceprobe.sockets.linux._control import CONTROL_SIZE, read_arrival, read_control, read_stamp
+from traceprobe.sockets.linux._send import PENDING_ERRORS
+from traceprobe.sockets.linux._sockaddr import NAME_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from traceprobe.ffi.linux_arena import ReceivedMessage
     from traceprobe.loops import Clock
-    from traceprobe.sockets._control import Control, ExtendedError
     from traceprobe.sockets._timestamps import ClockReading
+    from traceprobe.sockets.linux._control import Control, ExtendedError
 
 _SLOTS: Final = 128
 _SLOT_SIZE: Final = 2048

@@ -24,20 +24,20 @@ from traceprobe.sockets._catalogue import facts_of
 from traceprobe.sockets._connects import ConnectCodec
 from traceprobe.sockets._modes import quarantine_ns, source_address
 from traceprobe.sockets._timestamps import read_clocks
-from traceprobe.sockets._windows_datagrams import SystemUdpCodec
-from traceprobe.sockets._windows_names import ANY_NAME, pack_name, unpack_name, with_port
-from traceprobe.sockets._windows_reactor import process_reactor
-from traceprobe.sockets._windows_remedies import administrator_remedies
-from traceprobe.sockets._windows_socket import WindowsSocket
-from traceprobe.sockets._windows_sockets import (
+from traceprobe.sockets.codec import Refusal, SentHeader, UdpCodec
+from traceprobe.sockets.protocol import SocketCapabilities
+from traceprobe.sockets.windows._datagrams import SystemUdpCodec
+from traceprobe.sockets.windows._names import ANY_NAME, pack_name, unpack_name, with_port
+from traceprobe.sockets.windows._reactor import process_reactor
+from traceprobe.sockets.windows._remedies import administrator_remedies
+from traceprobe.sockets.windows._socket import WindowsSocket
+from traceprobe.sockets.windows._sockets import (
     DONT_FRAGMENT,
     OverlappedSocket,
     WinsockSocket,
     find_connect_ex,
 )
-from traceprobe.sockets._windows_tcp import WindowsTcpSocket
-from traceprobe.sockets.codec import Refusal, SentHeader, UdpCodec
-from traceprobe.sockets.protocol import SocketCapabilities
+from traceprobe.sockets.windows._tcp import WindowsTcpSocket
 
 if TYPE_CHECKING:
     from traceprobe.config import TracerouteConfig
@@ -45,8 +45,8 @@ if TYPE_CHECKING:
     from traceprobe.sockets._catalogue import ModeFacts
     from traceprobe.sockets._probe_socket import Batch
     from traceprobe.sockets._timestamps import ClockReading
-    from traceprobe.sockets._windows_reactor import Reactor, ReactorHolder
     from traceprobe.sockets.codec import ProbeCodec
+    from traceprobe.sockets.windows._reactor import Reactor, ReactorHolder
 
 _ICMP: Final = {AddressFamily.IPV4: windows.IPPROTO_ICMP, AddressFamily.IPV6: windows.IPPROTO_ICMPV6}
 _UDP_HEADER: Final = 8

@@ -22,7 +22,7 @@ from traceprobe.ffi.linux import (
     SO_TIMESTAMPNS,
     TIMESPEC,
 )
-from traceprobe.sockets._sockaddr import unpack_name
+from traceprobe.sockets.linux._sockaddr import unpack_name
 
 if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv6Address

@@ -21,15 +21,15 @@ from traceprobe.errors import ConfigError, PacketError, TraceprobeError
 from traceprobe.ffi import linux
 from traceprobe.model import Reply, ReplyKind, SentProbe
 from traceprobe.packets import ones_complement_sum, parse_icmp, parse_tcp
-from traceprobe.sockets import _linux_options as options
 from traceprobe.sockets._addresses import ipv4_address
 from traceprobe.sockets._catalogue import facts_of
-from traceprobe.sockets._filters import REJECT_ALL, packet_filter, segment_filter, type_filter
-from traceprobe.sockets._handshakes import Handshakes
-from traceprobe.sockets._linux_labels import prepare_flow_labels
-from traceprobe.sockets._linux_socket import LinuxProbeSocket, codec_options, linux_capabilities
-from traceprobe.sockets._sockaddr import unpack_name
 from traceprobe.sockets.codec import SOURCE_PORTS, IcmpCodec, Refusal, TcpCodec, UdpCodec, read_answer
+from traceprobe.sockets.linux import _options as options
+from traceprobe.sockets.linux._filters import REJECT_ALL, packet_filter, segment_filter, type_filter
+from traceprobe.sockets.linux._handshakes import Handshakes
+from traceprobe.sockets.linux._labels import prepare_flow_labels
+from traceprobe.sockets.linux._sockaddr import unpack_name
+from traceprobe.sockets.linux._socket import LinuxProbeSocket, codec_options, linux_capabilities
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from traceprobe.ffi.linux_arena import ReceivedMessage
     from traceprobe.loops import Clock
     from traceprobe.model import Probe, ProbeId
-    from traceprobe.sockets._control import Control
     from traceprobe.sockets._timestamps import ClockReading
+    from traceprobe.sockets.linux._control import Control
     from traceprobe.sockets.protocol import SocketCapabilities
 
 _ICMP: Final = {AddressFamily.IPV4: socket.IPPROTO_ICMP, AddressFamily.IPV6: socket.IPPROTO_ICMPV6}

@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Final
 
 from traceprobe.config import FlowStrategy, Mode
 from traceprobe.model import ReplyKind
-from traceprobe.sockets import _linux_options as options
 from traceprobe.sockets._catalogue import facts_of
-from traceprobe.sockets._errqueue import ErrorQueueSocket
-from traceprobe.sockets._linux_labels import prepare_flow_labels
-from traceprobe.sockets._linux_socket import codec_options, linux_capabilities
-from traceprobe.sockets._sockaddr import unpack_name, with_port
 from traceprobe.sockets.codec import Refusal, TokenUdpCodec, UdpCodec
+from traceprobe.sockets.linux import _options as options
+from traceprobe.sockets.linux._errqueue import ErrorQueueSocket
+from traceprobe.sockets.linux._labels import prepare_flow_labels
+from traceprobe.sockets.linux._sockaddr import unpack_name, with_port
+from traceprobe.sockets.linux._socket import codec_options, linux_capabilities
 
 if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv6Address
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from traceprobe.ffi.linux_arena import ReceivedMessage
     from traceprobe.loops import Clock
     from traceprobe.model import Change, ProbeId
-    from traceprobe.sockets._control import Control
-    from traceprobe.sockets._linux_send import Batch
     from traceprobe.sockets._timestamps import ClockReading
+    from traceprobe.sockets.linux._control import Control
+    from traceprobe.sockets.linux._send import Batch
 
 _PORT: Final = slice(2, 4)
 _HEADER_SIZE: Final = 8

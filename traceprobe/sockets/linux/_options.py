@@ -20,8 +20,8 @@ from traceprobe.errors import ConfigError, NoUsableSocketError, PrivilegeError
 from traceprobe.ffi import linux
 from traceprobe.model import TimestampSource
 from traceprobe.sockets._addresses import family_number, zone_index
-from traceprobe.sockets._linux_remedies import capability_remedies, ping_group_range, ping_remedies
 from traceprobe.sockets._modes import source_address, traffic_class
+from traceprobe.sockets.linux._remedies import capability_remedies, ping_group_range, ping_remedies
 
 if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv6Address

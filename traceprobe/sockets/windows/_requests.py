@@ -9,7 +9,7 @@ from traceprobe.config import MAX_PACKET_SIZE, MAX_TTL, AddressFamily, FlowStrat
 from traceprobe.errors import ConfigError, UnsupportedOption, UsageError
 from traceprobe.sockets._catalogue import facts_of
 from traceprobe.sockets._modes import check_ports, choose_flow, source_address, traffic_class
-from traceprobe.sockets._windows_echo import EchoRequest
+from traceprobe.sockets.windows._echo import EchoRequest
 
 if TYPE_CHECKING:
     from traceprobe.config import TracerouteConfig

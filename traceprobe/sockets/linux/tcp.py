@@ -23,18 +23,6 @@ from traceprobe.errors import ClosedError, SendError, TraceprobeError
 from traceprobe.model import Reply, ReplyKind, SentProbe, TimestampSource
 from traceprobe.sockets._catalogue import facts_of
 from traceprobe.sockets._descriptors import free_descriptors
-from traceprobe.sockets._errqueue import IP_HEADER, split_quote
-from traceprobe.sockets._linux_connection import (
-    Outcome,
-    check_probe,
-    connect,
-    handshake_of,
-    open_connection,
-    outcome_of,
-    set_ttl,
-    source_of,
-)
-from traceprobe.sockets._linux_receive import LinuxReceiver
 from traceprobe.sockets._receiving import ReceivingSocket
 from traceprobe.sockets._timestamps import RoundTrip, RoundTrips, read_clocks
 from traceprobe.sockets.codec import (
@@ -46,6 +34,18 @@ from traceprobe.sockets.codec import (
     error_kind,
     read_extension,
 )
+from traceprobe.sockets.linux._connection import (
+    Outcome,
+    check_probe,
+    connect,
+    handshake_of,
+    open_connection,
+    outcome_of,
+    set_ttl,
+    source_of,
+)
+from traceprobe.sockets.linux._errqueue import IP_HEADER, split_quote
+from traceprobe.sockets.linux._receive import LinuxReceiver
 from traceprobe.sockets.protocol import SocketCapabilities
 
 if TYPE_CHECKING:
@@ -57,8 +57,8 @@ if TYPE_CHECKING:
     from traceprobe.ffi.linux_arena import ReceivedMessage
     from traceprobe.loops import Clock
     from traceprobe.model import Change, Probe, ProbeId
-    from traceprobe.sockets._control import Control, ExtendedError
     from traceprobe.sockets._timestamps import ClockReading
+    from traceprobe.sockets.linux._control import Control, ExtendedError
 
 _NS: Final = 1_000_000_000
 _EVENTS: Final = 256

@@ -19,11 +19,11 @@ from traceprobe.ffi import windows
 from traceprobe.packets import ones_complement_sum, parse_icmp
 from traceprobe.sockets._probe_socket import CodecT, KernelProbeSocket
 from traceprobe.sockets._timestamps import read_clocks
-from traceprobe.sockets._windows_crossing import Crossing
-from traceprobe.sockets._windows_names import unpack_name
-from traceprobe.sockets._windows_routes import windows_routes
-from traceprobe.sockets._windows_status import failure_of
 from traceprobe.sockets.codec import Refusal, read_answer
+from traceprobe.sockets.windows._crossing import Crossing
+from traceprobe.sockets.windows._names import unpack_name
+from traceprobe.sockets.windows._routes import windows_routes
+from traceprobe.sockets.windows._status import failure_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     from traceprobe.loops import Clock
     from traceprobe.sockets._probe_socket import Batch
     from traceprobe.sockets._timestamps import ClockReading
-    from traceprobe.sockets._windows_reactor import Reactor
-    from traceprobe.sockets._windows_sockets import OverlappedSocket
     from traceprobe.sockets.protocol import SocketCapabilities
+    from traceprobe.sockets.windows._reactor import Reactor
+    from traceprobe.sockets.windows._sockets import OverlappedSocket
 
 _GOOD_SUM: Final = 0xFFFF
 _IPV4_TTL_AT: Final = 8  # RFC 791 section 3.1

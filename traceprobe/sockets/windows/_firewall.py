@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from traceprobe.sockets._windows_remedies import firewall_remedies, lets_answers_in
+from traceprobe.sockets.windows._remedies import firewall_remedies, lets_answers_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -15,13 +15,13 @@ from traceprobe.config import AddressFamily, Mode
 from traceprobe.errors import PacketError
 from traceprobe.model import ReplyKind
 from traceprobe.packets import EchoMessage, parse_icmp
-from traceprobe.sockets import _linux_options as options
 from traceprobe.sockets._catalogue import facts_of
-from traceprobe.sockets._errqueue import ErrorQueueSocket
-from traceprobe.sockets._linux_labels import prepare_flow_labels
-from traceprobe.sockets._linux_socket import codec_options, linux_capabilities
-from traceprobe.sockets._sockaddr import unpack_name
 from traceprobe.sockets.codec import IcmpCodec, Refusal
+from traceprobe.sockets.linux import _options as options
+from traceprobe.sockets.linux._errqueue import ErrorQueueSocket
+from traceprobe.sockets.linux._labels import prepare_flow_labels
+from traceprobe.sockets.linux._sockaddr import unpack_name
+from traceprobe.sockets.linux._socket import codec_options, linux_capabilities
 
 if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv6Address
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from traceprobe.ffi.linux_arena import ReceivedMessage
     from traceprobe.loops import Clock
     from traceprobe.model import Change, ProbeId
-    from traceprobe.sockets._control import Control
     from traceprobe.sockets._timestamps import ClockReading
+    from traceprobe.sockets.linux._control import Control
 
 _ICMP: Final = {AddressFamily.IPV4: socket.IPPROTO_ICMP, AddressFamily.IPV6: socket.IPPROTO_ICMPV6}
 

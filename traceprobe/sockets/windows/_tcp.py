@@ -17,10 +17,10 @@ from traceprobe.model import ReplyKind
 from traceprobe.sockets._connects import ConnectCodec
 from traceprobe.sockets._modes import source_address
 from traceprobe.sockets._timestamps import read_clocks
-from traceprobe.sockets._windows_names import ANY_NAME, pack_name, unpack_name, with_port
-from traceprobe.sockets._windows_socket import WindowsSocket
-from traceprobe.sockets._windows_sockets import DONT_FRAGMENT, OverlappedSocket
 from traceprobe.sockets.codec import Refusal, error_kind
+from traceprobe.sockets.windows._names import ANY_NAME, pack_name, unpack_name, with_port
+from traceprobe.sockets.windows._socket import WindowsSocket
+from traceprobe.sockets.windows._sockets import DONT_FRAGMENT, OverlappedSocket
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from traceprobe.model import ProbeId
     from traceprobe.sockets._probe_socket import Batch
     from traceprobe.sockets._timestamps import ClockReading
-    from traceprobe.sockets._windows_reactor import Reactor
     from traceprobe.sockets.protocol import SocketCapabilities
+    from traceprobe.sockets.windows._reactor import Reactor
 
 _ERROR_INFO: Final = KNOWN_LAYOUTS["icmp_error_info"]
 _INITIAL_RTO: Final = Struct("<HBx")

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from traceprobe.sockets._windows_requests import TOKEN_SIZE
+from traceprobe.sockets.windows._requests import TOKEN_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from ipaddress import IPv4Address, IPv6Address
 
     from traceprobe.model import Probe, SentProbe
-    from traceprobe.sockets._windows_echo import EchoHandle, EchoRequest
+    from traceprobe.sockets.windows._echo import EchoHandle, EchoRequest
 
 
 class Outstanding:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Final
 
 from traceprobe.ffi import windows
 from traceprobe.sockets._routes import Routes
-from traceprobe.sockets._windows_names import pack_name
-from traceprobe.sockets._windows_sockets import WinsockSocket
-from traceprobe.sockets._windows_status import failure_of
+from traceprobe.sockets.windows._names import pack_name
+from traceprobe.sockets.windows._sockets import WinsockSocket
+from traceprobe.sockets.windows._status import failure_of
 
 if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv6Address

@@ -15,8 +15,8 @@ from traceprobe.errors import ClosedError, SendError
 from traceprobe.ffi.linux import SCM_TS_OPT_ID
 from traceprobe.ffi.linux_arena import TransmitArena
 from traceprobe.loops import Readiness
-from traceprobe.sockets._sockaddr import NAME_SIZE
 from traceprobe.sockets._timestamps import read_clocks
+from traceprobe.sockets.linux._sockaddr import NAME_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Callable

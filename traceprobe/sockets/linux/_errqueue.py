@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 from traceprobe.model import ReplyKind
 from traceprobe.packets import find_extension
-from traceprobe.sockets._linux_socket import CodecT, LinuxProbeSocket
-from traceprobe.sockets._sockaddr import unpack_name
 from traceprobe.sockets.codec import NO_EXTENSION, Refusal, error_kind, read_extension
+from traceprobe.sockets.linux._sockaddr import unpack_name
+from traceprobe.sockets.linux._socket import CodecT, LinuxProbeSocket
 
 if TYPE_CHECKING:
     import socket
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from traceprobe.ffi.linux_arena import ReceivedMessage
     from traceprobe.loops import Clock
     from traceprobe.model import Change, ProbeId
-    from traceprobe.sockets._control import Control, ExtendedError
     from traceprobe.sockets._timestamps import ClockReading
+    from traceprobe.sockets.linux._control import Control, ExtendedError
     from traceprobe.sockets.protocol import SocketCapabilities
 
 

@@ -17,14 +17,14 @@ from traceprobe.errors import NoUsableSocketError
 from traceprobe.ffi import windows
 from traceprobe.ffi.windows import INVALID_HANDLE_VALUE, KNOWN_LAYOUTS, NULL, ffi, offers
 from traceprobe.sockets._addresses import ipv4_address, ipv6_address
-from traceprobe.sockets._windows_names import ANY_NAME
+from traceprobe.sockets.windows._names import ANY_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from ipaddress import IPv4Address, IPv6Address
 
     from traceprobe.ffi.windows import Pointer, WindowsLibraries
-    from traceprobe.sockets._windows_reactor import Reactor
+    from traceprobe.sockets.windows._reactor import Reactor
 
 _REPLY_STRUCT: Final = {
     AddressFamily.IPV4: "struct icmp_echo_reply",

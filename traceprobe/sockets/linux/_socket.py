@@ -11,21 +11,21 @@ from functools import partial
 from typing import TYPE_CHECKING, TypedDict
 
 from traceprobe.model import TimestampSource
-from traceprobe.sockets._linux_options import (
+from traceprobe.sockets._modes import quarantine_ns, traffic_class
+from traceprobe.sockets._probe_socket import CodecT as CodecT
+from traceprobe.sockets._probe_socket import KernelProbeSocket
+from traceprobe.sockets._routes import Routes
+from traceprobe.sockets.codec import ProbeCodec, SentHeader, TcpCodec, UdpCodec
+from traceprobe.sockets.linux._options import (
     REPLY_COST,
     find_source,
     restart_stamp_numbers,
     stamps_can_be_numbered,
     ttl_control,
 )
-from traceprobe.sockets._linux_receive import LinuxReceiver
-from traceprobe.sockets._linux_send import LinuxSender
-from traceprobe.sockets._modes import quarantine_ns, traffic_class
-from traceprobe.sockets._probe_socket import CodecT as CodecT
-from traceprobe.sockets._probe_socket import KernelProbeSocket
-from traceprobe.sockets._routes import Routes
-from traceprobe.sockets._sockaddr import pack_name, with_label
-from traceprobe.sockets.codec import ProbeCodec, SentHeader, TcpCodec, UdpCodec
+from traceprobe.sockets.linux._receive import LinuxReceiver
+from traceprobe.sockets.linux._send import LinuxSender
+from traceprobe.sockets.linux._sockaddr import pack_name, with_label
 from traceprobe.sockets.protocol import SocketCapabilities
 
 if TYPE_CHECKING:
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from traceprobe.loops import Clock
     from traceprobe.model import Probe, ProbeId, SentProbe
     from traceprobe.sockets._catalogue import ModeFacts
-    from traceprobe.sockets._linux_send import Batch
     from traceprobe.sockets._timestamps import ClockReading
+    from traceprobe.sockets.linux._send import Batch
 
 
 def linux_capabilities(

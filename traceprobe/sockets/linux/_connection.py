@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from traceprobe.config import AddressFamily, FlowStrategy
 from traceprobe.errors import ConfigError, UsageError
 from traceprobe.ffi import linux
-from traceprobe.sockets import _linux_options as options
 from traceprobe.sockets._addresses import ipv6_address, zone_index
-from traceprobe.sockets._linux_labels import prepare_flow_labels
+from traceprobe.sockets.linux import _options as options
+from traceprobe.sockets.linux._labels import prepare_flow_labels
 
 if TYPE_CHECKING:
     from ipaddress import IPv4Address

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from traceprobe.ffi import windows
 from traceprobe.ffi.windows import NULL, ffi
-from traceprobe.sockets._windows_names import FAMILY_NUMBER, NAME_SIZE, unpack_name
+from traceprobe.sockets.windows._names import FAMILY_NUMBER, NAME_SIZE, unpack_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from traceprobe.config import AddressFamily
     from traceprobe.ffi.windows import WindowsLibraries
-    from traceprobe.sockets._windows_reactor import Reactor
+    from traceprobe.sockets.windows._reactor import Reactor
 
     Came: TypeAlias = Callable[[bytes, bytes], None]
     """Called with the socket address of the sender and the data."""
