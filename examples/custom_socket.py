@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import attrs
@@ -16,99 +17,71 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping, Sequence
     from ipaddress import IPv4Address, IPv6Address
 
-    from traceprobe import (
-        AddressFamily,
-        AsyncProbeSocket,
-        Clock,
-        Probe,
-        ProbeId,
-        Reply,
-        SentProbe,
-        SocketCapabilities,
-        SocketFactory,
-        TracerouteConfig,
-    )
 
-
-@attrs.define
-class Ledger:
-    """What went out and what came back, over all sockets of a factory."""
-
-    sent: int = 0
-    refused: int = 0
-    answered: int = 0
-    given_up: int = 0
-
-
-@attrs.define
+@attrs.frozen
 class CountingSocket:
-    """An ``AsyncProbeSocket`` that leaves the work to another one and counts."""
+    """An ``AsyncProbeSocket``: leaves the work to another, and counts what goes out and comes back."""
 
-    inner: AsyncProbeSocket
-    ledger: Ledger
+    inner: traceprobe.AsyncProbeSocket
+    ledger: Counter[str]
 
     @property
-    def capabilities(self) -> SocketCapabilities:
+    def capabilities(self) -> traceprobe.SocketCapabilities:
         return self.inner.capabilities
 
     @property
     def discarded(self) -> Mapping[str, int]:
         return self.inner.discarded
 
-    async def send_probes(self, probes: Sequence[Probe]) -> Sequence[SentProbe]:
+    async def send_probes(self, probes: Sequence[traceprobe.Probe]) -> Sequence[traceprobe.SentProbe]:
         sent = await self.inner.send_probes(probes)
-        refused = sum(probe.error is not None for probe in sent)
-        self.ledger.refused += refused
-        self.ledger.sent += len(sent) - refused
+        self.ledger.update("sent" if probe.error is None else "refused" for probe in sent)
         return sent
 
-    async def receive(self) -> Sequence[Reply]:
-        return self._count(await self.inner.receive())
+    async def receive(self) -> Sequence[traceprobe.Reply]:
+        return self._counted(await self.inner.receive())
 
-    def receive_nowait(self) -> Sequence[Reply]:
-        return self._count(self.inner.receive_nowait())
+    def receive_nowait(self) -> Sequence[traceprobe.Reply]:
+        return self._counted(self.inner.receive_nowait())
 
-    def release(self, probes: Sequence[ProbeId]) -> None:
-        self.ledger.given_up += len(probes)
+    def release(self, probes: Sequence[traceprobe.ProbeId]) -> None:
         self.inner.release(probes)
 
     async def aclose(self) -> None:
         await self.inner.aclose()
 
-    def _count(self, replies: Sequence[Reply]) -> Sequence[Reply]:
-        self.ledger.answered += len(replies)
+    def _counted(self, replies: Sequence[traceprobe.Reply]) -> Sequence[traceprobe.Reply]:
+        self.ledger.update(reply.kind.value for reply in replies)
         return replies
 
 
 @attrs.frozen
 class CountingFactory:
-    """A ``SocketFactory`` that hands out counting sockets; clock and names are those of the inner one."""
+    """A ``SocketFactory``: hands out counting sockets; clock and names are those of the factory within."""
 
-    inner: SocketFactory
-    ledger: Ledger = attrs.field(factory=Ledger)
+    inner: traceprobe.SocketFactory
+    ledger: Counter[str] = attrs.field(factory=Counter)
 
     @property
-    def clock(self) -> Clock:
+    def clock(self) -> traceprobe.Clock:
         return self.inner.clock
 
-    async def lookup(self, host: str, family: AddressFamily | None) -> Sequence[IPv4Address | IPv6Address]:
+    async def lookup(
+        self, host: str, family: traceprobe.AddressFamily | None
+    ) -> Sequence[IPv4Address | IPv6Address]:
         return await self.inner.lookup(host, family)
 
-    def socket_key(self, config: TracerouteConfig, family: AddressFamily) -> Hashable:
+    def socket_key(self, config: traceprobe.TracerouteConfig, family: traceprobe.AddressFamily) -> Hashable:
         return self.inner.socket_key(config, family)
 
-    async def open(self, config: TracerouteConfig, family: AddressFamily) -> AsyncProbeSocket:
+    async def open(
+        self, config: traceprobe.TracerouteConfig, family: traceprobe.AddressFamily
+    ) -> traceprobe.AsyncProbeSocket:
         return CountingSocket(await self.inner.open(config, family), self.ledger)
 
 
-def main() -> None:
-    """Trace over counting sockets, and print what they counted."""
-    targets, network = choose()
-    factory = CountingFactory(traceprobe.ProbeSocketFactory() if network is None else network)
-    print(traceprobe.trace(targets[0], socket_factory=factory))
-    ledger = factory.ledger
-    print(f"{ledger.sent} probes sent, {ledger.refused} refused, {ledger.answered} answered")
-
-
-if __name__ == "__main__":
-    main()
+targets, network = choose()
+factory = CountingFactory(traceprobe.ProbeSocketFactory() if network is None else network)
+print(traceprobe.trace(targets[0], socket_factory=factory))
+for what, count in factory.ledger.items():
+    print(f"{count:>4}  {what}")

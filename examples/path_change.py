@@ -1,12 +1,13 @@
 """Trace again and again, and raise an alarm when the path is another one than before.
 
-``python examples/path_change.py [TARGET]``
+``python examples/path_change.py [TARGET [SECONDS]]``, with so many seconds between two rounds
 """
 
 from __future__ import annotations
 
 import asyncio
 import sys
+from functools import partial
 from typing import TYPE_CHECKING
 
 import traceprobe
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from traceprobe import TraceResult
 
 ROUNDS = 4
-BETWEEN_ROUNDS = 30.0  # seconds; routers that limit their answers need such a rest
+REST = 30.0  # seconds between two rounds; routers that limit their answers need them
 
 Path = dict[int, frozenset["IPv4Address | IPv6Address"]]
 
@@ -38,7 +39,7 @@ def changes(before: Path, after: Path) -> list[str]:
     ]
 
 
-async def watch(tracer: traceprobe.Tracer, target: str, rest: Callable[[float], Awaitable[None]]) -> None:
+async def watch(tracer: traceprobe.Tracer, target: str, rest: Callable[[], Awaitable[None]]) -> None:
     """Trace a target a few times and print an alarm for each change."""
     known: Path = {}
     for turn in range(1, ROUNDS + 1):
@@ -47,14 +48,15 @@ async def watch(tracer: traceprobe.Tracer, target: str, rest: Callable[[float], 
         print(f"round {turn}: {'ALARM ' + '; '.join(alarm) if alarm else 'as before' if known else 'learnt'}")
         known |= found
         if turn < ROUNDS:
-            await rest(BETWEEN_ROUNDS)
+            await rest()
 
 
 async def main() -> None:
     """Watch the target on the command line, or one in memory whose path changes after 45 seconds."""
     if len(sys.argv) > 1:
+        seconds = float(sys.argv[2]) if len(sys.argv) > 2 else REST
         async with traceprobe.Tracer() as tracer:
-            await watch(tracer, sys.argv[1], asyncio.sleep)
+            await watch(tracer, sys.argv[1], partial(asyncio.sleep, seconds))
         return
     network = SimulatedNetwork.path(
         "203.0.113.80",
@@ -62,7 +64,7 @@ async def main() -> None:
         changes={45.0: ["192.0.2.1", "198.51.100.129", None, "203.0.113.80"]},
     )
     async with traceprobe.Tracer(socket_factory=network) as tracer:
-        await watch(tracer, "203.0.113.80", network.clock.pass_time)
+        await watch(tracer, "203.0.113.80", partial(network.clock.pass_time, REST))
 
 
 asyncio.run(main())

@@ -16,7 +16,7 @@ async def main() -> None:
     """Print hops in the order in which they settle, until the first one slower than 10 ms."""
     targets, network = choose()
     async with traceprobe.open_trace(targets[0], socket_factory=network) as trace:
-        print(f"{trace.target} is {trace.address}, traced by {trace.mode}")
+        print(f"{trace.target} ({trace.address}), by {trace.mode}")
         async for hop in trace:
             print(hop)
             if hop.rtt is not None and hop.rtt > 0.010:

@@ -1,16 +1,14 @@
 """A web service that streams the hops of a trace as lines of JSON, each one as soon as it is known.
 
-``python examples/web_service.py [TARGET]``
-
-asks itself, without a server. With one: ``uvicorn web_service:app``, and then
-``curl --no-buffer 'http://localhost:8000/trace?target=example.com'``.
+``python examples/web_service.py [TARGET]`` asks itself, without a server. With one:
+``uvicorn web_service:app``, and then ``curl --no-buffer 'http://localhost:8000/trace?target=example.com'``.
 """
 
 from __future__ import annotations
 
 import json
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 import anyio
@@ -21,27 +19,18 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 import traceprobe
-from traceprobe import NameResolutionError, TraceprobeError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
 
     from starlette.types import Receive, Scope, Send
-
-    from traceprobe import SocketFactory
-
-
-class State(TypedDict):
-    """What lives as long as the service: one tracer, whose sockets all requests share."""
-
-    tracer: traceprobe.Tracer
 
 
 class HopStream:
     """Answers ``GET /trace?target=NAME``. The trace lives within the request, and ends with it."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request; ``scope["state"]`` holds what the lifespan has made."""
+        """Answer one request."""
         request = Request(scope)
         tracer: traceprobe.Tracer = request.state.tracer
         trace = tracer.open_trace(request.query_params.get("target", ""))
@@ -49,8 +38,8 @@ class HopStream:
             tasks.start_soon(self._end_when_the_client_leaves, receive, tasks.cancel_scope)
             try:
                 await stack.enter_async_context(trace)
-            except TraceprobeError as error:
-                status = 404 if isinstance(error, NameResolutionError) else 400
+            except traceprobe.TraceprobeError as error:
+                status = 404 if isinstance(error, traceprobe.NameResolutionError) else 400
                 await PlainTextResponse(f"{error}\n", status)(scope, receive, send)
             else:
                 await self._stream(trace, send)
@@ -70,11 +59,11 @@ class HopStream:
         scope.cancel()
 
 
-def make_app(network: SocketFactory | None = None) -> Starlette:
-    """The service, over a simulated network if one is given."""
+def make_app(network: traceprobe.SocketFactory | None = None) -> Starlette:
+    """The service: one tracer, whose sockets all requests share, for as long as it runs."""
 
     @asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncIterator[State]:
+    async def lifespan(_: Starlette) -> AsyncIterator[Mapping[str, object]]:
         async with traceprobe.Tracer(socket_factory=network, max_ttl=20) as tracer:
             yield {"tracer": tracer}
 
@@ -83,9 +72,7 @@ def make_app(network: SocketFactory | None = None) -> Starlette:
 
 app = make_app()
 
-
-def main() -> None:
-    """Ask the service for one trace, as a client would."""
+if __name__ == "__main__":
     from starlette.testclient import TestClient
 
     targets, network = choose()
@@ -93,7 +80,3 @@ def main() -> None:
         answer = client.get("/trace?" + urlencode({"target": targets[0]}))
     print(answer.status_code, answer.headers["content-type"])
     print(answer.text, end="")
-
-
-if __name__ == "__main__":
-    main()
