@@ -25,6 +25,8 @@ SO_ATTACH_FILTER: Final = 26
 SO_RCVBUFFORCE: Final = 33
 SO_TIMESTAMPNS: Final = 35
 SO_TIMESTAMPING: Final = 37
+SO_RXQ_OVFL: Final = 40
+SO_MEMINFO: Final = 55
 SCM_TS_OPT_ID: Final = 81
 """Control message that sets the number of a transmit time stamp; since Linux 6.13."""
 

@@ -172,5 +172,5 @@ class ReceivingSocket(SendAndReceive):
         ready, self._ready = self._ready, []
         return ready
 
-    def _refuse(self, reason: Refusal) -> None:
-        self._discarded[reason.value] += 1
+    def _refuse(self, reason: Refusal, count: int = 1) -> None:
+        self._discarded[reason.value] += count

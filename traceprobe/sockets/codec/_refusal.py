@@ -18,6 +18,8 @@ class Refusal(StrEnum):
         RELEASED: Its probe had been given up for good.
         AMBIGUOUS: It answers one of several probes, and does not say which.
         UNEXPECTED: It is about a probe, but says nothing about the path, such as a redirect.
+        OVERFLOW: The kernel dropped it, because the socket's receive buffer was full. Where the kernel checks
+            checksums itself and counts them with it (raw IPv6, UDP), possibly because its checksum was wrong.
         FAILED: The system had taken its probe, and then failed to send it or to wait for its answer.
     """
 
@@ -30,4 +32,5 @@ class Refusal(StrEnum):
     RELEASED = "released"
     AMBIGUOUS = "ambiguous"
     UNEXPECTED = "unexpected"
+    OVERFLOW = "overflow"
     FAILED = "failed"

@@ -104,15 +104,15 @@ def read_stamp(controls: memoryview, place: int, length: int) -> tuple[int, int]
 def read_arrival(controls: memoryview, place: int, length: int) -> int | None:
     """The kernel's stamp of a datagram's arrival, if it has one; see :func:`read_control`.
 
-    Where nothing but a stamp was asked for, which is what most datagrams come with, this is all there is
-    to read.
+    The kernel puts the stamp in front of everything else, and where nothing else was asked for this is all
+    there is to read.
 
     Args:
         controls: Control messages of many datagrams.
         place: Where those of this one begin.
         length: How many bytes they have.
     """
-    if length == _STAMP_SIZE:
+    if length >= _STAMP_SIZE:
         size, level, kind, seconds, nanoseconds = _ARRIVAL.unpack_from(controls, place)
         if (size, level, kind) == _STAMP_HEADER:
             return seconds * _NS + nanoseconds or None

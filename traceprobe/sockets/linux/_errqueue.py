@@ -80,7 +80,7 @@ class ErrorQueueSocket(LinuxProbeSocket[CodecT]):
         clock: Clock,
         opened: socket.socket,
     ) -> None:
-        super().__init__(config, codec, capabilities, clock, opened.fileno())
+        super().__init__(config, codec, capabilities, clock, opened.fileno(), (opened,))
         self._opened = opened
         self._sender = self._make_sender(opened, self._drain_error_queue)
 

@@ -18,6 +18,7 @@ from traceprobe.ffi.linux import (
 from traceprobe.ffi.linux_arena import ReceiveArena
 from traceprobe.sockets._timestamps import read_clocks
 from traceprobe.sockets.linux._control import CONTROL_SIZE, read_arrival, read_control, read_stamp
+from traceprobe.sockets.linux._drops import read_drops
 from traceprobe.sockets.linux._send import PENDING_ERRORS
 from traceprobe.sockets.linux._sockaddr import NAME_SIZE
 
@@ -46,10 +47,12 @@ class LinuxReceiver:
 
     Args:
         clock: Read after each system call.
+        drops_told: Called with a descriptor and how many datagrams the kernel has dropped there so far.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, drops_told: Callable[[int, int], None] | None = None) -> None:
         self._clock = clock
+        self._drops_told = drops_told
         self._arena = ReceiveArena(_SLOTS, _SLOT_SIZE, NAME_SIZE, CONTROL_SIZE)
 
     def make_room(self, size: int) -> None:
@@ -98,6 +101,11 @@ class LinuxReceiver:
                         continue
                 message = arena.message(slot)
                 handle(message, read_control(message.control), now)
+            if self._drops_told is not None:
+                last = count - 1
+                drops = read_drops(controls, last * control_size, arena.control_length(last))
+                if drops:
+                    self._drops_told(descriptor, drops)
         return total
 
     def drain_errors(

@@ -15,7 +15,8 @@ from traceprobe.sockets._modes import quarantine_ns, traffic_class
 from traceprobe.sockets._probe_socket import CodecT as CodecT
 from traceprobe.sockets._probe_socket import KernelProbeSocket
 from traceprobe.sockets._routes import Routes
-from traceprobe.sockets.codec import ProbeCodec, SentHeader, TcpCodec, UdpCodec
+from traceprobe.sockets.codec import ProbeCodec, Refusal, SentHeader, TcpCodec, UdpCodec
+from traceprobe.sockets.linux._drops import DropCounts
 from traceprobe.sockets.linux._options import (
     REPLY_COST,
     find_source,
@@ -30,7 +31,7 @@ from traceprobe.sockets.protocol import SocketCapabilities
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from ipaddress import IPv4Address, IPv6Address
 
     from traceprobe.config import TracerouteConfig
@@ -112,6 +113,7 @@ class LinuxProbeSocket(KernelProbeSocket[CodecT]):
         capabilities: What it can do.
         clock: The clock that replies are timed by.
         wait_on: The descriptor that is readable when there is something to receive.
+        receivers: The sockets that datagrams are read from.
     """
 
     _sender: LinuxSender
@@ -125,11 +127,20 @@ class LinuxProbeSocket(KernelProbeSocket[CodecT]):
         capabilities: SocketCapabilities,
         clock: Clock,
         wait_on: int,
+        receivers: Sequence[socket.socket],
     ) -> None:
         routes = Routes(codec.family, config, partial(find_source, codec.family, config), pack_name)
         super().__init__(config, codec, capabilities, clock, routes, wait_on)
         codec.sent_header = sent_header(config)
-        self._receiver = LinuxReceiver(clock)
+        self._drops = DropCounts(receivers, partial(self._refuse, Refusal.OVERFLOW))
+        self._receiver = LinuxReceiver(clock, self._drops.told)
+
+    @property
+    def discarded(self) -> Mapping[str, int]:
+        """How many packets were refused, by reason; those that the kernel had no room for are up to date."""
+        if not self._closed:
+            self._drops.look()
+        return super().discarded
 
     def _encode(
         self, probes: Sequence[Probe], reports: dict[ProbeId, SentProbe]

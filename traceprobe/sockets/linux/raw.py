@@ -86,7 +86,10 @@ class LinuxRawSocket(LinuxProbeSocket[IcmpCodec | UdpCodec | TcpCodec]):
         transport: TransportDescriptors | None,
     ) -> None:
         wait_on = icmp.fileno() if transport is None else transport.epoll.fileno()
-        super().__init__(config, codec, capabilities, clock, wait_on)
+        receivers = [icmp]
+        if transport is not None:
+            receivers.append(transport.raw if isinstance(codec, TcpCodec) else transport.holder)
+        super().__init__(config, codec, capabilities, clock, wait_on, receivers)
         self._icmp = icmp
         self._transport = transport
         self._outgoing = icmp if transport is None else transport.raw
