@@ -8,7 +8,6 @@ from __future__ import annotations
 import ipaddress
 import re
 from typing import TYPE_CHECKING, Any, Final, Literal
-from urllib.parse import urlsplit
 
 import attrs
 
@@ -61,6 +60,8 @@ class NameServer:
             _check_host(host)
             return cls("tls", host, _PORTS["tls"] if port is None else port)
         if scheme == "https":
+            from urllib.parse import urlsplit
+
             parts = urlsplit(text)
             host = parts.hostname or ""
             _check_host(host)

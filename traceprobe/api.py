@@ -10,7 +10,6 @@ import functools
 from typing import TYPE_CHECKING
 
 import anyio
-import anyio.from_thread
 
 from traceprobe.loops import outcome_of
 from traceprobe.tracer import Trace, Tracer
@@ -127,7 +126,9 @@ def trace(
     )
     if not _loop_is_running():
         return anyio.run(call)
-    with anyio.from_thread.start_blocking_portal() as portal:
+    from anyio.from_thread import start_blocking_portal
+
+    with start_blocking_portal() as portal:
         future = portal.start_task_soon(call)
         try:
             return outcome_of(future)

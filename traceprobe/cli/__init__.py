@@ -19,6 +19,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status; see :class:`~traceprobe.cli._exit.ExitStatus`.
     """
-    from traceprobe.cli._main import run
+    import gc
 
-    return run(arguments)
+    # Nothing of what is imported until the first probe leaves is garbage; looking for it would delay that.
+    # The trace turns the collector on again once it is under way.
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        from traceprobe.cli._main import run
+
+        return run(arguments)
+    finally:
+        if was_enabled:
+            gc.enable()

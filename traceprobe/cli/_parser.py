@@ -95,8 +95,6 @@ exit status: 0 destination reached, 1 not reached, 2 wrong usage,
 _CODE_POINTS: Final = {"EF": 46, "VA": 44, "LE": 1}
 """RFC 3246, RFC 5865 and RFC 8622; the others are reckoned (RFC 2474 section 4.2.2, RFC 2597 section 6)."""
 
-_NEGATIVE: Final = re.compile(r"-(\.?[0-9].*|inf(inity)?|nan)", re.IGNORECASE)
-
 
 def whole(text: str) -> int | str:
     """A whole number; anything else stays what it is, for the configuration to refuse."""
@@ -112,6 +110,12 @@ def decimal(text: str) -> float | str:
         return float(text)
     except ValueError:
         return text
+
+
+def _is_negative(text: str) -> bool:
+    """Whether something is a negative number rather than an option."""
+    word = text[1:].lower()
+    return text[:1] == "-" and (word[:1].isdigit() or word[:1] == "." or word in {"inf", "infinity", "nan"})
 
 
 def numeral(text: str) -> int | str:
@@ -175,7 +179,7 @@ class Parser(argparse.ArgumentParser):
         self._refuse_unknown_options(arguments)
         joined: list[str] = []
         for argument in arguments:
-            if joined and "--" not in joined and joined[-1] in valued and _NEGATIVE.fullmatch(argument):
+            if joined and "--" not in joined and joined[-1] in valued and _is_negative(argument):
                 name = joined.pop()
                 argument = f"{name}={argument}" if name.startswith("--") else name + argument
             joined.append(argument)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from traceprobe import Trace, TraceResult
     from traceprobe.cli._console import Results
-    from traceprobe.render.text import LineWriter
+    from traceprobe.render.text import LineWriter, TextRenderer
 
 __all__ = ["Printer", "printer_for"]
 
@@ -46,19 +46,19 @@ class _Text:
     """Lines for people."""
 
     def __init__(self, results: Results, *, verbose: bool) -> None:
-        from traceprobe.render.text import TextRenderer
-
-        self._make = TextRenderer
+        self._results = results
         self._verbose = verbose
-        self._write = line_writer(results)
         self._renderer: TextRenderer | None = None
 
     async def follow(self, trace: Trace) -> None:
-        from traceprobe.render.text import Header
+        from traceprobe.render.text import Header, TextRenderer
 
         config = trace.config
-        self._renderer = self._make(
-            self._write, queries=config.queries, first_ttl=config.first_ttl, verbose=self._verbose
+        self._renderer = TextRenderer(
+            line_writer(self._results),
+            queries=config.queries,
+            first_ttl=config.first_ttl,
+            verbose=self._verbose,
         )
         self._renderer.begin(
             Header(

@@ -5,7 +5,23 @@ time alone will change something, and when the trace is over. It is one :class:`
 tracer drives any.
 """
 
-from traceprobe.engine.strategy import TraceStrategy
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from traceprobe.engine.traceroute import TracerouteEngine
 
+if TYPE_CHECKING:
+    from traceprobe.engine.strategy import TraceStrategy as TraceStrategy
+
 __all__ = ["TraceStrategy", "TracerouteEngine"]
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        """Import what only type checkers and writers of strategies need when somebody asks for it."""
+        if name != "TraceStrategy":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from traceprobe.engine.strategy import TraceStrategy
+
+        return TraceStrategy

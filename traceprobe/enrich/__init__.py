@@ -3,15 +3,17 @@
 Knows nothing of probing.
 """
 
+from __future__ import annotations
+
 from typing import TYPE_CHECKING
 
 from traceprobe.enrich._lookups import Lookups
 from traceprobe.enrich._pipeline import EnrichmentPipeline
 from traceprobe.enrich._protocols import Enricher, Resolver, TextAnswer, TextResolver, name_of
-from traceprobe.enrich._reverse import ReverseDnsEnricher
 
 if TYPE_CHECKING:
     from traceprobe.enrich._ends import PathJudge as PathJudge
+    from traceprobe.enrich._reverse import ReverseDnsEnricher as ReverseDnsEnricher
 
 __all__ = [
     "Enricher",
@@ -23,3 +25,13 @@ __all__ = [
     "TextResolver",
     "name_of",
 ]
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        """Import what looks up names when somebody asks for it."""
+        if name != "ReverseDnsEnricher":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from traceprobe.enrich._reverse import ReverseDnsEnricher
+
+        return ReverseDnsEnricher

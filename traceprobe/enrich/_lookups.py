@@ -1,8 +1,8 @@
 """Makes the look-ups that configurations ask for, when the first trace asks, and keeps them for the others.
 
 A resolver that the caller brings answers everything; without one, resolvers are made here, one for each
-choice of servers and timing, and closed with the tracer. What reads files, tells segments or asks for the
-public address is imported when somebody wants it: the first probe shouldn't wait for it.
+choice of servers and timing, and closed with the tracer. What asks, reads files or tells segments is
+imported when somebody wants it: the first probe shouldn't wait for it.
 """
 
 from __future__ import annotations
@@ -11,10 +11,6 @@ from typing import TYPE_CHECKING, Protocol, TypeGuard
 
 import anyio
 
-from traceprobe.enrich._dns import DnsSettings
-from traceprobe.enrich._networks import NetworkEnricher
-from traceprobe.enrich._resolver import DnsResolver
-from traceprobe.enrich._reverse import ReverseDnsEnricher
 from traceprobe.errors import UnsupportedOption
 
 if TYPE_CHECKING:
@@ -24,11 +20,13 @@ if TYPE_CHECKING:
 
     from traceprobe.config import EnrichmentConfig, TracerouteConfig
     from traceprobe.enrich._database import DatabaseEnricher
+    from traceprobe.enrich._dns import DnsSettings
     from traceprobe.enrich._ends import OwnNetworkEnricher, PathJudge
     from traceprobe.enrich._exchange import ExchangeEnricher
     from traceprobe.enrich._pipeline import EnrichmentPipeline
     from traceprobe.enrich._protocols import Enricher, Resolver, TextResolver
     from traceprobe.enrich._public_address import PublicAddressFinder
+    from traceprobe.enrich._resolver import DnsResolver
     from traceprobe.loops import Clock
 
     FileT = TypeVar("FileT", DatabaseEnricher, ExchangeEnricher)
@@ -157,16 +155,23 @@ class Lookups:
         return self._finders[key]
 
     async def _reverse_dns(self, config: TracerouteConfig) -> Enricher:
+        from traceprobe.enrich._reverse import ReverseDnsEnricher
+
         resolver = self._resolver or await self._own_resolver(config)
         return self._made.setdefault(("reverse_dns", id(resolver)), ReverseDnsEnricher(resolver))
 
     async def _network_service(self, config: TracerouteConfig) -> Enricher:
+        from traceprobe.enrich._networks import NetworkEnricher
+
         resolver = self._resolver or await self._own_resolver(config)
         assert _tells_networks(resolver)
         key = ("asn", id(resolver), config.enrichment)
         return self._made.setdefault(key, NetworkEnricher(resolver, config.enrichment, self._now_ns))
 
     async def _own_resolver(self, config: TracerouteConfig) -> DnsResolver:
+        from traceprobe.enrich._dns import DnsSettings
+        from traceprobe.enrich._resolver import DnsResolver
+
         settings = DnsSettings.of(config)
         resolver = self._resolvers.get(settings)
         if resolver is None:

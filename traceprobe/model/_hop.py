@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import cached_property
 from operator import attrgetter
@@ -18,6 +17,7 @@ from traceprobe.model._route_facts import forward_path_length, return_path_lengt
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from datetime import datetime
     from ipaddress import IPv4Address, IPv6Address
 
     from traceprobe.model._knowledge import (
@@ -37,13 +37,14 @@ if TYPE_CHECKING:
         TimestampSource,
     )
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NS_PER_SECOND = 1_000_000_000
 
 
 def wall_time(ns: int) -> datetime:
     """Nanoseconds since the epoch as an aware ``datetime`` in UTC, exact to the microsecond."""
-    return _EPOCH + timedelta(microseconds=ns // 1000)
+    from datetime import UTC, datetime, timedelta
+
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=ns // 1000)
 
 
 class ProbeStatus(StrEnum):

@@ -4,10 +4,24 @@ One module for each way, one factory that chooses among them, and the protocol t
 users can keep too. Knows nothing of strategy and enrichment.
 """
 
-from traceprobe.sockets._report import ModeReport, ModeStatus
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
 from traceprobe.sockets.factory import ProbeSocketFactory, SocketKey
-from traceprobe.sockets.helpers import SendAndReceive
 from traceprobe.sockets.protocol import AsyncProbeSocket, SocketCapabilities, SocketFactory
+
+if TYPE_CHECKING:
+    from traceprobe.sockets._report import ModeReport as ModeReport
+    from traceprobe.sockets._report import ModeStatus as ModeStatus
+    from traceprobe.sockets.helpers import SendAndReceive as SendAndReceive
+
+_LATE: Final = {
+    "ModeReport": "traceprobe.sockets._report",
+    "ModeStatus": "traceprobe.sockets._report",
+    "SendAndReceive": "traceprobe.sockets.helpers",
+}
+"""What a trace hardly ever needs, and where it is: imported when somebody asks for it."""
 
 __all__ = [
     "AsyncProbeSocket",
@@ -19,3 +33,14 @@ __all__ = [
     "SocketFactory",
     "SocketKey",
 ]
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        home = _LATE.get(name)
+        if home is None:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        import importlib
+
+        value = globals()[name] = getattr(importlib.import_module(home), name)
+        return value

@@ -28,13 +28,13 @@ from traceprobe.errors import (
 from traceprobe.loops import SystemClock
 from traceprobe.sockets._catalogue import needs_nothing
 from traceprobe.sockets._platform import ModeEntry, platform_caveat, platform_modes, unprivileged_mode
-from traceprobe.sockets._report import ModeReport, ModeStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from ipaddress import IPv4Address, IPv6Address
 
     from traceprobe.loops import Clock
+    from traceprobe.sockets._report import ModeReport, ModeStatus
     from traceprobe.sockets.protocol import AsyncProbeSocket
 
 _FAMILIES = {AddressFamily.IPV4: socket.AF_INET, AddressFamily.IPV6: socket.AF_INET6}
@@ -85,6 +85,8 @@ class ProbeSocketFactory:
     @property
     def refused(self) -> ModeReport:
         """The better ways of probing that the last :meth:`open` passed over, and why."""
+        from traceprobe.sockets._report import ModeReport
+
         return ModeReport(self._refused)
 
     async def lookup(self, host: str, family: AddressFamily | None) -> Sequence[IPv4Address | IPv6Address]:
@@ -157,6 +159,8 @@ class ProbeSocketFactory:
         Args:
             config: Options that the sockets shall honour; None for those of this factory.
         """
+        from traceprobe.sockets._report import ModeReport, ModeStatus
+
         config = self._config if config is None else config
         statuses = []
         for family in AddressFamily:
@@ -229,6 +233,8 @@ def _listed(names: Iterable[str]) -> str:
 
 
 def _status(entry: ModeEntry, family: AddressFamily, error: TraceprobeError) -> ModeStatus:
+    from traceprobe.sockets._report import ModeStatus
+
     reason = str(error)
     remedies: tuple[str, ...] = ()
     if isinstance(error, NoUsableSocketError):

@@ -21,7 +21,6 @@ from traceprobe.ffi import linux
 from traceprobe.model import TimestampSource
 from traceprobe.sockets._addresses import family_number, zone_index
 from traceprobe.sockets._modes import source_address, traffic_class
-from traceprobe.sockets.linux._remedies import capability_remedies, ping_group_range, ping_remedies
 
 if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv6Address
@@ -68,6 +67,9 @@ def open_socket(family: AddressFamily, kind: socket.SocketKind, protocol: int) -
 
 
 def _not_permitted(kind: socket.SocketKind) -> PrivilegeError:
+    # What would help is looked for by those who need it only: the first probe shouldn't wait for it.
+    from traceprobe.sockets.linux._remedies import capability_remedies, ping_group_range, ping_remedies
+
     if kind == socket.SOCK_RAW:
         return PrivilegeError(
             "raw sockets need CAP_NET_RAW, which this process does not have",
@@ -95,6 +97,8 @@ def configure(opened: socket.socket, family: AddressFamily, config: TracerouteCo
         try:
             opened.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, _NUMBER.pack(config.mark))
         except PermissionError:
+            from traceprobe.sockets.linux._remedies import capability_remedies
+
             raise PrivilegeError(
                 f"mark={config.mark}: setting a firewall mark needs CAP_NET_ADMIN",
                 remedies=capability_remedies("net_raw", "net_admin"),
@@ -117,6 +121,8 @@ def _bind_to_interface(opened: socket.socket, name: str) -> None:
     try:
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, os.fsencode(name) + b"\0")
     except PermissionError:
+        from traceprobe.sockets.linux._remedies import capability_remedies
+
         raise PrivilegeError(
             f"interface={name!r}: choosing an interface needs CAP_NET_RAW before Linux 5.7",
             remedies=capability_remedies("net_raw"),
@@ -156,6 +162,8 @@ def bind(opened: socket.socket, family: AddressFamily, config: TracerouteConfig,
     try:
         opened.bind(name)
     except PermissionError:
+        from traceprobe.sockets.linux._remedies import capability_remedies
+
         raise PrivilegeError(
             f"source_port={port}: ports this low need CAP_NET_BIND_SERVICE",
             remedies=(*capability_remedies("net_raw", "net_bind_service"), "choose a port of 1024 or more"),
