@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tracemalloc
 from collections import Counter
 from random import Random
 from typing import TYPE_CHECKING
@@ -29,7 +30,7 @@ from tests.sockets.wire import (
 from traceprobe.config import AddressFamily, FlowStrategy, Protocol
 from traceprobe.packets import TcpFlag, TcpSegment, parse_tcp
 from traceprobe.sockets.codec import Refusal, TcpCodec, TokenUdpCodec
-from traceprobe.sockets.codec._identifiers import SequencePool
+from traceprobe.sockets.codec._identifiers import RandomPool, SequencePool
 
 if TYPE_CHECKING:
     from traceprobe.model import Probe
@@ -215,3 +216,38 @@ def test_any_payload_is_refused(payload: bytes) -> None:
         return
     found = codec.resolve_quoted_payload(probes[0].destination, 33434, memoryview(payload), 0)
     assert isinstance(found, Refusal)
+
+
+@given(data=st.data())
+@settings(max_examples=40, deadline=None)
+def test_a_random_pool_hands_out_each_number_once(data: st.DataObject) -> None:
+    pool = RandomPool(5, 30, Random(data.draw(st.integers(0, 9))))
+    out: list[int] = []
+    for _ in range(data.draw(st.integers(1, 30))):
+        taken = pool.take(data.draw(st.integers(0, 12)))
+        if taken is None:
+            assert len(out) > 26 - 12
+        else:
+            out += taken
+        assert len(set(out)) == len(out) == 26 - pool.free
+        assert set(out) <= set(range(5, 31))
+        for _ in range(data.draw(st.integers(0, len(out)))):
+            pool.give_back(out.pop(data.draw(st.integers(0, len(out) - 1))))
+    rest = pool.take(pool.free)
+    assert rest is not None
+    assert sorted([*out, *rest]) == list(range(5, 31))
+
+
+def test_a_random_pool_never_grows() -> None:
+    pool = RandomPool(0, 0xFFFF, Random(1))
+    tracemalloc.start()
+    try:
+        for _ in range(8):
+            taken = pool.take(0x8000)
+            assert taken is not None
+            for number in taken:
+                pool.give_back(number)
+            del taken, number
+        assert tracemalloc.get_traced_memory()[0] < 10_000
+    finally:
+        tracemalloc.stop()

@@ -32,6 +32,8 @@ _TCP_HEADER = 20
 # Offsets of what tells probers and probes apart: identifier and sequence number, or the two ports.
 _IDENTIFIER_AT = {IpProtocol.ICMP: 4, IpProtocol.ICMPV6: 4, IpProtocol.UDP: 0, IpProtocol.TCP: 0}
 _SEQUENCE_AT = {IpProtocol.ICMP: 6, IpProtocol.ICMPV6: 6, IpProtocol.UDP: 2, IpProtocol.TCP: 4}
+_NUMBERS = 0xFFFF
+"""Of those fields; 0 is none of them."""
 _CHECKSUM_AT = {IpProtocol.ICMP: 2, IpProtocol.ICMPV6: 2, IpProtocol.UDP: 6, IpProtocol.TCP: 16}
 
 PROBED = frozenset(_IDENTIFIER_AT)
@@ -162,8 +164,10 @@ def set_checksum(segment: bytearray, protocol: IpProtocol, source: Address, dest
 
 
 def _change(segment: bytearray, at: int, random: Random, used: Container[bytes]) -> None:
+    """Put another number in, one that no probe has if there is one left."""
     old = bytes(segment[at : at + 2])
-    new = old
-    while new == old or new in used:
-        new = random.randrange(1, 0x10000).to_bytes(2, "big")
-    segment[at : at + 2] = new
+    drawn = random.randrange(_NUMBERS)
+    numbers = ((1 + (drawn + step) % _NUMBERS).to_bytes(2, "big") for step in range(_NUMBERS))
+    others = (number for number in numbers if number != old)
+    last = next(others)
+    segment[at : at + 2] = last if last not in used else next((n for n in others if n not in used), last)

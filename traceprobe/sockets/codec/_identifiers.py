@@ -10,6 +10,7 @@ Knows nothing of packets; resting before reuse is the business of the ledger.
 
 from __future__ import annotations
 
+from array import array
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Final
 
@@ -23,16 +24,17 @@ LAST_PORT: Final = 0xFFFF
 class RandomPool:
     """The numbers ``first`` to ``last``, drawn without replacement and without a guessable order.
 
-    A Fisher-Yates shuffle that is only carried out as far as numbers are drawn: ``_moved`` holds those
-    places of the imaginary array that differ from their own index, so that an unused pool costs nothing.
+    A Fisher-Yates shuffle that is carried out as far as numbers are drawn. Each place of its array holds the
+    number that stands there, crossed (XOR) with its own index, so that the array begins as zeros; it has two
+    bytes for each number and never grows, however long the pool is in use.
     """
 
-    __slots__ = ("_first", "_free", "_moved", "_random")
+    __slots__ = ("_first", "_free", "_places", "_random")
 
     def __init__(self, first: int, last: int, random: Random) -> None:
         self._first = first
         self._free = last - first + 1
-        self._moved: dict[int, int] = {}
+        self._places = array("H", (0,)) * self._free
         self._random = random
 
     @property
@@ -42,7 +44,7 @@ class RandomPool:
 
     def take(self, count: int) -> list[int] | None:
         """Draw some numbers; None if there are not that many."""
-        free, first, moved = self._free, self._first, self._moved
+        free, first, places = self._free, self._first, self._places
         if count > free:
             return None
         # Drawing the entropy of all of them at once spares a system call for each.
@@ -51,20 +53,16 @@ class RandomPool:
         for word in words:
             place = (word * free) >> 16
             free -= 1
-            moved_last = moved.pop(free, free)
-            if place == free:
-                numbers.append(first + moved_last)
-            else:
-                numbers.append(first + moved.get(place, place))
-                moved[place] = moved_last
+            numbers.append(first + (places[place] ^ place))
+            # The last free number moves to where one was taken.
+            places[place] = places[free] ^ free ^ place
         self._free = free
         return numbers
 
     def give_back(self, number: int) -> None:
         """Return a number that was drawn."""
-        place, value = self._free, number - self._first
-        if place != value:
-            self._moved[place] = value
+        place = self._free
+        self._places[place] = (number - self._first) ^ place
         self._free = place + 1
 
 
