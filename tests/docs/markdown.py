@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+_LINK = re.compile(r"\[[^\]]*\]\(((?:[^()\s]|\([^()\s]*\))+)\)")
 
 
 @attrs.frozen
@@ -71,5 +71,5 @@ def _rows(lines: list[str]) -> Iterator[list[str]]:
 
 def pages() -> list[Page]:
     """The pages that stand beside the README, and every page of the documentation."""
-    top = ("README.md", "CONTRIBUTING.md", "SECURITY.md")
+    top = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
     return [*(Page(ROOT / name) for name in top), *map(Page, sorted((ROOT / "docs").rglob("*.md")))]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -95,6 +96,12 @@ def test_a_target_that_cannot_be_one_is_refused(example: Path) -> None:
 @EVERY_EXAMPLE
 def test_it_can_be_read_at_one_sitting(example: Path) -> None:
     assert len(example.read_text(encoding="utf-8").splitlines()) < 90
+
+
+def test_the_page_shows_every_one() -> None:
+    page = (ROOT / "docs" / "examples.md").read_text(encoding="utf-8")
+    shown = re.findall(r"^```\{literalinclude\} \.\./examples/(\S+)$", page, re.MULTILINE)
+    assert sorted(shown) == sorted([*(path.name for path in EXAMPLES), "network.py"])
 
 
 def test_there_are_at_least_ten() -> None:

@@ -6,6 +6,7 @@ import json
 import re
 import sys
 from ast import literal_eval
+from urllib.parse import urlsplit
 
 import attrs
 import jsonschema
@@ -30,6 +31,20 @@ TIMESTAMPS = Page(ROOT / "docs" / "explanation" / "timestamps.md")
 MATCHING = Page(ROOT / "docs" / "explanation" / "matching.md")
 CLI = Page(ROOT / "docs" / "cli.md")
 JSON = Page(ROOT / "docs" / "json.md")
+ELSEWHERE = {
+    "docs.peeringdb.com",
+    "github.com",
+    "keepachangelog.com",
+    "man.freebsd.org",
+    "maxmind.github.io",
+    "publicdata.caida.org",
+    "semver.org",
+    "www.dnspython.org",
+    "www.peeringdb.com",
+    "www.team-cymru.com",
+}
+"""Where links may lead: to the home of what they speak of. Tests don't go there; ``-b linkcheck`` does."""
+
 EVERY_PAGE = pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
 
 
@@ -48,12 +63,29 @@ def anchors(page: Page) -> set[str]:
 def test_every_link_leads_somewhere(page: Page) -> None:
     for link in page.links():
         if link.startswith("https://"):
+            assert urlsplit(link).hostname in ELSEWHERE, f"{page.name}: {link}"
             continue
         path, _, anchor = link.partition("#")
         target = page.path if not path else (page.path.parent / path).resolve()
         assert target.exists(), f"{page.name}: {link}"
         if anchor:
             assert anchor in anchors(Page(target)), f"{page.name}: {link}"
+
+
+@EVERY_PAGE
+def test_every_file_that_is_named_is_there(page: Page) -> None:
+    folders = {path.name for top in (ROOT, ROOT / "traceprobe") for path in top.iterdir() if path.is_dir()}
+    named = set(re.findall(r"`((?:[\w.-]+/)+[\w.-]+)`", page.text))
+    ours = {name for name in named if name.partition("/")[0] in folders}
+    missing = {name for name in ours if not ((ROOT / name).exists() or (ROOT / "traceprobe" / name).exists())}
+    assert not missing
+
+
+def test_every_guide_and_explanation_can_be_found() -> None:
+    for folder in ("howto", "explanation", "reference"):
+        index = Page(ROOT / "docs" / folder / "index.md")
+        listed = {line for line in index.text.splitlines() if re.fullmatch(r"[\w-]+", line)}
+        assert listed == {path.stem for path in index.path.parent.glob("*.md")} - {"index"}
 
 
 @EVERY_PAGE
