@@ -597,10 +597,11 @@ def test_every_scenario_file_can_be_followed(internet: SimulatedInternet, name: 
     ("broken", "complaint"),
     [
         ("", "ends too early"),
-        ("internet 1", "1 is no whole number from 2 to 2"),
-        ("internet 2 0 0 0 0 beginning", "beginning where end was expected"),
-        ("internet 2 0 1 responder 0 nowhere", "nowhere is no address"),
-        ("internet 2 0 0 1 path 0 0 1", "0 is no whole number from 0 to -1"),
+        ("internet 2", "2 is no whole number from 3 to 3"),
+        ("internet 3 0 0 0 0 0 beginning", "beginning where end was expected"),
+        ("internet 3 0 1 responder 0 nowhere", "nowhere is no address"),
+        ("internet 3 0 0 1 path 0 0 1", "0 is no whole number from 0 to -1"),
+        ("internet 3 0 0 0 0 1 forgery 1 0", "0 is no whole number from 0 to -1"),
     ],
 )
 def test_a_malformed_scenario_is_refused_and_the_old_one_kept(

@@ -303,6 +303,7 @@ void forward_probe(struct verdict *verdict, struct scenario *scenario, const str
     verdict->count = 0;
     verdict->station = 0;
     verdict->outcome = OUTCOME_NO_PATH;
+    verdict->path = NULL;
     struct path *path = scenario_path(scenario, probe->version, probe->destination);
     if (path == NULL)
         return;
@@ -311,6 +312,15 @@ void forward_probe(struct verdict *verdict, struct scenario *scenario, const str
     walk(&visit, scenario, path, probe, &chance, now_ns - epoch_ns);
     int which = probe->version == 6;
     struct responder *responder = visit.responder;
+    verdict->path = path;
+    verdict->rtt_ns = visit.rtt_ns;
+    struct chance aside = chance; /* what forgers throw changes nothing of what is true */
+    verdict->truth = (struct answer){
+        .address = responder->has_address[which] ? responder->address[which] : NULL,
+        .ttl = responder->reply_ttl > visit.station - 1 ? responder->reply_ttl - (visit.station - 1) : 0,
+        .quoted_ttl = probe->ttl > visit.station - 1 ? probe->ttl - (visit.station - 1) : 1,
+        .chance = chance_bits(&aside),
+    };
     verdict->station = visit.station < 255 ? visit.station : 255;
     if (visit.halt == HALT_LOST) {
         verdict->outcome = OUTCOME_LOST_FORWARD;

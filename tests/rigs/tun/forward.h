@@ -27,6 +27,9 @@ struct scheduled_answer {
 struct verdict {
     enum outcome outcome;
     int station;
+    const struct path *path;
+    struct answer truth; /* who would answer, even if nobody does: address and TTLs */
+    int64_t rtt_ns;      /* and how long that would take */
     int count;
     struct scheduled_answer answers[MAX_ANSWERS];
 };

@@ -160,12 +160,16 @@ static struct record probe_record(const struct internet *internet, const struct 
     return record;
 }
 
-static void schedule_answer(struct internet *internet, const struct probe *probe,
-                            const struct scheduled_answer *scheduled, const struct record *record)
+/* Let an answer leave when it is due, or a forgery instead, if that is not NULL. */
+static void schedule_answer(struct internet *internet, const struct probe *probe, struct scheduled_answer *scheduled,
+                            const struct record *record, const struct forgery *forgery)
 {
     static uint8_t buffer[MAX_DATAGRAM + 2048];
     struct pending entry = {.due_ns = record->monotonic_ns + scheduled->delay_ns, .order = internet->answers++};
-    entry.length = answer_build(buffer, probe, &scheduled->answer);
+    entry.length = forgery == NULL ? answer_build(buffer, probe, &scheduled->answer)
+                                   : forgery_build(buffer, forgery, probe, &scheduled->answer);
+    if (entry.length == 0)
+        return;
     entry.datagram = malloc(entry.length);
     if (entry.datagram == NULL) {
         fputs("no memory for a reply\n", stderr);
@@ -176,6 +180,7 @@ static void schedule_answer(struct internet *internet, const struct probe *probe
     entry.record.kind = RECORD_REPLY;
     entry.record.due_ns = entry.due_ns;
     entry.record.ttl = (uint8_t)scheduled->answer.ttl;
+    entry.record.forgery = forgery == NULL ? 0 : (uint32_t)forgery->number;
     entry.record.fault = (uint8_t)scheduled->answer.fault;
     entry.record.icmp_type = (int16_t)scheduled->answer.type;
     entry.record.icmp_code = (int16_t)scheduled->answer.code;
@@ -185,6 +190,22 @@ static void schedule_answer(struct internet *internet, const struct probe *probe
     memset(entry.record.destination, 0, sizeof entry.record.destination);
     memcpy(entry.record.destination, probe->source, probe->address_size);
     heap_push(internet, entry);
+}
+
+/* What others make of the probe; they know how long the true answer takes. */
+static void schedule_forgeries(struct internet *internet, const struct probe *probe, const struct verdict *verdict,
+                               const struct record *record)
+{
+    const struct path *path = verdict->path;
+    for (int i = 0; i < path->forgery_count; i++) {
+        const struct forgery *forgery = &internet->scenario->forgeries[path->first_forgery + i];
+        if (forgery->which != (probe->version == 6) || probe->ttl < forgery->first_ttl ||
+            probe->ttl > forgery->last_ttl)
+            continue;
+        struct scheduled_answer scheduled = {.answer = verdict->truth};
+        scheduled.delay_ns = (int64_t)(forgery->share * (double)verdict->rtt_ns) + forgery->delay_ns;
+        schedule_answer(internet, probe, &scheduled, record, forgery);
+    }
 }
 
 /* Read one datagram from the device; false if there is none. */
@@ -206,7 +227,9 @@ static bool take_probe(struct internet *internet)
         record.outcome = (uint8_t)verdict.outcome;
         record.station = (uint8_t)verdict.station;
         for (int i = 0; i < verdict.count; i++)
-            schedule_answer(internet, &probe, &verdict.answers[i], &record);
+            schedule_answer(internet, &probe, &verdict.answers[i], &record, NULL);
+        if (verdict.path != NULL)
+            schedule_forgeries(internet, &probe, &verdict, &record);
     }
     *record_add(&internet->log) = record;
     internet->probes++;

@@ -17,7 +17,7 @@ from tests.rigs.tun.scenario import FAULTS
 if TYPE_CHECKING:
     from traceprobe.testing.topology import FaultKind
 
-_RECORD = struct.Struct("=QqqqBBBBBBBBhhHHHHHHI16s16sI")
+_RECORD = struct.Struct("=QqqqBBBBBBBBhhHHHHHHI16s16sII4x")
 _PROBE = 1
 
 
@@ -57,6 +57,8 @@ class ReplyRecord:
     length: int
     error: int
     """What the write failed with, 0 if it didn't."""
+    forgery: int = 0
+    """The number of the forgery that it is, counted from 1; 0 if it is true."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,8 @@ class ProbeRecord:
     station: int
     """How far it came; 0 if no path leads to its destination."""
     replies: list[ReplyRecord] = field(default_factory=list)
+    forgeries: list[ReplyRecord] = field(default_factory=list)
+    """What others made of it."""
 
     @property
     def hold_ns(self) -> int:
@@ -102,19 +106,22 @@ class Log:
 
     probes: list[ProbeRecord]
     replies: list[ReplyRecord]
+    """The true ones."""
+    forgeries: list[ReplyRecord]
     ignored: list[ProbeRecord]
     """What the prober's kernel sent beside probes."""
 
 
 def parse_log(data: bytes) -> Log:
     """Read a log that the simulated internet has written."""
-    log = Log([], [], [])
+    log = Log([], [], [], [])
     numbered: dict[int, ProbeRecord] = {}
     orphans: list[ReplyRecord] = []
     for values in _RECORD.iter_unpack(data):
         (number, monotonic_ns, realtime_ns, due_ns, kind, version, protocol, ttl, traffic_class) = values[:9]
         (outcome, station, fault, icmp_type, icmp_code, identifier, sequence) = values[9:16]
-        (checksum, checksum_right, length, error, label, source, destination, tcp_sequence) = values[16:]
+        (checksum, checksum_right, length, error, label, source, destination) = values[16:23]
+        tcp_sequence, forgery = values[23:]
         if kind == _PROBE:
             probe = ProbeRecord(
                 number=number,
@@ -156,11 +163,17 @@ def parse_log(data: bytes) -> Log:
                     fault=FAULTS[fault],
                     length=length,
                     error=error,
+                    forgery=forgery,
                 )
             )
     for reply in orphans:
-        log.replies.append(reply)
-        numbered[reply.probe].replies.append(reply)
+        of_log, of_probe = (
+            (log.forgeries, numbered[reply.probe].forgeries)
+            if reply.forgery
+            else (log.replies, numbered[reply.probe].replies)
+        )
+        of_log.append(reply)
+        of_probe.append(reply)
     return log
 
 

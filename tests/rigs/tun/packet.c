@@ -110,8 +110,8 @@ size_t probe_flow_key(const struct probe *probe, uint8_t key[48])
     return (size_t)(end - key);
 }
 
-static size_t write_ip_header(uint8_t *out, const struct probe *probe, const struct answer *answer,
-                              int protocol, size_t length)
+size_t write_ip_header(uint8_t *out, const struct probe *probe, const struct answer *answer, int protocol,
+                       size_t length)
 {
     if (probe->version == 6) {
         put32(out, 6u << 28);

@@ -58,6 +58,10 @@ bool probe_parse(struct probe *probe, const uint8_t *datagram, size_t length);
 /* What routers that balance per flow look at; see branch_of in traceprobe.testing.topology. */
 size_t probe_flow_key(const struct probe *probe, uint8_t key[48]);
 
+/* Write the IP header in front of an answer of `length` bytes, the header included; returns `length`. */
+size_t write_ip_header(uint8_t *out, const struct probe *probe, const struct answer *answer, int protocol,
+                       size_t length);
+
 /* Write the answer to a probe; returns its length. */
 size_t answer_build(uint8_t *out, const struct probe *probe, const struct answer *answer);
 

@@ -48,9 +48,11 @@ struct record {
     uint8_t source[16]; /* an IPv4 address fills the first four bytes */
     uint8_t destination[16];
     uint32_t number; /* sequence number of TCP */
+    uint32_t forgery; /* number of the forgery that a reply is; 0: it is a true one */
+    uint32_t unused;
 };
 
-_Static_assert(sizeof(struct record) == 96, "log.py relies on this layout");
+_Static_assert(sizeof(struct record) == 104, "log.py relies on this layout");
 
 struct record_log {
     struct record *records;

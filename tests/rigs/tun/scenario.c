@@ -8,7 +8,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define FORMAT_VERSION 2
+#define FORMAT_VERSION 3
 
 static void read_bucket(struct reader *reader, struct bucket *bucket)
 {
@@ -106,6 +106,18 @@ static void read_manner(struct reader *reader, struct scenario *scenario, struct
     responder->manner[which] = manner;
 }
 
+static void read_forgery(struct reader *reader, struct scenario *scenario, int index)
+{
+    struct forgery *forgery = &scenario->forgeries[index];
+    forgery_read(reader, forgery, scenario->path_count);
+    struct path *path = &scenario->paths[forgery->path];
+    if (path->forgery_count == 0)
+        path->first_forgery = index;
+    if (path->first_forgery + path->forgery_count != index)
+        fail(reader, "the forgeries of path %d do not follow one another", forgery->path);
+    path->forgery_count++;
+}
+
 static size_t slot_of(const struct scenario *scenario, int which, const uint8_t *address)
 {
     uint32_t hash = 2166136261u; /* FNV-1a */
@@ -178,6 +190,10 @@ struct scenario *scenario_read(const char *file_name, char *problem, size_t prob
     scenario->manners = allocate(&reader, (size_t)count, sizeof *scenario->manners);
     for (int i = 0; i < count; i++)
         read_manner(&reader, scenario, &scenario->manners[i]);
+    count = next_int(&reader, 0, 1000000);
+    scenario->forgeries = allocate(&reader, (size_t)count, sizeof *scenario->forgeries);
+    for (int i = 0; i < count; i++)
+        read_forgery(&reader, scenario, i);
     expect(&reader, "end");
     index_paths(&reader, scenario);
     fclose(reader.file);
@@ -203,6 +219,7 @@ void scenario_free(struct scenario *scenario)
         free(path->seen);
     }
     free(scenario->manners);
+    free(scenario->forgeries);
     free(scenario->buckets);
     free(scenario->responders);
     free(scenario->paths);

@@ -7,6 +7,7 @@
 #ifndef SCENARIO_H
 #define SCENARIO_H
 
+#include "forgery.h"
 #include "manner.h"
 
 #include <stdbool.h>
@@ -92,6 +93,8 @@ struct path {
     int64_t hop_rtt_ns;
     int route_count;
     struct route *routes;
+    int first_forgery; /* those of a path stand one behind the other */
+    int forgery_count;
     uint32_t *seen; /* probes so far, for each IP version and TTL; made for the first one */
 };
 
@@ -103,6 +106,8 @@ struct scenario {
     int path_count;
     struct path *paths;
     struct manner *manners;
+    int forgery_count;
+    struct forgery *forgeries;
     size_t slot_count; /* of a hash table from addresses to paths; a power of two */
     int *slots[2];
 };

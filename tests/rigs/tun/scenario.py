@@ -9,17 +9,19 @@ routers and targets have it.
 from __future__ import annotations
 
 from ipaddress import ip_address
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from traceprobe.testing.topology import Balanced, FaultKind, Loop, Router, Target, UdpAnswer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    from tests.rigs.tun.forgery import Forgery
     from tests.rigs.tun.manners import Manner
     from traceprobe.testing.topology import Path, PathElement, Topology
 
-_FORMAT_VERSION = 2
+_FORMAT_VERSION = 3
 
 # In the order of enum fault_kind and enum udp_answer in scenario.h.
 FAULTS = (
@@ -36,18 +38,29 @@ FAULTS = (
 _UDP_ANSWERS = (UdpAnswer.PORT_UNREACHABLE, UdpAnswer.DATA, UdpAnswer.SILENT)
 
 
-def compile_topology(topology: Topology, manners: Mapping[str, Manner] | None = None) -> str:
-    """Write a topology down for the simulated internet, and the manners of addresses in it.
+def compile_topology(
+    topology: Topology,
+    manners: Mapping[str, Manner] | None = None,
+    forgeries: Mapping[str, Sequence[Forgery]] | None = None,
+) -> str:
+    """Write a topology down for the simulated internet, the manners of addresses in it, and who forges.
+
+    Args:
+        topology: Which paths there are.
+        manners: How stations differ from plain ones, by their addresses.
+        forgeries: What is forged on the path to each target, by its address. They are counted from 1 on in
+            this order.
 
     Raises:
-        ValueError: Nobody has an address that a manner is given for, or a station is to behave in a way that
-            is a matter of manners here.
+        ValueError: Nobody has an address that a manner is given for, or no path leads to one that forgeries
+            are given for, or a station is to behave in a way that is a matter of manners here.
     """
     compiler = _Compiler()
     paths = [compiler.path(path) for path in topology.paths]
     lines = [f"internet {_FORMAT_VERSION}"]
     words = compiler.manners(manners or {})
-    for section in (compiler.buckets, compiler.responders, paths, words):
+    forged = _forgery_lines(topology, forgeries or {})
+    for section in (compiler.buckets, compiler.responders, paths, words, forged):
         lines += [str(len(section)), *section]
     return "\n".join([*lines, "end", ""])
 
@@ -107,6 +120,23 @@ class _Compiler:
         if number == len(self.buckets):
             self.buckets.append(_line(["bucket", repr(float(limit.per_second)), limit.burst]))
         return number
+
+
+def _forgery_lines(topology: Topology, forgeries: Mapping[str, Sequence[Forgery]]) -> list[str]:
+    """The forgeries, those of a path one behind the other."""
+    places = {
+        address: place for place, path in enumerate(topology.paths) for address in path.target.addresses
+    }
+    lines: list[tuple[int, str]] = []
+    for text, some in forgeries.items():
+        address = ip_address(text)
+        if address not in places:
+            raise ValueError(f"no path leads to {address}")
+        for forgery in some:
+            place = places[address]
+            words = forgery.words(address.version)
+            lines.append((place, f"forgery {len(lines) + 1} {place} {int(address.version == 6)} {words}"))
+    return [line for _, line in sorted(lines, key=itemgetter(0))]
 
 
 _MATTERS_OF_MANNERS = (

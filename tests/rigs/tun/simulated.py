@@ -21,8 +21,10 @@ from tests.rigs.tun.scenario import compile_topology
 from traceprobe.testing.topology import Topology
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from types import TracebackType
+
+    from tests.rigs.tun.forgery import Forgery
 
 HERE = Path(__file__).resolve().parent
 SCENARIOS = HERE.parent / "scenarios"
@@ -170,13 +172,21 @@ class SimulatedInternet:
         """The topology that is being followed."""
         return self._topology
 
-    def load(self, topology: Topology, *, seed: int = 1, manners: Mapping[str, Manner] | None = None) -> None:
+    def load(
+        self,
+        topology: Topology,
+        *,
+        seed: int = 1,
+        manners: Mapping[str, Manner] | None = None,
+        forgeries: Mapping[str, Sequence[Forgery]] | None = None,
+    ) -> None:
         """Follow another topology from now on; the log begins anew.
 
         Args:
             topology: Which paths there are.
             seed: As for the class.
             manners: How stations differ from plain ones, by their addresses.
+            forgeries: What is forged on the path to each target, by its address.
         """
         lines = [f"address flush dev {DEVICE} scope global"]
         for version, bits in ((4, 32), (6, 128)):
@@ -188,7 +198,7 @@ class SimulatedInternet:
                 lines.append(f"route replace {default} dev {DEVICE} src {source}")
         self._run_script("ip -batch - <<'END'\n" + "\n".join(lines) + "\nEND\n")
         file = self._folder / "scenario"
-        file.write_text(compile_topology(topology, manners), encoding="ascii")
+        file.write_text(compile_topology(topology, manners, forgeries), encoding="ascii")
         self._topology = topology
         self._command(f"scenario {file} {seed}")
 

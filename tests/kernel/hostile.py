@@ -1,0 +1,136 @@
+"""The hostile internet: one target for each kind of forgery, and what a trace to it must come to.
+
+The paths are the same but for what is forged on them, so that the target of a trace that went wrong names
+the kind. The truth is in the rig's log.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import traceprobe
+from tests.rigs.tun.forgeries import FORGERS
+from tests.rigs.tun.manners import Manner
+from traceprobe.testing.topology import Path, Router, Target, Topology
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from tests.rigs.tun import SimulatedInternet
+    from tests.rigs.tun.forgeries import Kind
+    from tests.rigs.tun.log import Log, ProbeRecord
+    from traceprobe import TraceOptions
+
+ROUTERS = {4: "198.51.100.{}", 6: "2001:db8:1::{}"}
+TARGETS = {4: "203.0.113.{}", 6: "2001:db8:9::{}"}
+HOPS = 5
+QUERIES = 3
+
+_ROUND_TRIPS = "round trips shorter than the truth"
+_KINDS = {4: {(11, 0): "time_exceeded", (3, 3): "port_unreachable", (0, 0): "echo_reply"}}
+_KINDS[6] = {(3, 0): "time_exceeded", (1, 4): "port_unreachable", (129, 0): "echo_reply"}
+
+
+@dataclass(frozen=True)
+class Hostile:
+    """An internet whose target number *n* is the one of kind number *n*."""
+
+    version: int
+    kinds: tuple[Kind, ...]
+
+    def target(self, name: str) -> str:
+        """The target of a kind."""
+        names = [kind.name for kind in self.kinds]
+        return TARGETS[self.version].format(names.index(name) + 1)
+
+    @property
+    def targets(self) -> list[str]:
+        """All targets, in the order of their kinds."""
+        return [TARGETS[self.version].format(number) for number in range(1, len(self.kinds) + 1)]
+
+    def load(self, internet: SimulatedInternet, *, port: str = "open") -> None:
+        """Let the simulated internet follow it.
+
+        Args:
+            internet: The simulated internet.
+            port: What the TCP port 80 of each target is.
+        """
+        routers = [Router(ROUTERS[self.version].format(number)) for number in range(1, HOPS)]
+        internet.load(
+            Topology(paths=[Path(Target(target), routers) for target in self.targets]),
+            manners={target: Manner(tcp={80: port}) for target in self.targets},
+            forgeries=dict(zip(self.targets, (kind.timed() for kind in self.kinds), strict=True)),
+        )
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What of a trace was not as it should have been."""
+
+    false_hops: tuple[str, ...]
+    """Addresses that are shown where they did not answer, each with its TTL."""
+    missed: int
+    """Probes that were answered in truth and not in the result."""
+    wrong: tuple[str, ...]
+    """Whatever else."""
+
+    def __bool__(self) -> bool:
+        return bool(self.false_hops or self.missed or self.wrong)
+
+
+async def trace_each(targets: list[str], options: TraceOptions) -> list[dict[str, Any]]:
+    """Trace one target after the other with one tracer; documents with round trips to the last digit."""
+    found = []
+    async with traceprobe.Tracer(**options) as tracer:
+        for target in targets:
+            result = await tracer.trace(target)
+            rtts = [probe.rtt_ns for hop in result.hops for probe in hop.probes]
+            found.append({**result.to_dict(), "rtts_ns": rtts})
+    return found
+
+
+def probes_to(log: Log, target: str) -> list[ProbeRecord]:
+    """What was sent to a target, in the order of sending."""
+    return [probe for probe in log.probes if str(probe.destination) == target]
+
+
+def judge(document: Mapping[str, Any], probes: Sequence[ProbeRecord], version: int) -> Verdict:
+    """Compare a result with the truth.
+
+    Args:
+        document: What :func:`trace_each` returned.
+        probes: What was sent, by the log: attempts of the first TTL, of the second, and so on.
+        version: IP version.
+    """
+    false_hops, missed, wrong = [], 0, []
+    hops = document["hops"]
+    sent = {(probe.ttl, place % QUERIES): probe for place, probe in enumerate(_by_ttl(probes))}
+    shown = iter(document["rtts_ns"])
+    for hop in hops:
+        for attempt, probe in enumerate(hop["probes"]):
+            rtt_ns, truth = next(shown), sent.get((hop["ttl"], attempt))
+            answer = truth.replies[0] if truth is not None and truth.replies else None
+            if probe["address"] is None:
+                missed += answer is not None
+                continue
+            if answer is None or str(answer.address) != probe["address"]:
+                false_hops.append(f"{probe['address']} at {hop['ttl']}")
+                continue
+            assert truth is not None
+            # The kernel stamps by the wall clock, which may be slewed by a few millionths.
+            if rtt_ns is None or rtt_ns < truth.hold_ns * 0.9999:
+                wrong.append(f"{rtt_ns} ns at {hop['ttl']}, in truth {truth.hold_ns}")
+            if answer.icmp_type is not None:
+                said = _KINDS[version][answer.icmp_type, answer.icmp_code or 0]
+                if probe["reply"] != said:
+                    wrong.append(f"{probe['reply']} at {hop['ttl']}, in truth {said}")
+    if [hop["ttl"] for hop in hops] != list(range(1, HOPS + 1)) or not document["reached"]:
+        wrong.append(f"{len(hops)} hops, reached: {document['reached']}")
+    if any(FORGERS[version] in hop["addresses"] for hop in hops) and not false_hops:
+        wrong.append("the forger is among the addresses")
+    return Verdict(tuple(false_hops), missed, tuple(wrong))
+
+
+def _by_ttl(probes: Sequence[ProbeRecord]) -> Iterable[ProbeRecord]:
+    return sorted(probes, key=lambda probe: (probe.ttl, probe.number))
