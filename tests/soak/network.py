@@ -1,8 +1,9 @@
 """A random network that keeps account: which genuine reply to which probe reached the machine, and when.
 
-Every router has an address of its own, so that a reply that got into the wrong trace or to the wrong hop
-shows. Forgeries come on top of the genuine replies, from an address that is on no path, or from the true
-router with damage done; none of them may ever be believed.
+Every router, and every branch of a diamond, has an address of its own, and the account says of each probe
+who answered it and when, so that a reply that got into the wrong trace or to the wrong hop shows. Forgeries
+come on top of the genuine replies, from an address that is on no path, or from the true router with damage
+done; none of them may ever be believed.
 """
 
 from __future__ import annotations
@@ -16,7 +17,19 @@ from typing import TYPE_CHECKING, Final
 import attrs
 
 from traceprobe.model import Reply
-from traceprobe.testing import Fault, FaultKind, Path, Router, SimulatedNetwork, Target, Topology, _forge
+from traceprobe.testing import (
+    Balanced,
+    Fault,
+    FaultKind,
+    Path,
+    RateLimit,
+    RouteChange,
+    Router,
+    SimulatedNetwork,
+    Target,
+    Topology,
+    _forge,
+)
 from traceprobe.testing._answers import answering_segment, wrap
 from traceprobe.testing._internet import Internet
 from traceprobe.testing._wire import Wire
@@ -42,8 +55,11 @@ KINDS: Final = (
     FaultKind.CORRUPT,
     FaultKind.TRUNCATED,
 )
-REMEMBERED: Final = 100_000
-"""Sequence numbers that forgers know to be in use; more of them would look like a leak."""
+REMEMBERED: Final = 30_000
+"""Sequence numbers that forgers know to be in use: they make up others, of which there must be enough."""
+BRANCHES: Final = 3
+TURN: Final = 2.0
+"""Seconds of virtual time within which routes change."""
 
 
 def destination(number: int) -> IPv4Address | IPv6Address:
@@ -51,55 +67,68 @@ def destination(number: int) -> IPv4Address | IPv6Address:
     return IPv6Address("2001:db8:ffff::") + number if number % 2 else IPv4Address("172.16.0.0") + number
 
 
-def router(number: int, ttl: int) -> IPv4Address | IPv6Address:
-    """The router of a path at a TTL."""
-    place = number << 8 | ttl
+def router(number: int, ttl: int, branch: int = 0) -> IPv4Address | IPv6Address:
+    """The router of a path at a TTL; each branch of a diamond, and each later route, has its own."""
+    place = number << 8 | branch << 4 | ttl
     return IPv6Address("2001:db8:1::") + place if number % 2 else IPv4Address("10.0.0.0") + place
 
 
+def random_router(number: int, ttl: int, rtt: float, random: Random, branch: int = 0) -> Router:
+    """A router with jitter that reorders, loss, duplicates and late replies; or a silent one."""
+    faults = []
+    if random.random() < 0.3:
+        faults.append(Fault(FaultKind.DUPLICATE, share=0.3, delay=random.uniform(0, 0.05)))
+    if random.random() < 0.2:
+        faults.append(Fault(FaultKind.LATE, share=0.1, delay=random.uniform(0, 2.0)))
+    return Router(
+        str(router(number, ttl, branch)),
+        rtt=rtt,
+        jitter=random.choice((0.0, 0.002, 0.03)),
+        loss=random.choice((0.0, 0.0, 0.05, 0.3)),
+        silent=random.random() < 0.08,
+        rate_limit=RateLimit(random.choice((1.0, 20.0)), 6) if random.random() < 0.1 else None,
+        forwarding_loss=0.02 if random.random() < 0.1 else 0.0,
+        quote=random.choice((None, None, 8, 28)),
+        faults=faults,
+    )
+
+
 def random_path(number: int, random: Random) -> Path:
-    """A path with jitter that reorders, loss, silent routers, duplicates and late replies."""
-    rtt, hops = 0.0, []
+    """A path whose routers do what routers do, with diamonds; some routes change on the way."""
+    rtt = 0.0
+    hops: list[Router | Balanced] = []
     for ttl in range(1, random.randint(SHORTEST, LONGEST)):
         rtt += random.choice((0.0002, 0.001, 0.004, 0.02))
-        faults = []
-        if random.random() < 0.3:
-            faults.append(Fault(FaultKind.DUPLICATE, share=0.3, delay=random.uniform(0, 0.05)))
-        if random.random() < 0.2:
-            faults.append(Fault(FaultKind.LATE, share=0.1, delay=random.uniform(0, 2.0)))
-        hops.append(
-            Router(
-                str(router(number, ttl)),
-                rtt=rtt,
-                jitter=random.choice((0.0, 0.002, 0.03)),
-                loss=random.choice((0.0, 0.0, 0.05, 0.3)),
-                silent=random.random() < 0.08,
-                quote=random.choice((None, None, 8, 28)),
-                faults=faults,
-            )
-        )
-    target = Target(str(destination(number)), rtt=rtt + 0.003, jitter=0.002, loss=random.choice((0.0, 0.1)))
-    return Path(target, hops, hop_rtt=0.001)
+        if random.random() < 0.1:
+            branches = [
+                [random_router(number, ttl, rtt, random, branch)] for branch in range(1, BRANCHES + 1)
+            ]
+            hops.append(Balanced(branches, per=random.choice(("flow", "packet"))))
+        else:
+            hops.append(random_router(number, ttl, rtt, random))
+    changes = []
+    if random.random() < 0.2:
+        place = random.randrange(len(hops))
+        detour = random_router(number, place + 1, rtt, random, BRANCHES + 1)
+        changes.append(RouteChange(random.uniform(0, TURN), [*hops[:place], detour, *hops[place + 1 :]]))
+    target = Target(
+        str(destination(number)),
+        rtt=rtt + 0.003,
+        jitter=0.002,
+        loss=random.choice((0.0, 0.1)),
+        silent=random.random() < 0.05,
+    )
+    return Path(target, hops, changes=changes, hop_rtt=0.001)
 
 
 class Ledger:
-    """What happened to the probes of one trace."""
+    """What happened to the probes of one trace, each known by TTL and attempt."""
 
-    def __init__(self, path: Path) -> None:
-        self._hops = path.hops
-        self._target = path.target
+    def __init__(self) -> None:
         self.sent_ns: dict[tuple[int, int], int] = {}
-        """When each probe was sent, by TTL and attempt."""
-        self.arrived_ns: dict[tuple[int, int], int] = {}
-        """When the first genuine reply to it reached the machine."""
-
-    def address(self, ttl: int, version: int) -> object:
-        """Who answers at a TTL."""
-        if ttl > len(self._hops):
-            return self._target.address(version)
-        hop = self._hops[ttl - 1]
-        assert isinstance(hop, Router)
-        return hop.address(version)
+        """When each probe was sent."""
+        self.arrived: dict[tuple[int, int], tuple[int, IPv4Address | IPv6Address]] = {}
+        """When the first genuine reply to it reached the machine, and whose it was."""
 
 
 class SoakWire(Wire):
@@ -138,16 +167,25 @@ class SoakWire(Wire):
         answers = journey.lost if journey.responder is None else self._internet.answer(journey, now_ns)
         if isinstance(answers, str):
             return
+        assert journey.responder is not None
+        assert journey.prober is not None
+        address = journey.responder.address(journey.prober.version)
+        assert address is not None
         for answer in answers:
-            came = partial(self._genuine, socket, answer.datagram, ledger, place)
+            came = partial(self._genuine, socket, answer.datagram, ledger, place, address)
             self.clock.call_at(now_ns + answer.delay_ns, came)
 
     def _genuine(
-        self, socket: SimulatedSocket, datagram: bytes, ledger: Ledger, place: tuple[int, int]
+        self,
+        socket: SimulatedSocket,
+        datagram: bytes,
+        ledger: Ledger,
+        place: tuple[int, int],
+        address: IPv4Address | IPv6Address,
     ) -> None:
         if socket in self.sockets:
             self.genuine += 1
-            ledger.arrived_ns.setdefault(place, self.clock.monotonic_ns())
+            ledger.arrived.setdefault(place, (self.clock.monotonic_ns(), address))
             self._hand_over(socket, datagram)
 
     def _forge(self, socket: SimulatedSocket, journey: Journey, now_ns: int) -> None:
@@ -196,8 +234,16 @@ class SoakNetwork(SimulatedNetwork):
         self.wire = SoakWire(self, seed)
         self._wire = self.wire
 
+    def identifiers(self) -> int:
+        """How many identifiers the open sockets remember, those that rest included."""
+        return sum(len(socket._codec._probes) for socket in self.wire.sockets)
+
+    def to_come(self) -> int:
+        """How much is going to happen: replies on their way, and deadlines."""
+        return len(self.clock._events)
+
     def begin(self, number: int) -> Ledger:
         """Open the account of a trace."""
         address = destination(number)
-        ledger = self.wire.ledgers[address] = Ledger(self.topology.routes[address])
+        ledger = self.wire.ledgers[address] = Ledger()
         return ledger
