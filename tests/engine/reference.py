@@ -83,6 +83,11 @@ class Reference:
             estimate = timing.tail_factor * max((rtt for _, rtt in rtts), default=0)
         return min(cap, max(floor, int(estimate)))
 
+    def due_ns(self, entry: Entry) -> int:
+        """When a probe is given up: a host that has accepted a connection may ask for the next one then."""
+        accepted = [r.received_ns for r in self.replies(entry.ttl) if r.kind == "syn_ack"]
+        return max([entry.sent_ns, *accepted]) + self.wait_ns(entry.ttl)
+
     # --- the end --------------------------------------------------------------------------------------
 
     def is_answer(self, reply: Reply) -> bool:
@@ -251,7 +256,7 @@ class Reference:
         """When time alone changes something."""
         if self.stop_reason is not None:
             return None
-        moments = [entry.sent_ns + self.wait_ns(entry.ttl) for entry in self.awaited()]
+        moments = [self.due_ns(entry) for entry in self.awaited()]
         if self.complete():
             moments.append(self.lingers_until())
         if self.overall_ns is not None:
@@ -266,9 +271,9 @@ class Reference:
         if self.over():
             return
         horizon = now if self.overall_ns is None else min(now, self.overall_ns)
-        overdue = [e for e in self.awaited() if e.sent_ns + self.wait_ns(e.ttl) <= horizon]
+        overdue = [e for e in self.awaited() if self.due_ns(e) <= horizon]
         for entry in overdue:
-            due = entry.sent_ns + self.wait_ns(entry.ttl)
+            due = self.due_ns(entry)
             entry.state = "given up"
             entry.given_up_ns = entry.ended_ns = min(horizon, max(due, self.latest_reply_ns))
         self.conclude(horizon)
@@ -299,7 +304,7 @@ class Reference:
         """When the last silent probe has been waited for long enough by what is known now."""
         end, _ = self.end()
         silent = [entry for entry in self.entries if entry.state == "given up" and entry.ttl <= end]
-        return max((entry.sent_ns + self.wait_ns(entry.ttl) for entry in silent), default=self.start_ns)
+        return max((self.due_ns(entry) for entry in silent), default=self.start_ns)
 
     def conclude(self, moment_ns: int) -> None:
         destination = self.destination_ttl()

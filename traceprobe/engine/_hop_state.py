@@ -6,11 +6,10 @@ Owns the bookkeeping of a single hop. Knows neither the hops around it nor where
 from __future__ import annotations
 
 from enum import Enum, auto
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from traceprobe.engine._states import ProbeState
 from traceprobe.model import NOTHING_KNOWN, Hop, ReplyKind, answers_for
 
 if TYPE_CHECKING:
@@ -41,6 +40,9 @@ def meaning_of(reply: Reply, destination: IPv4Address | IPv6Address) -> Meaning:
     return Meaning.UNREACHABLE
 
 
+_ON_THE_WAY: Final = Meaning.ON_THE_WAY
+
+
 class HopState:
     """What is known of one TTL so far."""
 
@@ -50,7 +52,9 @@ class HopState:
         "accepted_ns",
         "address",
         "announced",
+        "announced_as",
         "answered",
+        "gave_up",
         "mixed",
         "on_the_way",
         "outstanding",
@@ -72,6 +76,8 @@ class HopState:
         self.outstanding: list[ProbeRecord] = []
         """The ones among them that a reply is awaited of."""
         self.answered = 0
+        self.gave_up = False
+        """Some probe was given up; it may have been answered after all."""
         self.on_the_way = False
         """Some probe's TTL ran out here."""
         self.unreachable = False
@@ -89,6 +95,8 @@ class HopState:
         self.settled_ns = 0
         """When the last of them ended."""
         self.announced = False
+        self.announced_as: Hop | None = None
+        """What was announced, if anybody has asked, or if it has changed since."""
         self.shown_forwarding_zero = False
         """What was last announced of it: that the router here forwards what has no TTL left."""
         self._in_order = True
@@ -121,8 +129,9 @@ class HopState:
         self._shown = None
         if moment_ns > self.settled_ns:
             self.settled_ns = moment_ns
-        if record in self.outstanding:
-            self.outstanding.remove(record)
+        outstanding = self.outstanding
+        if record in outstanding:
+            outstanding.remove(record)
 
     def changed(self) -> None:
         """A probe was cancelled, or more is known of one that has ended."""
@@ -136,25 +145,32 @@ class HopState:
         """
         self._shown = None
         self.answered += 1
-        if reply.received_ns > self.settled_ns:
-            self.settled_ns = reply.received_ns
-        address = self.address
-        on_the_way = meaning is Meaning.ON_THE_WAY
+        received_ns = reply.received_ns
+        if received_ns > self.settled_ns:
+            self.settled_ns = received_ns
+        first, address = self.address, reply.address
+        on_the_way = meaning is _ON_THE_WAY
         zero = on_the_way and reply.quoted_ttl == 0
-        # Objects of one address are mostly one object, and comparing their values is slow.
-        same = reply.address is address or reply.address == address
-        if self.on_the_way and on_the_way and same and zero is self.quotes_zero:
-            return False
-        if reply.kind is ReplyKind.SYN_ACK:
-            self.accepted_ns = max(self.accepted_ns, reply.received_ns)
-        self.quotes_zero = zero and (self.quotes_zero or self.answered == 1)
-        if address is None:
-            self.address = reply.address
+        if first is None:
+            self.address = address
             same = True
-        if not on_the_way or not same:
-            self.mixed = True
-        self.on_the_way |= on_the_way
-        self.unreachable |= meaning is Meaning.UNREACHABLE
+        else:
+            # Objects of one address are mostly one object, and comparing their values is slow.
+            same = address is first or address == first
+        if on_the_way:
+            if same and self.on_the_way and zero is self.quotes_zero:
+                return False
+            self.on_the_way = True
+            self.quotes_zero = zero and (self.quotes_zero or self.answered == 1)
+            if not same:
+                self.mixed = True
+            return True
+        self.quotes_zero = False
+        self.mixed = True
+        if meaning is Meaning.UNREACHABLE:
+            self.unreachable = True
+        elif reply.kind is ReplyKind.SYN_ACK and received_ns > self.accepted_ns:
+            self.accepted_ns = received_ns
         return True
 
     @property
@@ -165,7 +181,7 @@ class HopState:
     @property
     def silent(self) -> bool:
         """Whether probes were sent and given up, and none was answered."""
-        return not self.answered and any(record.state is ProbeState.GIVEN_UP for record in self.records)
+        return self.gave_up and not self.answered
 
     @property
     def loop_address(self) -> IPv4Address | IPv6Address | None:
@@ -181,12 +197,9 @@ class HopState:
         return max(sent_ns, self.accepted_ns)
 
     @property
-    def earliest_sent_ns(self) -> int | None:
-        """When the oldest outstanding probe was sent."""
-        outstanding = self.outstanding
-        if not outstanding:
-            return None
-        return outstanding[0].sent_ns if self._in_order else min(map(_sent_ns, outstanding))
+    def earliest_sent_ns(self) -> int:
+        """When the oldest outstanding probe was sent; only while there is one."""
+        return _sent_ns(self.outstanding[0]) if self._in_order else min(map(_sent_ns, self.outstanding))
 
     def hop(self, knowledge: Mapping[IPv4Address | IPv6Address, Knowledge] | None) -> Hop:
         """The hop as it stands: the probes that have ended. Built once for each change."""

@@ -18,7 +18,7 @@ from traceprobe.config import FlowStrategy
 from traceprobe.engine._ending import Ending
 from traceprobe.engine._hop_state import HopState
 from traceprobe.engine._states import ProbeRecord
-from traceprobe.model import PROBE_INDEX_BITS, make_probe_id
+from traceprobe.model import make_probe_id
 from traceprobe.model._route_facts import forwards_ttl_zero
 
 if TYPE_CHECKING:
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from traceprobe.config import TracerouteConfig
     from traceprobe.model import Hop, Knowledge, ProbeId
 
-_INDEX_MASK = (1 << PROBE_INDEX_BITS) - 1
-
 
 class Path:
     """All probes and hops of one trace."""
@@ -38,6 +36,7 @@ class Path:
         self._trace_id = trace_id
         self._flow = config.flow
         self._first_ttl = config.first_ttl
+        self._first_id = make_probe_id(trace_id, 0)
         self.records: list[ProbeRecord] = []
         """Every probe; the planned ones in TTL-major order, then retries."""
         self.hops: list[HopState] = []
@@ -58,10 +57,8 @@ class Path:
 
     def find(self, probe_id: ProbeId) -> ProbeRecord | None:
         """The probe of this identity; None if it is not one of this trace's."""
-        index = probe_id & _INDEX_MASK
-        if probe_id >> PROBE_INDEX_BITS != self._trace_id or index >= len(self.records):
-            return None
-        return self.records[index]
+        index = probe_id - self._first_id
+        return self.records[index] if 0 <= index < len(self.records) else None
 
     def hop_of(self, record: ProbeRecord) -> HopState:
         """The hop that a probe is meant for."""

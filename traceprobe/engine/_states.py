@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from ipaddress import IPv4Address, IPv6Address
 
-    from traceprobe.config import TracerouteConfig
     from traceprobe.model import ProbeId, Reply
 
 
@@ -91,6 +90,7 @@ COUNTED_AS: Final[Mapping[ProbeState, str]] = {
 PENDING: Final = frozenset({_S.QUEUED, _S.SUBMITTED, _S.SENT})
 """States that a probe does not end in."""
 
+_HAND_OUT: Final = Trigger.HAND_OUT
 _REPLY: Final = ProbeStatus.REPLY
 
 
@@ -148,20 +148,15 @@ class ProbeRecord:
                 f"is {self.state.name.lower().replace('_', ' ')}: {event!r} can't happen to it"
             ) from None
 
-    def hand_out(self, destination: IPv4Address | IPv6Address, config: TracerouteConfig) -> Probe:
+    def hand_out(
+        self, destination: IPv4Address | IPv6Address, size: int | None, port: int | None, timeout: float
+    ) -> Probe:
         """Make the probe that a socket is to send."""
-        self.move(Trigger.HAND_OUT)
-        self.probe = Probe(
-            self.probe_id,
-            destination,
-            self.ttl,
-            self.attempt,
-            self.flow,
-            config.packet_size,
-            config.port,
-            config.timing.probe_timeout,
+        self.move(_HAND_OUT)
+        self.probe = probe = Probe(
+            self.probe_id, destination, self.ttl, self.attempt, self.flow, size, port, timeout
         )
-        return self.probe
+        return probe
 
     def result(self) -> ProbeResult | None:
         """How the probe ended; None while that is open."""

@@ -6,7 +6,7 @@ strategy that inherits it sets them.
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv6Address
 
     from traceprobe.errors import SendError
-    from traceprobe.model import Event, ProbeId, SentProbe, StopReason
+    from traceprobe.model import ProbeId, SentProbe, StopReason
 
 
 class Tally:
@@ -37,7 +37,6 @@ class Tally:
         self._probes_sent = 0
         self._replies = 0
         self._counts: Counter[str] = Counter()
-        self._events: deque[Event] = deque()
         self._released: list[ProbeId] = []
 
     @property
@@ -109,20 +108,6 @@ class Tally:
     def all_sends_failed(self) -> bool:
         """Whether the kernel refused probes and took none."""
         return self._first_send_error is not None and not self._probes_sent
-
-    def next_event(self) -> Event | None:
-        """Remove and return the oldest event; None if there is none.
-
-        They are ``ProbeSent``, ``ReplyReceived``, ``HopSettled`` and ``HopRevised``. Every hop of the
-        result is in one ``HopSettled`` by the time that ``finished`` is true.
-        """
-        return self._events.popleft() if self._events else None
-
-    def take_events(self) -> list[Event]:
-        """Remove and return all events, oldest first; what ``next_event`` returns one by one."""
-        events = list(self._events)
-        self._events.clear()
-        return events
 
     def released(self) -> list[ProbeId]:
         """Probes that were sent and whose replies are of no interest any more; each is listed once.

@@ -12,16 +12,18 @@ Knows neither sockets nor clocks nor wire identifiers.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from traceprobe.engine._hop_state import meaning_of
+from traceprobe.engine._deadlines import Deadlines
+from traceprobe.engine._hop_state import Meaning, meaning_of
+from traceprobe.engine._notes import Notes
 from traceprobe.engine._path import Path
 from traceprobe.engine._send_queue import SendQueue
 from traceprobe.engine._silence import SilenceEstimator, to_ns
 from traceprobe.engine._states import COUNTED_AS, PENDING, ProbeState, Trigger
 from traceprobe.engine._tally import Tally
 from traceprobe.errors import UsageError
-from traceprobe.model import HopRevised, HopSettled, ProbeSent, ReplyReceived, StopReason
+from traceprobe.model import HopRevised, ReplyKind, StopReason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,7 +32,15 @@ if TYPE_CHECKING:
     from traceprobe.config import TracerouteConfig
     from traceprobe.engine._hop_state import HopState
     from traceprobe.engine._states import ProbeRecord
-    from traceprobe.model import Hop, Knowledge, Probe, Reply, SentProbe
+    from traceprobe.model import Event, Hop, Knowledge, Probe, Reply, SentProbe
+
+# Looked up for every probe: a member of an enumeration is found by way of its class, a constant at once.
+_SUBMITTED: Final = ProbeState.SUBMITTED
+_SENT: Final = ProbeState.SENT
+_TAKEN: Final = Trigger.TAKEN
+_REPLY: Final = Trigger.REPLY
+_TIME_EXCEEDED: Final = ReplyKind.TIME_EXCEEDED
+_ON_THE_WAY: Final = Meaning.ON_THE_WAY
 
 
 class TracerouteEngine(Tally):
@@ -55,23 +65,25 @@ class TracerouteEngine(Tally):
         timing = config.timing
         self._config = config
         self._destination = destination
+        self._first_ttl = config.first_ttl
         self._latest_now = self._latest_reply_ns = now
         self._overall_deadline_ns = (
             None if timing.overall_timeout is None else now + to_ns(timing.overall_timeout)
         )
         self._path = Path(config, trace_id)
         self._ending = self._path.ending
+        self._notes = Notes(self._path)
         self._queue = SendQueue(
             list(self._path.records), window=config.max_in_flight, interval_ns=to_ns(timing.send_interval)
         )
         self._silence = SilenceEstimator(timing, config.first_ttl, config.max_ttl)
+        self._deadlines = Deadlines(
+            self._path, self._silence, self._queue, started_ns=now, overall_ns=self._overall_deadline_ns
+        )
         self._kept_until = config.max_ttl
         """Probes beyond this TTL are cancelled."""
         self._overtaking: dict[int, Reply] = {}
         """Replies that came before the report of their probe's sending, by index."""
-
-        self._deadline_ns: int | None = None
-        self._deadline_stale = True
         self._listed_until: int | None = None
 
     # --- what the driver asks ------------------------------------------------------------------------
@@ -85,10 +97,12 @@ class TracerouteEngine(Tally):
         if not self._may_send(now):
             return []
         records = self._queue.take(now, self._ending.ttl, limit)
-        probes = [record.hand_out(self._destination, self._config) for record in records]
-        if probes:
-            self._deadline_stale = True
-        return probes
+        if records:
+            self._deadlines.stale = True
+        config = self._config
+        destination, size, port = self._destination, config.packet_size, config.port
+        timeout = config.timing.probe_timeout
+        return [record.hand_out(destination, size, port, timeout) for record in records]
 
     def has_probes_due(self, now: int) -> bool:
         """Whether ``probes_to_send(now)`` would hand anything out."""
@@ -106,23 +120,14 @@ class TracerouteEngine(Tally):
             Monotonic nanoseconds; None if only a report or a reply can change anything. Probes that
             are due already are no deadline: ``has_probes_due`` tells of them.
         """
-        if self._deadline_stale:
-            self._deadline_ns = self._earliest_deadline()
-            self._deadline_stale = False
-        return self._deadline_ns
+        return None if self._stop_reason is not None else self._deadlines.earliest_ns(self._latest_now)
 
     def may_be_due_before(self, moment_ns: int) -> bool:
         """Whether ``next_deadline`` may be earlier than a moment, told without looking at every hop.
 
         False is certain. The driver asks this after every reply, to know whether it has to wait anew.
         """
-        if self._path.complete or self._queue.not_before_ns is not None or self._first_sent_ns is None:
-            return True
-        overall = self._overall_deadline_ns
-        if overall is not None and overall < moment_ns:
-            return True
-        shortest_ns = self._silence.shortest_wait_ns(self._path.first_open_ttl)
-        return self._first_sent_ns + shortest_ns < moment_ns
+        return self._deadlines.may_be_before(moment_ns, self._first_sent_ns)
 
     # --- what the driver tells -----------------------------------------------------------------------
 
@@ -134,9 +139,27 @@ class TracerouteEngine(Tally):
         """
         if now > self._latest_now:
             self._note_now(now)
-        record = self._path.find(sent.probe_id)
+        path = self._path
+        record = path.find(sent.probe_id)
         if record is None:
             raise UsageError(f"probe {sent.probe_id} is not one of this trace's")
+        path.tried(record)
+        if record.state is not _SUBMITTED or sent.error is not None:
+            self._not_sent_after_all(record, sent)
+            return
+        record.move(_TAKEN)
+        self._count_taken(sent)
+        record.sent_ns = sent.sent_ns
+        record.sent_at_ns = sent.sent_at_ns
+        self._notes.append(record)
+        self._outstanding += 1
+        path.hops[record.ttl - self._first_ttl].taken(record)
+        self._deadlines.stale = True
+        if self._overtaking and (early := self._overtaking.pop(record.index, None)) is not None:
+            self._answered(record, early, _REPLY)
+
+    def _not_sent_after_all(self, record: ProbeRecord, sent: SentProbe) -> None:
+        """The kernel refused a probe, or it took one that was cancelled meanwhile."""
         cancelled = record.state is ProbeState.CANCELLED and record.probe is not None
         if not cancelled:
             record.move(Trigger.TAKEN if sent.error is None else Trigger.REFUSED)
@@ -144,31 +167,22 @@ class TracerouteEngine(Tally):
             raise UsageError(f"probe {sent.probe_id} was reported as sent before")
         if sent.error is not None:
             self._count_refused(sent.error)
-            self._path.tried(record)
             record.error = sent.error.code
             if not cancelled:
                 self._drop_overtaking(record)
-                self._ended(record, sent.sent_ns)
+                self._ended(record, self._path.hop_of(record), sent.sent_ns)
                 self._advance(sent.sent_ns)
             return
         self._count_taken(sent)
-        self._path.tried(record)
         record.sent_ns = sent.sent_ns
         if self._stop_reason is None:  # afterwards the result stays as it is
-            assert record.probe is not None
+            hop = self._path.hop_of(record)
+            if hop.announced:
+                self._notes.hop_will_change(hop)
             record.sent_at_ns = sent.sent_at_ns
-            if cancelled:
-                self._path.hop_of(record).changed()
-            self._events.append(ProbeSent(record.probe, sent.sent_ns))
-        if cancelled:
-            self._release(record)
-            return
-        self._outstanding += 1
-        self._path.hop_of(record).taken(record)
-        self._deadline_stale = True
-        early = self._overtaking.pop(record.index, None)
-        if early is not None:
-            self._answered(record, early, Trigger.REPLY)
+            hop.changed()
+            self._notes.append(record)
+        self._release(record)
 
     def reply_received(self, reply: Reply, now: int) -> None:
         """Take in a reply, in whatever state its probe is.
@@ -178,12 +192,17 @@ class TracerouteEngine(Tally):
         if now > self._latest_now:
             self._note_now(now)
         record = self._path.find(reply.probe_id)
+        if record is not None and record.state is _SENT and self._stop_reason is None:
+            self._answered(record, reply, _REPLY)
+        else:
+            self._came_unasked(record, reply)
+
+    def _came_unasked(self, record: ProbeRecord | None, reply: Reply) -> None:
+        """Take in a reply that nobody waits for, or does not wait for yet."""
         if record is None:
             self._counts["unmatched"] += 1
         elif self._stop_reason is not None:
             self._counts["after_end"] += 1
-        elif record.state is ProbeState.SENT:
-            self._answered(record, reply, Trigger.REPLY)
         elif record.state is ProbeState.GIVEN_UP and record.ttl <= self._kept_until:
             in_time = record.given_up_ns is not None and reply.received_ns <= record.given_up_ns
             self._answered(record, reply, Trigger.REPLY if in_time else Trigger.LATE_REPLY)
@@ -209,15 +228,17 @@ class TracerouteEngine(Tally):
             (record, due)
             for hop in self._path.awaited()
             for record in hop.outstanding
-            if (due := self._due_ns(record)) <= horizon
+            if (due := self._deadlines.due_ns(record)) <= horizon
         ]
         for record, due in overdue:
+            hop = self._path.hop_of(record)
             record.move(Trigger.GIVE_UP)
+            hop.gave_up = True
             # A deadline turns out to lie in the past when a reply shows that the hop is an interior
             # one. The probe was awaited until that reply.
             record.given_up_ns = min(horizon, max(due, self._latest_reply_ns))
             self._outstanding -= 1
-            self._ended(record, record.given_up_ns)
+            self._ended(record, hop, record.given_up_ns)
         self._advance(horizon)
         if overall is not None and now >= overall and self._stop_reason is None:
             if self._path.complete:
@@ -232,6 +253,21 @@ class TracerouteEngine(Tally):
             self._cut_short(StopReason.CANCELLED, now)
 
     # --- what there is to see; more in Tally ---------------------------------------------------------
+
+    def next_event(self) -> Event | None:
+        """Remove and return the oldest event; None if there is none.
+
+        They are ``ProbeSent``, ``ReplyReceived``, ``HopSettled`` and ``HopRevised``. Every hop of the
+        result is in one ``HopSettled`` by the time that ``finished`` is true.
+        """
+        return self._notes.next_event()
+
+    def take_events(self) -> list[Event]:
+        """Remove and return all events, oldest first; what ``next_event`` returns one by one.
+
+        They are made now: who lets them lie until somebody wants them has none made in vain.
+        """
+        return self._notes.take_events()
 
     @property
     def destination_ttl(self) -> int | None:
@@ -261,41 +297,47 @@ class TracerouteEngine(Tally):
         if now > self._latest_now:
             self._latest_now = now
             # The moment from which the pace lets a probe go is a deadline only until it has come.
-            self._deadline_stale |= self._queue.not_before_ns is not None
+            if self._queue.not_before_ns is not None:
+                self._deadlines.stale = True
 
     # --- one probe -----------------------------------------------------------------------------------
 
     def _note_rtt(self, ttl: int, reply: Reply) -> None:
-        self._deadline_stale |= self._silence.observe(ttl, reply.rtt_ns)
+        if self._silence.observe(ttl, reply.rtt_ns):
+            self._deadlines.stale = True
         if reply.received_ns > self._latest_reply_ns:
             self._latest_reply_ns = reply.received_ns
 
     def _answered(self, record: ProbeRecord, reply: Reply, trigger: Trigger) -> None:
-        hop = self._path.hop_of(record)
-        was_outstanding = record.state is ProbeState.SENT
+        position = record.ttl - self._first_ttl
+        hop = self._path.hops[position]
+        if hop.announced:
+            self._notes.hop_will_change(hop)
+        awaited = record.state is _SENT
         record.move(trigger)
         record.reply = reply
+        self._notes.append(reply)
         self._replies += 1
+        received_ns = reply.received_ns
+        if received_ns > self._latest_reply_ns:
+            self._latest_reply_ns = received_ns
         self._silence.note(record.ttl, reply.rtt_ns)
-        if reply.received_ns > self._latest_reply_ns:
-            self._latest_reply_ns = reply.received_ns
-        self._deadline_stale = True
-        assert record.probe is not None
-        self._events.append(ReplyReceived(record.probe, reply, record.state is ProbeState.ANSWERED_LATE))
-        meaning = meaning_of(reply, self._destination)
+        self._deadlines.stale = True
+        meaning = _ON_THE_WAY if reply.kind is _TIME_EXCEEDED else meaning_of(reply, self._destination)
         telling = hop.answer(reply, meaning)
         if telling:
             self._ending.answered(hop, reply, meaning)
-        if was_outstanding:
+        if awaited:
             self._outstanding -= 1
-            self._ended(record, reply.received_ns)
+            self._ended(record, hop, received_ns)
         else:
             self._withdraw_retry(hop)
-        self._revise(hop)
+        if hop.announced or (position and self._path.hops[position - 1].quotes_zero):
+            self._revise(hop)
         # Nothing follows from one more answer that says what the first one of its hop said, unless it was
         # the last thing that was awaited there, or the trace only waits for it to be late enough.
-        if telling or hop.settled or not was_outstanding or self._path.complete:
-            self._advance(reply.received_ns)
+        if telling or hop.settled or not awaited or self._path.complete:
+            self._advance(received_ns)
 
     def _revise(self, hop: HopState) -> None:
         """Tell that a hop has changed that was announced; one that quotes TTL 0 changes with the next."""
@@ -304,24 +346,26 @@ class TracerouteEngine(Tally):
             shown = self._path.snapshot(before)
             if shown.ttl_zero_forwarding != before.shown_forwarding_zero:
                 before.shown_forwarding_zero = shown.ttl_zero_forwarding
-                self._events.append(HopRevised(shown))
+                self._notes.append(HopRevised(shown))
         if hop.announced:
             shown = self._path.snapshot(hop)
             hop.shown_forwarding_zero = shown.ttl_zero_forwarding
-            self._events.append(HopRevised(shown))
+            self._notes.append(HopRevised(shown))
 
-    def _ended(self, record: ProbeRecord, moment_ns: int) -> None:
+    def _ended(self, record: ProbeRecord, hop: HopState, moment_ns: int) -> None:
         """A probe that was handed out is not pending any more; its hop may have settled by that."""
         self._queue.landed()
-        hop = self._path.hop_of(record)
         hop.ended(record, moment_ns)
         if hop.pending:
             return
-        retries_left = self._config.queries + self._config.retries - len(hop.records)
-        if retries_left and hop.silent and self._silence.is_interior(hop.ttl):
+        if hop.silent and self._may_retry(hop):
             self._queue.add_retry(self._path.add_retry(hop))
         else:
             hop.settled = True
+
+    def _may_retry(self, hop: HopState) -> bool:
+        attempts = self._config.queries + self._config.retries
+        return len(hop.records) < attempts and self._silence.is_interior(hop.ttl)
 
     def _withdraw_retry(self, hop: HopState) -> None:
         """A late reply has come: the hop is not silent, and a retry that still waits is not needed."""
@@ -356,7 +400,7 @@ class TracerouteEngine(Tally):
     def _advance(self, moment_ns: int) -> None:
         """Draw every conclusion that what happened at this moment allows."""
         certain = self._path.advance()
-        self._deadline_stale = True
+        self._deadlines.stale = True
         # Only the destination's answer is final. Other ends may be contradicted by what is still on
         # its way, so what lies beyond them is kept until the trace is over.
         destination_ttl = self._ending.destination_ttl
@@ -368,14 +412,16 @@ class TracerouteEngine(Tally):
         for hop in certain:
             self._announce(hop)
         if self._path.complete:
-            completed_ns, lingers_until = self._path.completed_ns, self._lingers_until()
+            completed_ns, lingers_until = self._path.completed_ns, self._deadlines.lingers_until_ns()
             if lingers_until <= max(moment_ns, completed_ns):
                 self._finish(self._ending.reason, max(completed_ns, lingers_until), self._ending.ttl)
 
     def _announce(self, hop: HopState) -> None:
-        shown = self._path.snapshot(hop)
-        hop.shown_forwarding_zero = shown.ttl_zero_forwarding
-        self._events.append(HopSettled(shown))
+        if hop.quotes_zero:  # what is shown of it hangs on the next one as well
+            self._notes.hop_will_change(hop)
+            assert hop.announced_as is not None
+            hop.shown_forwarding_zero = hop.announced_as.ttl_zero_forwarding
+        self._notes.append(hop)
 
     def _drop(self, hop: HopState) -> None:
         if hop.pending:
@@ -390,6 +436,7 @@ class TracerouteEngine(Tally):
             for hop in self._path.up_to(end):
                 for record in hop.outstanding:
                     record.move(Trigger.GIVE_UP)
+                    hop.gave_up = True
                     record.given_up_ns = moment_ns
                     self._outstanding -= 1
                     self._queue.landed()
@@ -397,7 +444,6 @@ class TracerouteEngine(Tally):
 
     def _finish(self, reason: StopReason, decided_ns: int, end: int) -> None:
         self._stop_reason, self._decided_ns, self._listed_until = reason, decided_ns, end
-        self._deadline_stale = True
         for hop in self._path.hops:
             self._drop(hop)
         for hop in self._path.up_to(end):
@@ -405,38 +451,6 @@ class TracerouteEngine(Tally):
                 hop.announced = True
                 self._announce(hop)
 
-    # --- time ----------------------------------------------------------------------------------------
-
     def _may_send(self, now: int) -> bool:
         overdue = self._overall_deadline_ns is not None and now >= self._overall_deadline_ns
         return self._stop_reason is None and not overdue
-
-    def _due_ns(self, record: ProbeRecord) -> int:
-        assert record.sent_ns is not None
-        since_ns = self._path.hop_of(record).awaited_since_ns(record.sent_ns)
-        return since_ns + self._silence.wait_ns(record.ttl)
-
-    def _lingers_until(self) -> int:
-        """When every silent probe has been waited for as long as is now known to be right.
-
-        What came after a probe was given up may have shown that it was given up early. It stays so, but
-        the trace does not end before its reply has had that time to come late.
-        """
-        hops = self._path.up_to(self._ending.ttl)
-        silent = (r for hop in hops for r in hop.records if r.state is ProbeState.GIVEN_UP)
-        return max(map(self._due_ns, silent), default=self._started_ns)
-
-    def _earliest_deadline(self) -> int | None:
-        if self._stop_reason is not None:
-            return None
-        moments = [] if self._overall_deadline_ns is None else [self._overall_deadline_ns]
-        if self._path.complete:
-            moments.append(self._lingers_until())
-        for hop in self._path.awaited():
-            sent_ns = hop.earliest_sent_ns
-            if sent_ns is not None:
-                moments.append(hop.awaited_since_ns(sent_ns) + self._silence.wait_ns(hop.ttl))
-        opens = self._queue.not_before_ns
-        if opens is not None and opens > self._latest_now and self._queue.has_room_for_next(self._ending.ttl):
-            moments.append(opens)
-        return min(moments, default=None)
