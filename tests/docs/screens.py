@@ -1,4 +1,4 @@
-"""Writes the screens of docs/screens.md: what the program prints, taken down while it runs.
+"""Writes the screens of docs/screens.md and the README: what the program prints, taken down while it runs.
 
 Run ``python -m tests.docs.screens`` after a change of what is printed; a test compares. The doctor is taken
 down only as root, where namespaces can be made. How long a trace took is not compared: that may get better.
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PAGE: Final = ROOT / "docs" / "screens.md"
+PAGES: Final = (PAGE, ROOT / "README.md")
 DOCTOR: Final = "traceprobe doctor"
 
 _SCREEN: Final = re.compile(r"^```console\n\$ (traceprobe[^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -87,4 +88,5 @@ def with_screens(text: str) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(with_screens(PAGE.read_text(encoding="utf-8")), encoding="utf-8", newline="\n")
+    for page in PAGES:
+        page.write_text(with_screens(page.read_text(encoding="utf-8")), encoding="utf-8", newline="\n")

@@ -8,7 +8,11 @@ from tests.docs import screens
 from tests.golden import without_duration
 from tests.rigs.require import require
 
-SCREENS = list(screens.screens(screens.PAGE.read_text(encoding="utf-8")))
+SCREENS = [
+    (command, shown)
+    for page in screens.PAGES
+    for command, shown in screens.screens(page.read_text(encoding="utf-8"))
+]
 
 
 @pytest.mark.parametrize(("command", "shown"), SCREENS, ids=[command for command, _ in SCREENS])
