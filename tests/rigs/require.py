@@ -24,6 +24,7 @@ CAPABILITIES = frozenset({
     "groff",
     "lab",
     "doh",
+    "flood",
     "netns",
     "nft",
     "openssl",

@@ -82,7 +82,7 @@ class ErrorQueueSocket(LinuxProbeSocket[CodecT]):
     ) -> None:
         super().__init__(config, codec, capabilities, clock, opened.fileno(), (opened,))
         self._opened = opened
-        self._sender = self._make_sender(opened, self._drain_error_queue)
+        self._sender = self._make_sender(opened, self._drain_some_errors)
 
     _hidden_transport: ClassVar[int]
     """Bytes of the quoted transport header that the error queue does not show."""
@@ -104,6 +104,12 @@ class ErrorQueueSocket(LinuxProbeSocket[CodecT]):
     def _drain_error_queue(self) -> int:
         return self._receiver.drain_errors(
             self._opened.fileno(), self._round_trips.stamp_came, self._error_came
+        )
+
+    def _drain_some_errors(self) -> int:
+        # Enough to see whether there are any: who floods us with errors must not keep us from sending.
+        return self._receiver.drain_errors(
+            self._opened.fileno(), self._round_trips.stamp_came, self._error_came, 1
         )
 
     def _drain_data(self) -> int:

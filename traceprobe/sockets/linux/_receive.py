@@ -113,6 +113,7 @@ class LinuxReceiver:
         descriptor: int,
         stamp_came: Callable[[int, int], None],
         error_came: Callable[[ReceivedMessage, Control, ExtendedError, ClockReading], None] | None,
+        most_rounds: int = _MOST_ROUNDS,
     ) -> int:
         """Read a socket's error queue until there is no more.
 
@@ -120,6 +121,7 @@ class LinuxReceiver:
             descriptor: The socket.
             stamp_came: Called with number and time of each transmit stamp.
             error_came: Called for each ICMP error; None if the socket gets none.
+            most_rounds: Calls after which the rest is left for later.
 
         Returns:
             How many ICMP errors there were.
@@ -128,7 +130,7 @@ class LinuxReceiver:
             OSError: The socket is of no use any more.
         """
         errors = 0
-        for count in self._batches(descriptor, MSG_ERRQUEUE):
+        for count in self._batches(descriptor, MSG_ERRQUEUE, most_rounds):
             arena, now = self._arena, None
             controls, control_size = arena.controls, arena.control_size
             for slot in range(count):
@@ -150,11 +152,11 @@ class LinuxReceiver:
                     error_came(message, control, error, now)
         return errors
 
-    def _batches(self, descriptor: int, flags: int) -> Iterator[int]:
+    def _batches(self, descriptor: int, flags: int, most_rounds: int = _MOST_ROUNDS) -> Iterator[int]:
         """Receive until there is no more; how many datagrams stand in the arena, each time."""
         arena = self._arena
         failures = 0
-        for _ in range(_MOST_ROUNDS):
+        for _ in range(most_rounds):
             count = arena.receive(descriptor, flags)
             if count == -errno.EAGAIN:
                 return

@@ -57,8 +57,8 @@ class LinuxSender:
         ttl_control: Level and type of the control message that sets the TTL or hop limit.
         clock: Read just before each system call.
         numbered: Whether the kernel lets us number its transmit stamps.
-        drain_errors: Empties the error queue; returns how many ICMP errors it held. None for a socket
-            that no ICMP error reaches.
+        drain_errors: Reads the error queue, a part of it at least; returns how many ICMP errors it held.
+            None for a socket that no ICMP error reaches.
         restart_numbers: Makes the kernel count its stamps from 0 again; None where it need not.
     """
 

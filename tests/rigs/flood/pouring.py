@@ -1,0 +1,153 @@
+"""Runs the program that floods a namespace."""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import shutil
+import struct
+import subprocess
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Self
+
+from tests.rigs.flood.garbage import STRANGERS
+from tests.rigs.namespaces import RigError
+from tests.rigs.require import missing_program, missing_tun
+from tests.rigs.tun.simulated import FLAGS, compiler
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import TracebackType
+
+    from tests.rigs.namespaces import Namespace
+
+HERE = Path(__file__).resolve().parent
+DEVICE = "flood0"
+COUNTS: Final = struct.Struct("=QQ")
+"""The shared file: datagrams poured in so far, and those that the kernel refused to take."""
+
+
+def missing_flood() -> str | None:
+    """Why the flood can't run here, or None if it can."""
+    return missing_tun() or (None if compiler() else missing_program("cc"))
+
+
+@functools.cache
+def build_program() -> Path:
+    """Compile the program, once for each process that asks; it is gone when the process is."""
+    command = compiler()
+    if command is None:
+        raise RigError("there is no C compiler")
+    folder = Path(tempfile.mkdtemp(prefix="traceprobe-rig-"))
+    atexit.register(shutil.rmtree, folder)
+    program = folder / "flood"
+    finished = subprocess.run(
+        [command, *FLAGS, "-o", str(program), str(HERE / "flood.c")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if finished.returncode != 0:
+        raise RigError(f"the flood does not compile:\n{finished.stderr}")
+    return program
+
+
+class Flood:
+    """A device in a namespace that garbage comes in by; use it as a context manager.
+
+    Args:
+        namespace: Whom to flood.
+
+    Raises:
+        RigError: It can't be built.
+    """
+
+    def __init__(self, namespace: Namespace) -> None:
+        self._namespace = namespace
+        self._stack = ExitStack()
+        self._process: subprocess.Popen[str]
+        self._folder: Path
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            self._folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="traceprobe-rig-")))
+            self.counts.write_bytes(bytes(COUNTS.size))
+            self._process = subprocess.Popen(
+                self._namespace.command([str(build_program()), DEVICE, str(self.counts)]),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            stack.callback(self._end)
+            if (answer := self._answer()) != "ready":
+                raise RigError(f"the flood said {answer!r}")
+            self._namespace.run(["sh", "-ec", _SETUP])
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    @property
+    def counts(self) -> Path:
+        """The shared file that tells how many datagrams were poured in; see :data:`COUNTS`."""
+        return self._folder / "counts"
+
+    def refused(self) -> int:
+        """How many datagrams the kernel refused to take from the device."""
+        return int(COUNTS.unpack(self.counts.read_bytes())[1])
+
+    def load(self, datagrams: Sequence[bytes]) -> None:
+        """Pour these from now on, in turn."""
+        file = self._folder / "datagrams"
+        file.write_bytes(b"".join(len(one).to_bytes(2, "big") + one for one in datagrams))
+        self._command(f"load {file}")
+
+    def start(self, rate: int) -> None:
+        """Begin to pour so many a second."""
+        self._command(f"start {rate}")
+
+    def stop(self) -> None:
+        """End it."""
+        self._command("stop")
+
+    def _command(self, line: str) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(line + "\n")
+        self._process.stdin.flush()
+        if (answer := self._answer()) != "ok":
+            raise RigError(f"the flood said {answer!r} to {line!r}")
+
+    def _answer(self) -> str:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            _, talk = self._process.communicate()
+            raise RigError(f"the flood has ended: {talk.strip()}")
+        return line.strip()
+
+    def _end(self) -> None:
+        if self._process.poll() is None:
+            assert self._process.stdin is not None
+            self._process.stdin.close()
+            self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
+            if stream is not None and not stream.closed:
+                stream.close()
+
+
+_SETUP = f"""\
+for file in /proc/sys/net/ipv4/conf/*/rp_filter; do echo 0 > "$file"; done
+ip link set dev {DEVICE} addrgenmode none txqueuelen 1
+ip link set dev {DEVICE} up
+ip route add 192.0.2.0/24 dev {DEVICE}
+ip route add 2001:db8:bad::/48 dev {DEVICE}
+"""
+"""Whatever the strangers are told goes back into the device, where nobody reads it."""
+
+assert STRANGERS[4] == 0xC0000200
