@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from traceprobe.loops import SystemClock
@@ -74,3 +75,84 @@ async def test_a_cancelled_wait_leaves_the_alarm_fit_for_the_next() -> None:
     await alarm.wait(deadline)
     assert clock.monotonic_ns() >= deadline
     alarm.close()
+
+
+@pytest.mark.parametrize("deadline_ns", [None, 2**62])
+async def test_a_wait_that_is_under_way_can_be_cancelled(deadline_ns: int | None) -> None:
+    alarm = SystemClock().alarm()
+    gone_on = False
+
+    async def wait() -> None:
+        nonlocal gone_on
+        await alarm.wait(deadline_ns)
+        gone_on = True
+
+    for _ in range(2):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(wait)
+            await anyio.wait_all_tasks_blocked()
+            tasks.cancel_scope.cancel()
+        assert not gone_on
+    alarm.wake()
+    await wait()
+    assert gone_on
+
+
+@pytest.mark.parametrize("deadline_ns", [None, 2**62, 0])
+async def test_a_scope_that_was_cancelled_before_ends_every_wait(deadline_ns: int | None) -> None:
+    alarm = SystemClock().alarm()
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        for _ in range(3):  # however often the cancellation is caught
+            with pytest.raises(anyio.get_cancelled_exc_class()):
+                await alarm.wait(deadline_ns)
+        await anyio.lowlevel.checkpoint()
+    assert scope.cancelled_caught
+
+
+async def test_a_shielded_wait_outlives_a_cancellation_around_it() -> None:
+    alarm = SystemClock().alarm()
+    rung = False
+
+    async def wait() -> None:
+        nonlocal rung
+        with anyio.CancelScope(shield=True):
+            await alarm.wait(2**62)
+            rung = True
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(wait)
+        await anyio.wait_all_tasks_blocked()
+        tasks.cancel_scope.cancel()
+        await anyio.lowlevel.cancel_shielded_checkpoint()
+        assert not rung
+        alarm.wake()
+    assert rung
+
+
+async def test_a_wake_up_that_meets_a_cancellation_is_harmless() -> None:
+    clock = SystemClock()
+    alarm = clock.alarm()
+    for is_woken_first in (True, False):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(alarm.wait, 2**62)
+            await anyio.wait_all_tasks_blocked()
+            if is_woken_first:
+                alarm.wake()
+            tasks.cancel_scope.cancel()
+            alarm.wake()
+        # Whether it was used up or kept, the alarm still rings for the next one that waits.
+        await alarm.wait(clock.monotonic_ns() + MS)
+
+
+async def test_a_deadline_that_was_waited_for_in_vain_rings_nobody_later() -> None:
+    clock = SystemClock()
+    alarm = clock.alarm()
+    with anyio.CancelScope() as scope:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(alarm.wait, clock.monotonic_ns() + MS)
+            await anyio.wait_all_tasks_blocked()
+            scope.cancel()
+    deadline = clock.monotonic_ns() + 4 * MS
+    await alarm.wait(deadline)
+    assert clock.monotonic_ns() >= deadline

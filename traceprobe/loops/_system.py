@@ -3,6 +3,10 @@
 Event loops round their timers: uvloop to the nearest millisecond, so that a timer may fire before its
 time; and asyncio counts by ``time.monotonic``, which Windows moves on only every 15.6 ms before Python 3.13.
 An alarm never rings early: what is left is waited for again, rounded up to the loop's grain.
+
+A trace waits on its alarm again and again, so alarms use what the event loops themselves have, a fifth of the
+cost of a cancel scope with an event in it: a future and a timer, or on trio the rescheduling of a task.
+Both are ended by a cancellation as any wait is.
 """
 
 from __future__ import annotations
@@ -10,9 +14,13 @@ from __future__ import annotations
 import math
 import sys
 import time
+from typing import TYPE_CHECKING, Any
 
-import anyio
 import anyio.lowlevel
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
 
 if sys.platform == "win32":
     # QueryPerformanceCounter, on all versions of Python: as monotonic, and fine-grained.
@@ -28,10 +36,13 @@ _GRAINS_PER_SECOND = 1000
 class SystemAlarm:
     """One waiter's alarm on the running event loop; see :class:`~traceprobe.loops.Alarm`."""
 
-    __slots__ = ("_event", "_rung")
+    __slots__ = ("_loop", "_ring", "_rung")
 
     def __init__(self) -> None:
-        self._event: anyio.Event | None = None
+        self._loop: Any = None
+        """The event loop, or trio's token; known as soon as somebody has waited."""
+        self._ring: Callable[[], None] | None = None
+        """Lets whoever waits go on."""
         self._rung = False
 
     async def wait(self, deadline_ns: int | None) -> None:
@@ -40,51 +51,103 @@ class SystemAlarm:
             self._rung = False
             await anyio.lowlevel.checkpoint()
             return
-        self._event = anyio.Event()
+        if deadline_ns is not None and deadline_ns <= _now_ns():
+            await anyio.lowlevel.checkpoint()
+            return
+        if self._loop is None:
+            self._loop = anyio.lowlevel.current_token().native_token
         try:
-            if deadline_ns is None:
-                await self._event.wait()
+            if hasattr(self._loop, "create_future"):
+                await self._wait_for_future(self._loop, deadline_ns)
             else:
-                await self._wait_until(self._event, deadline_ns)
+                await self._wait_on_trio(deadline_ns)
         finally:
-            self._event = None
+            self._ring = None
         self._rung = False
 
-    async def _wait_until(self, event: anyio.Event, deadline_ns: int) -> None:
-        while not event.is_set():
-            remaining_ns = deadline_ns - _now_ns()
-            if remaining_ns <= 0:
-                await anyio.lowlevel.checkpoint()
+    async def _wait_for_future(self, loop: asyncio.AbstractEventLoop, deadline_ns: int | None) -> None:
+        future = loop.create_future()
+
+        def ring() -> None:
+            if not future.done():
+                future.set_result(None)
+
+        self._ring = ring
+        if deadline_ns is None:
+            await future
+            return
+
+        def time_came() -> None:
+            nonlocal timer
+            seconds = _seconds_until(deadline_ns)
+            if seconds > 0:
+                timer = loop.call_later(seconds, time_came)
+            else:
+                ring()
+
+        timer = loop.call_later(_seconds_until(deadline_ns), time_came)
+        try:
+            await future
+        finally:
+            timer.cancel()
+
+    async def _wait_on_trio(self, deadline_ns: int | None) -> None:
+        import trio
+
+        task = trio.lowlevel.current_task()
+        is_asleep = True
+
+        def ring() -> None:
+            nonlocal is_asleep
+            if is_asleep:
+                is_asleep = False
+                trio.lowlevel.reschedule(task)
+
+        def abort(_: object) -> trio.lowlevel.Abort:
+            nonlocal is_asleep
+            is_asleep = False
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        self._ring = ring
+        if deadline_ns is None:
+            await trio.lowlevel.wait_task_rescheduled(abort)
+            return
+        while (seconds := _seconds_until(deadline_ns)) > 0:
+            is_asleep = True
+            with trio.CancelScope(deadline=trio.current_time() + seconds) as scope:
+                await trio.lowlevel.wait_task_rescheduled(abort)
+            if not scope.cancelled_caught:
                 return
-            grains = math.ceil(remaining_ns * _GRAINS_PER_SECOND / _NS)
-            with anyio.move_on_after(grains / _GRAINS_PER_SECOND):
-                await event.wait()
 
     def wake(self) -> None:
         """Ring now."""
         self._rung = True
-        if self._event is not None:
-            self._event.set()
+        if self._ring is not None:
+            self._ring()
 
     def close(self) -> None:
         """Nothing to give back: an alarm that nobody waits on holds no timer."""
 
 
+def _seconds_until(deadline_ns: int) -> float:
+    """How long to wait for a moment, in grains of the event loops' timers; not above 0 if it has come."""
+    return math.ceil((deadline_ns - _now_ns()) * _GRAINS_PER_SECOND / _NS) / _GRAINS_PER_SECOND
+
+
 class SystemClock:
     """``CLOCK_MONOTONIC`` and ``CLOCK_REALTIME``; see :class:`~traceprobe.loops.Clock`.
 
-    On Windows the performance counter stands for the former, as nanoseconds.
+    On Windows the performance counter stands for the former, as nanoseconds. Both are the functions of the
+    ``time`` module themselves: clocks are read at every turn, and a method around them would double the cost.
     """
 
     __slots__ = ()
 
-    def monotonic_ns(self) -> int:
-        """``CLOCK_MONOTONIC`` in nanoseconds (clock_gettime(2)); on Windows the performance counter."""
-        return _now_ns()
+    monotonic_ns = staticmethod(_now_ns)
+    """``CLOCK_MONOTONIC`` in nanoseconds (clock_gettime(2)); on Windows the performance counter."""
 
-    def realtime_ns(self) -> int:
-        """``CLOCK_REALTIME`` in nanoseconds since the epoch (clock_gettime(2))."""
-        return time.time_ns()
+    realtime_ns = staticmethod(time.time_ns)
+    """``CLOCK_REALTIME`` in nanoseconds since the epoch (clock_gettime(2))."""
 
     def alarm(self) -> SystemAlarm:
         """Make an alarm for one waiter."""
