@@ -49,8 +49,9 @@ def test_zones_are_names_or_numbers_of_interfaces() -> None:
     assert zone_index(IPv6Address("fe80::1%lo")) == zone_index(IPv6Address(f"fe80::1%{index}")) == index
     with pytest.raises(OSError, match="interface"):
         zone_index(IPv6Address("fe80::1%nowhere"))
-    with pytest.raises(OSError, match="interface"):
-        pack_name(IPv6Address("fe80::1%nowhere"))
+    for zone in ("nowhere", "4294967296", "9" * 5000, "a\0b"):
+        with pytest.raises(OSError, match="interface"):
+            pack_name(IPv6Address(f"fe80::1%{zone}"))
 
 
 def test_an_interface_without_a_name_keeps_its_number() -> None:

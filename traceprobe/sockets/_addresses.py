@@ -6,6 +6,7 @@ index in the kernel. How a kernel lays out a socket address is not known here.
 
 from __future__ import annotations
 
+import errno
 import socket
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from traceprobe.config import AddressFamily
 
 _ADDRESSES_KEPT: Final = 4096
+_LARGEST_INDEX: Final = 0xFFFFFFFF
+"""Kernels keep indices in 32 bits (RFC 3493 section 4)."""
 
 
 def zone_index(address: IPv6Address) -> int:
@@ -23,10 +26,25 @@ def zone_index(address: IPv6Address) -> int:
     Raises:
         OSError: There is no such interface.
     """
-    zone = address.scope_id
-    if zone is None:
-        return 0
-    return int(zone) if zone.isdecimal() else socket.if_nametoindex(zone)
+    return 0 if address.scope_id is None else interface_index(address.scope_id)
+
+
+def interface_index(interface: str) -> int:
+    """Index of an interface.
+
+    Args:
+        interface: Its name, or the index itself.
+
+    Raises:
+        OSError: There is no such interface.
+    """
+    try:
+        index = int(interface) if interface.isdecimal() else socket.if_nametoindex(interface)
+    except ValueError as error:  # too many digits, or a name that C can't hold
+        raise OSError(errno.ENXIO, f"no interface has this name: {error}") from None
+    if index > _LARGEST_INDEX:
+        raise OSError(errno.ENXIO, f"no interface has the index {index}")
+    return index
 
 
 def family_number(family: AddressFamily) -> socket.AddressFamily:

@@ -113,6 +113,8 @@ class FakeWindows:
         """Errors with which the next requests are refused; 0 lets one through."""
         self.broken_wait: int | None = None
         """The error with which the wait fails."""
+        self.full = False
+        """Whether no more packets can be posted."""
         self.changed = threading.Condition()
         self.requests: list[Request] = []
         self.pending: list[Request] = []
@@ -200,7 +202,7 @@ class FakeWindows:
 
     def post(self, port: int, key: int, overlapped: Any, transferred: int) -> bool:
         with self.changed:
-            if port not in self.ports:
+            if port not in self.ports or self.full:
                 return False
             self.ports[port].append((key, overlapped, transferred))
             self.changed.notify_all()

@@ -12,7 +12,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from tests.sockets.windows.fake import TIMED_OUT, Answer, FakeWindows, Request
+from tests.sockets.windows.fake import TIMED_OUT, Answer, FakeKernel32, FakeWindows, Request
 from tests.sockets.windows.winsock import FakeWinsock
 from traceprobe.config import AddressFamily, Mode, Protocol, TimingConfig, TracerouteConfig
 from traceprobe.errors import ClosedError, ConfigError, NoUsableSocketError, UnsupportedOption, UsageError
@@ -30,6 +30,7 @@ from traceprobe.tracer import Tracer
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from traceprobe.ffi.windows import Pointer
     from traceprobe.loops import Clock
 
 IPV4, IPV6 = AddressFamily.IPV4, AddressFamily.IPV6
@@ -80,6 +81,7 @@ async def discarded(socket: WindowsIcmpSocket) -> dict[str, int]:
     with anyio.fail_after(PATIENCE):
         while not socket.discarded:
             await anyio.lowlevel.checkpoint()
+            assert socket.receive_nowait() == []
     return dict(socket.discarded)
 
 
@@ -212,11 +214,30 @@ def test_a_size_that_no_probe_can_have_is_refused_at_once(holder: ReactorHolder)
         opened(holder, IPV6, packet_size=40)
 
 
+def test_a_source_in_no_zone_of_this_machine_is_refused_at_once(holder: ReactorHolder) -> None:
+    with pytest.raises(ConfigError, match="source='fe80::1%no-such-one': must be an address of this machine"):
+        opened(holder, IPV6, source="fe80::1%no-such-one")
+
+
 def test_wine_has_no_icmp_for_ipv6() -> None:
     system = FakeWindows(ipv6=False)
     FakeWinsock(system)
     with pytest.raises(NoUsableSocketError, match="Icmp6CreateFile is not implemented on this system"):
         opened(ReactorHolder(system.libraries), IPV6)
+    assert system.open_handles == set()
+
+
+def test_a_handle_is_closed_where_there_is_no_completion_port() -> None:
+    class PortlessKernel32(FakeKernel32):
+        def CreateIoCompletionPort(self, file: Pointer, port: Pointer, key: int, threads: int, /) -> Pointer:  # noqa: N802
+            system.fail(windows.ERROR_NOT_ENOUGH_MEMORY)
+            return windows.NULL
+
+    system = FakeWindows()
+    FakeWinsock(system)
+    system.kernel32 = PortlessKernel32(system)
+    with pytest.raises(NoUsableSocketError, match="no completion port"):
+        opened(ReactorHolder(system.libraries))
     assert system.open_handles == set()
 
 

@@ -387,11 +387,21 @@ def test_what_it_cannot_do_is_refused(
 
 
 def test_addresses_and_ports_that_cannot_be_had(winsock: FakeWinsock, holder: ReactorHolder) -> None:
-    with pytest.raises(ConfigError, match=r"source='192\.0\.2\.5': must be an address of this machine"):
-        opened(holder, UDP, source="192.0.2.5")
     for protocol in (UDP, TCP):
+        with pytest.raises(ConfigError, match=r"source='192\.0\.2\.5': must be an address of this machine"):
+            opened(holder, protocol, source="192.0.2.5")
         with pytest.raises(ConfigError, match="interface='no-such-one': must be an interface"):
             opened(holder, protocol, interface="no-such-one")
+        for family in (IPV4, IPV6):
+            # Cut to 32 bits this would be the number of another interface.
+            with pytest.raises(ConfigError, match="interface='4294967303': must be an interface"):
+                opened(holder, protocol, family, interface="4294967303")
+        with pytest.raises(ConfigError, match=r"source='fe80::1%no-such-one': must be an address of this"):
+            opened(holder, protocol, IPV6, source="fe80::1%no-such-one")
+    winsock.administrator, winsock.tells_errors = False, True  # nothing is bound but connections
+    with pytest.raises(ConfigError, match=r"source='192\.0\.2\.5': must be an address of this machine"):
+        opened(holder, TCP, source="192.0.2.5")
+    winsock.administrator = True
     winsock.taken.add(40001)
     with pytest.raises(ConfigError, match="source_port=40001: must be a port that nobody else uses"):
         opened(holder, UDP, source_port=40001)

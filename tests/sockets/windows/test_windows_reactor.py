@@ -6,6 +6,8 @@ import gc
 import subprocess
 import sys
 import threading
+from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
@@ -14,7 +16,9 @@ import pytest
 
 from tests.sockets.windows.fake import ERROR_ABANDONED_WAIT_0, TIMED_OUT, Answer, FakeWindows
 from tests.sockets.windows.test_windows_icmp import PATIENCE, REACTOR, make_probes, opened, receive
+from tests.sockets.windows.test_windows_raw import opened as opened_raw
 from tests.sockets.windows.winsock import FakeWinsock
+from traceprobe.config import Protocol
 from traceprobe.errors import NoUsableSocketError
 from traceprobe.sockets.windows._crossing import Crossing
 from traceprobe.sockets.windows._reactor import Reactor, ReactorHolder
@@ -23,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from traceprobe.ffi.windows import Pointer
+    from traceprobe.sockets.windows.icmp import WindowsIcmpSocket
+    from traceprobe.sockets.windows.raw import WindowsUdpSocket
 
 
 class Owner:
@@ -251,6 +257,47 @@ async def test_whoever_receives_learns_that_the_wait_has_failed(
         await socket.send_probes(make_probes(1))
     await socket.aclose()
     assert holder.lease() is not None  # the next one starts anew, and fails anew
+    holder.join()
+
+
+@pytest.mark.parametrize("registered", [True, False], ids=["known", "unknown"])
+@pytest.mark.parametrize(
+    "open_socket", [opened, partial(opened_raw, protocol=Protocol.UDP)], ids=["icmp", "udp"]
+)
+async def test_whoever_sends_learns_that_the_wait_has_failed(
+    system: FakeWindows,
+    winsock: FakeWinsock,
+    open_socket: Callable[[ReactorHolder], WindowsIcmpSocket | WindowsUdpSocket],
+    registered: bool,
+) -> None:
+    """Also where nobody receives, and where the reactor failed before it knew of the socket."""
+    holder = ReactorHolder(system.libraries)
+    reactor = holder.lease()
+    with ExitStack() as stack:
+        if not registered:
+            stack.enter_context(system.changed)
+        socket = open_socket(holder)
+        if registered:
+            on_reactor(reactor, lambda: None)
+            stack.enter_context(system.changed)
+        system.broken_wait = ERROR_ABANDONED_WAIT_0
+        system.changed.notify_all()
+    holder.join()
+    with anyio.fail_after(PATIENCE), pytest.raises(OSError, match="GetQueuedCompletionStatusEx"):
+        await socket.send_probes(make_probes(1))
+    await socket.aclose()
+
+
+def test_a_call_that_cannot_be_posted_is_forgotten(system: FakeWindows, holder: ReactorHolder) -> None:
+    reactor = holder.lease()
+    called: list[int] = []
+    system.full = True
+    with pytest.raises(OSError, match="PostQueuedCompletionStatus"):
+        reactor.call(lambda: called.append(1))
+    system.full = False
+    assert on_reactor(reactor, lambda: 2) == 2
+    assert called == []
+    reactor.release()
     holder.join()
 
 

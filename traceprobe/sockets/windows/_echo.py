@@ -17,7 +17,6 @@ from traceprobe.errors import NoUsableSocketError
 from traceprobe.ffi import windows
 from traceprobe.ffi.windows import INVALID_HANDLE_VALUE, KNOWN_LAYOUTS, NULL, ffi, offers
 from traceprobe.sockets._addresses import ipv4_address, ipv6_address
-from traceprobe.sockets.windows._names import ANY_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,7 +38,6 @@ _QUOTE_ROOM: Final = 60 + 8
 _ERROR_ROOM: Final = 8
 """The size of an ICMP error message (IcmpSendEcho2)."""
 _STATUS_ROOM: Final = KNOWN_LAYOUTS["io_status_block"][0]
-
 
 SILENCE: Final = frozenset({windows.IP_REQ_TIMED_OUT, windows.STATUS_IO_TIMED_OUT})
 """What Windows says when nobody has answered in time."""
@@ -99,6 +97,7 @@ class EchoHandle:
         family: Address family of all destinations.
         handle: The handle; closed by :meth:`close`.
         source: Source address to send from; None leaves it to Windows.
+        source_name: The socket address of that.
     """
 
     def __init__(
@@ -113,7 +112,7 @@ class EchoHandle:
         self._family = family
         self._handle = handle
         self._source = None if source is None else int.from_bytes(source.packed, "little")
-        self._source_name = source_name or ANY_NAME[family]
+        self._source_name = source_name
         self._pending = 0
         self._closing = False
         self._closed = False

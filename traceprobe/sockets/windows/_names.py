@@ -5,12 +5,16 @@ from __future__ import annotations
 from struct import Struct
 from typing import TYPE_CHECKING, Final
 
+from traceprobe.errors import ConfigError
 from traceprobe.ffi import windows
 from traceprobe.ffi.windows import KNOWN_LAYOUTS
 from traceprobe.sockets._addresses import ipv4_address, ipv6_address, zone_index
+from traceprobe.sockets._modes import source_address
 
 if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv6Address
+
+    from traceprobe.config import AddressFamily, TracerouteConfig
 
 _IPV4: Final = Struct("<H2s4s8x")
 _IPV6: Final = Struct("<H2s4x16sI")
@@ -41,6 +45,22 @@ def pack_name(address: IPv4Address | IPv6Address, port: int = 0) -> bytes:
     if address.version == 4:
         return _IPV4.pack(windows.AF_INET, network_port, address.packed)
     return _IPV6.pack(windows.AF_INET6, network_port, address.packed, zone_index(address))
+
+
+def source_name(family: AddressFamily, config: TracerouteConfig) -> bytes:
+    """The socket address to send from: the one that was asked for, or the one that leaves it to Windows.
+
+    Raises:
+        FamilyMismatchError: It is of the other family.
+        ConfigError: Its zone is no interface of this machine.
+    """
+    source = source_address(family, config)
+    if source is None:
+        return ANY_NAME[family]
+    try:
+        return pack_name(source)
+    except OSError:
+        raise ConfigError("source", config.source, "an address of this machine") from None
 
 
 def with_port(name: bytes, port: int) -> bytes:

@@ -24,7 +24,7 @@ from collections import deque
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
-from traceprobe.errors import NoUsableSocketError
+from traceprobe.errors import ClosedError, NoUsableSocketError
 from traceprobe.ffi.windows import (
     INFINITE,
     INVALID_HANDLE_VALUE,
@@ -110,6 +110,8 @@ class Reactor:
         self._lock = threading.Lock()
         self._users = 1
         self._ended = False
+        self.failure: Exception = ClosedError("the reactor of this process has ended")
+        """Why nothing is called any more, once that is so."""
         self._exiting = False
         # A thread that is no daemon would be joined before the functions of atexit are called: for ever.
         self._thread = threading.Thread(target=self._run, name="traceprobe-reactor", daemon=True)
@@ -136,15 +138,35 @@ class Reactor:
             self._users = max(0, self._users - 1)
         self.call(_nothing)
 
-    def call(self, function: Callable[[], None]) -> None:
-        """Have the reactor's thread call something; returns at once. Functions are called in order."""
+    def call(self, function: Callable[[], None]) -> bool:
+        """Have the reactor's thread call something; returns at once. Functions are called in order.
+
+        Returns:
+            False if the thread has ended, so that nothing will be called.
+
+        Raises:
+            OSError: Windows has no room for another packet.
+        """
         with self._lock:
             if self._ended:
-                return
+                return False
             self._calls.append(function)
-        if not self.libraries.kernel32.PostQueuedCompletionStatus(self._port, 0, _KEY_CALL, NULL):
-            code = self.libraries.last_error()
-            raise OSError(code, f"PostQueuedCompletionStatus: Windows error {code}")
+            if not self.libraries.kernel32.PostQueuedCompletionStatus(self._port, 0, _KEY_CALL, NULL):
+                code = self.libraries.last_error()
+                # One call for each packet: otherwise the thread would call the wrong one, and never end.
+                self._calls.pop()
+                raise OSError(code, f"PostQueuedCompletionStatus: Windows error {code}")
+            return True
+
+    def add_owner(self, owner: Owner) -> None:
+        """Tell an owner when the process exits, or when something goes wrong."""
+        with self._lock:
+            self._owners[owner] = None
+
+    def remove_owner(self, owner: Owner) -> None:
+        """Tell it nothing any more."""
+        with self._lock:
+            self._owners.pop(owner, None)
 
     def join(self) -> None:
         """Wait until the thread has ended: nobody uses the reactor, and nothing is pending."""
@@ -168,14 +190,6 @@ class Reactor:
         self.libraries.kernel32.QueryPerformanceCounter(self._count)
         count: int = self._count[0]
         return count * _NS // self._frequency
-
-    def add_owner(self, owner: Owner) -> None:
-        """Tell an owner when the process exits, or when something goes wrong."""
-        self._owners[owner] = None
-
-    def remove_owner(self, owner: Owner) -> None:
-        """Tell it nothing any more."""
-        self._owners.pop(owner, None)
 
     def associate(self, socket: int) -> bool:
         """Have the operations of a socket complete on the port; False if Windows refuses."""
@@ -281,18 +295,23 @@ class Reactor:
     def _tell(self, error: BaseException) -> None:
         """A mistake of ours: better an error for everybody than somebody who waits for ever."""
         failure = error if isinstance(error, Exception) else RuntimeError(repr(error))
-        for owner in tuple(self._owners):
+        for owner in self._present_owners():
             owner.reactor_failed(failure)
 
     def _give_up(self, error: Exception) -> None:
         """The wait itself failed. Buffers stay: atexit holds this object, and with it all of them."""
         with self._lock:
             self._ended = True
+            self.failure = error
         self._tell(error)
 
     def _close_owners(self) -> None:
-        for owner in tuple(self._owners):
+        for owner in self._present_owners():
             owner.shut_down()
+
+    def _present_owners(self) -> tuple[Owner, ...]:
+        with self._lock:
+            return tuple(self._owners)
 
 
 class ReactorHolder:

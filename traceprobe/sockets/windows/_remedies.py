@@ -59,10 +59,8 @@ def lets_answers_in(rules: Sequence[str], family: AddressFamily) -> bool:
         values = {name.lower(): value.lower() for name, _, value in parts if name.lower() != field}
         if (values.get("action"), values.get("active"), values.get("dir")) != ("allow", "true", "in"):
             continue
-        if (
-            values.get("app") or values.get("ra4") or values.get("ra6")
-        ):  # only for a program, or for some hosts
-            continue
+        if values.get("app") or values.get("ra4") or values.get("ra6"):
+            continue  # only for a program, or for some hosts
         if values.get("protocol") not in {number, None}:
             continue
         types = {value.partition(":")[0] for name, _, value in parts if name.lower() == field}

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Final
 from traceprobe.config import MAX_PACKET_SIZE, MAX_TTL, AddressFamily, FlowStrategy, Mode, Protocol
 from traceprobe.errors import ConfigError, UnsupportedOption, UsageError
 from traceprobe.sockets._catalogue import facts_of
-from traceprobe.sockets._modes import check_ports, choose_flow, source_address, traffic_class
+from traceprobe.sockets._modes import check_ports, choose_flow, traffic_class
 from traceprobe.sockets.windows._echo import EchoRequest
+from traceprobe.sockets.windows._names import source_name
 
 if TYPE_CHECKING:
     from traceprobe.config import TracerouteConfig
@@ -103,7 +104,7 @@ def check_options(config: TracerouteConfig, family: AddressFamily) -> None:
     Raises:
         UnsupportedOption: An option can't be honoured.
         FamilyMismatchError: The source address is of the other family.
-        ConfigError: The packet size is none for this mode.
+        ConfigError: The packet size is none for this mode, or the source address none of this machine.
     """
     mode = Mode.WINDOWS_ICMP
     choose_flow(config, mode, FLOWS, protocol=Protocol.ICMP, otherwise=_STEADIER)
@@ -124,6 +125,6 @@ def check_options(config: TracerouteConfig, family: AddressFamily) -> None:
         for name, value in (("dscp", config.dscp), ("ecn", config.ecn)):
             if value:
                 raise UnsupportedOption(name, value, mode=mode.value, remedy="choose IPv4")
-    source_address(family, config)
+    source_name(family, config)
     if config.packet_size is not None:
         check_size(family, config.packet_size)

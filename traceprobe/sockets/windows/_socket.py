@@ -1,8 +1,7 @@
 """What the raw modes of Windows have in common: the reactor works for them, the codec stays with the loop.
 
-The reactor's thread sends, receives and reads the clocks. What it has done and what has come crosses over
-to the event loop in the order in which it happened, as functions to call; so that a probe is known as sent
-before its answer is looked at, and codecs are never touched by two threads.
+A probe is known as sent before its answer is looked at, and codecs are never touched by two threads: what
+happens crosses over in order, see ``_reactor_link``.
 """
 
 from __future__ import annotations
@@ -11,8 +10,6 @@ from abc import abstractmethod
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-import anyio
-
 from traceprobe.config import AddressFamily
 from traceprobe.errors import PacketError
 from traceprobe.ffi import windows
@@ -20,8 +17,8 @@ from traceprobe.packets import ones_complement_sum, parse_icmp
 from traceprobe.sockets._probe_socket import CodecT, KernelProbeSocket
 from traceprobe.sockets._timestamps import read_clocks
 from traceprobe.sockets.codec import Refusal, read_answer
-from traceprobe.sockets.windows._crossing import Crossing
 from traceprobe.sockets.windows._names import unpack_name
+from traceprobe.sockets.windows._reactor_link import ReactorLink
 from traceprobe.sockets.windows._routes import windows_routes
 from traceprobe.sockets.windows._status import failure_of
 
@@ -66,13 +63,12 @@ class WindowsSocket(KernelProbeSocket[CodecT]):
         reactor: Reactor,
         icmp: OverlappedSocket | None,
     ) -> None:
-        self._crossing: Crossing[Callable[[], None]] = Crossing()
+        self._link = ReactorLink(reactor)
         routes = windows_routes(reactor.libraries, codec.family, config)
-        super().__init__(config, codec, capabilities, clock, routes, self._crossing)
+        super().__init__(config, codec, capabilities, clock, routes, self._link.crossing)
         self._reactor = reactor
         self._icmp = icmp
-        self._bursts: set[Burst] = set()
-        self._failure: Exception | None = None
+        reactor.add_owner(self)
         reactor.call(self._start)
 
     # --- on the event loop --------------------------------------------------------------------------------
@@ -83,34 +79,24 @@ class WindowsSocket(KernelProbeSocket[CodecT]):
         sent: Callable[[int, int, ClockReading, int], None],
         refused: Callable[[int, ClockReading, SendError], None],
     ) -> None:
-        self._crossing.attach()
-        burst = Burst(self, batch, sent, refused)
-        self._bursts.add(burst)
-        try:
-            self._reactor.call(burst.step)
-            await burst.done.wait()
-            self._check_open()
-            self._drain()
-        except BaseException:
-            burst.given_up = True
-            raise
-        finally:
-            self._bursts.discard(burst)
+        def transmit(place: int) -> Callable[[], None]:
+            name = batch.names[place]
+            now, code = self.send_one(batch.data[place], name, batch.ttls[place])
+            if code:
+                return partial(refused, place, now, failure_of(code, _shown(name)))
+            return partial(sent, place, place + 1, now, 0)
+
+        await self._link.send(len(batch.data), transmit)
+        self._check_open()
 
     def _drain(self) -> None:
-        for happened in self._crossing.take():
-            happened()
-        if self._failure is not None:
-            raise self._failure
+        self._link.drain()
 
     def _stop_sending(self) -> None:
-        for burst in self._bursts:
-            burst.given_up = True
-            burst.done.set()
+        self._link.give_up()
 
     def _close_descriptors(self) -> None:
-        self._reactor.call(self.shut_down)
-        self._reactor.release()
+        self._link.close(self.shut_down)
 
     def _icmp_came(self, name: bytes, data: bytes, now: ClockReading) -> None:
         named = unpack_name(name)
@@ -138,13 +124,9 @@ class WindowsSocket(KernelProbeSocket[CodecT]):
             return
         self._answer_came(read_answer(self._codec, parsed, sender), sender, None, now, reply_ttl)
 
-    def _fail(self, error: Exception) -> None:
-        self._failure = error
-
     # --- on the reactor's thread ----------------------------------------------------------------------------
 
     def _start(self) -> None:
-        self._reactor.add_owner(self)
         if self._icmp is not None:
             self._icmp.receive_forever(self._crosses(self._icmp_came), self._receiving_failed)
 
@@ -156,9 +138,7 @@ class WindowsSocket(KernelProbeSocket[CodecT]):
 
     def reactor_failed(self, error: Exception) -> None:
         """Nothing more will come."""
-        self._crossing.put(partial(self._fail, error))
-        for burst in tuple(self._bursts):
-            self._crossing.post(burst.done.set)
+        self._link.fail(error)
 
     @abstractmethod
     def send_one(self, data: bytes, name: bytes, ttl: int) -> tuple[ClockReading, int]:
@@ -168,84 +148,23 @@ class WindowsSocket(KernelProbeSocket[CodecT]):
             Both clocks just before the call that sent it; 0, or the error of Winsock that refused it.
         """
 
-    def transmit(self, burst: Burst) -> None:
-        """Send the next datagram of a burst, and tell the event loop what came of it."""
-        place = burst.next
-        data, name, ttl = burst.batch.data[place], burst.batch.names[place], burst.batch.ttls[place]
-        now, code = self.send_one(data, name, ttl)
-        if code:
-            self._crossing.put(partial(burst.tell_refused, place, now, failure_of(code, _shown(name))))
-        else:
-            self._crossing.put(partial(burst.tell_sent, place, now))
-
-    def call(self, function: Callable[[], None]) -> None:
-        """Have the reactor's thread call something."""
-        self._reactor.call(function)
-
-    def finish(self, burst: Burst) -> None:
-        """All of a burst is on its way."""
-        self._crossing.post(burst.done.set)
-
     def _crosses(
         self, function: Callable[[bytes, bytes, ClockReading], None]
     ) -> Callable[[bytes, bytes], None]:
         """What a receiving socket calls: reads the clocks, and leaves the rest to the event loop."""
 
         def came(name: bytes, data: bytes) -> None:
-            self._crossing.put(partial(function, name, data, read_clocks(self._clock)))
+            self._link.put(partial(function, name, data, read_clocks(self._clock)))
 
         return came
 
     def _receiving_failed(self, code: int) -> None:
         error = OSError(failure_of(code, "").code, f"nothing can be received any more: Windows error {code}")
-        self._crossing.put(partial(self._fail, error))
+        self._link.fail(error)
 
     def _was_sent(self, status: int) -> None:
         if status:
-            self._crossing.put(partial(self._refuse, Refusal.FAILED))
-
-
-class Burst:
-    """Datagrams on their way out: each is sent by a call of its own, which asks for the next."""
-
-    def __init__(
-        self,
-        socket: WindowsSocket[CodecT],
-        batch: Batch,
-        sent: Callable[[int, int, ClockReading, int], None],
-        refused: Callable[[int, ClockReading, SendError], None],
-    ) -> None:
-        self.batch = batch
-        self.done: anyio.Event = anyio.Event()
-        self.given_up = False
-        self.next: int = 0
-        self._transmit = partial(socket.transmit, self)
-        self._finish = partial(socket.finish, self)
-        self._call = socket.call
-        self._sent = sent
-        self._refused = refused
-
-    def step(self) -> None:
-        """Send one datagram; on the reactor's thread."""
-        if self.given_up:
-            return
-        if self.next < len(self.batch.data):
-            self._transmit()
-            self.next += 1
-            # What completes meanwhile comes between.
-            self._call(self.step)
-        else:
-            self._finish()
-
-    def tell_sent(self, place: int, now: ClockReading) -> None:
-        """A datagram was sent; on the event loop."""
-        if not self.given_up:
-            self._sent(place, place + 1, now, 0)
-
-    def tell_refused(self, place: int, now: ClockReading, error: SendError) -> None:
-        """A datagram was refused; on the event loop."""
-        if not self.given_up:
-            self._refused(place, now, error)
+            self._link.put(partial(self._refuse, Refusal.FAILED))
 
 
 def _shown(name: bytes) -> str:

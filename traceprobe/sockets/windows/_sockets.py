@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from traceprobe.ffi import windows
 from traceprobe.ffi.windows import NULL, ffi
+from traceprobe.sockets._addresses import interface_index
 from traceprobe.sockets.windows._names import FAMILY_NUMBER, NAME_SIZE, unpack_name
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ class WinsockSocket:
         """
         if interface is None:
             return
-        index = int(interface) if interface.isdecimal() else socket.if_nametoindex(interface)
+        index = interface_index(interface)
         if self.family == 4:
             # Of all options only this one is in network byte order.
             self.set_option(windows.IPPROTO_IP, windows.IP_UNICAST_IF, socket.htonl(index))

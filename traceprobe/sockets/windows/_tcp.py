@@ -15,10 +15,9 @@ from traceprobe.ffi import windows
 from traceprobe.ffi.windows import KNOWN_LAYOUTS
 from traceprobe.model import ReplyKind
 from traceprobe.sockets._connects import ConnectCodec
-from traceprobe.sockets._modes import source_address
 from traceprobe.sockets._timestamps import read_clocks
 from traceprobe.sockets.codec import Refusal, error_kind
-from traceprobe.sockets.windows._names import ANY_NAME, pack_name, unpack_name, with_port
+from traceprobe.sockets.windows._names import source_name, unpack_name, with_port
 from traceprobe.sockets.windows._socket import WindowsSocket
 from traceprobe.sockets.windows._sockets import DONT_FRAGMENT, OverlappedSocket
 
@@ -69,8 +68,7 @@ class WindowsTcpSocket(WindowsSocket[ConnectCodec]):
         self._connect_ex = connect_ex
         self._connections: dict[int, OverlappedSocket] = {}
         self._shut = False
-        source = source_address(codec.family, config)
-        self._local_name = ANY_NAME[codec.family] if source is None else pack_name(source)
+        self._source_name = source_name(codec.family, config)
         super().__init__(config, codec, capabilities, clock, reactor, icmp)
 
     def _pack(self, batch: Batch, segments: list[bytes], name: bytes) -> None:
@@ -105,7 +103,7 @@ class WindowsTcpSocket(WindowsSocket[ConnectCodec]):
             return read_clocks(self._clock), error.errno or windows.WSAENOBUFS
         self._connections[number] = connection
         # Known before anything can be said about it.
-        self._crossing.put(partial(self._codec.opened, number, port))
+        self._link.put(partial(self._codec.opened, number, port))
         refusal = connection.set_ttl(ttl)
         now = read_clocks(self._clock)
         code = refusal or connection.connect_to(
@@ -126,7 +124,7 @@ class WindowsTcpSocket(WindowsSocket[ConnectCodec]):
             if self._icmp is None:
                 connection.set_option(windows.IPPROTO_TCP, windows.TCP_FAIL_CONNECT_ON_ICMP_ERROR, 1)
             self._send_once(connection)
-            connection.bind(self._local_name)
+            connection.bind(self._source_name)
             return connection, connection.local_name()[1]
         except OSError:
             connection.close()
@@ -152,9 +150,9 @@ class WindowsTcpSocket(WindowsSocket[ConnectCodec]):
         elif self._icmp is None and status != windows.STATUS_CANCELLED:
             icmp = _error_info(connection)
         if kind is not None:
-            self._crossing.put(partial(self._host_answered, number, kind, now))
+            self._link.put(partial(self._host_answered, number, kind, now))
         elif icmp is not None:
-            self._crossing.put(partial(self._router_answered, number, icmp, now))
+            self._link.put(partial(self._router_answered, number, icmp, now))
         self._drop((number,))
 
     def _drop(self, numbers: Sequence[int]) -> None:

@@ -13,31 +13,31 @@ thing in its completion. Windows documents that it ignores the traffic class of 
 from __future__ import annotations
 
 import errno
-from collections import Counter
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, TypeAlias
+from contextlib import ExitStack
+from functools import partial
+from typing import TYPE_CHECKING, Final
 
 import anyio.lowlevel
 
 from traceprobe.config import AddressFamily, FlowStrategy, Mode, Protocol
-from traceprobe.errors import BusyError, ClosedError, SendError, UsageError
+from traceprobe.errors import SendError, UsageError
 from traceprobe.ffi import windows
 from traceprobe.model import Reply, SentProbe, TimestampSource, trace_of
 from traceprobe.sockets._modes import source_address
+from traceprobe.sockets._receiving import ReceivingSocket
 from traceprobe.sockets.codec import Refusal
-from traceprobe.sockets.helpers import SendAndReceive
 from traceprobe.sockets.protocol import SocketCapabilities
-from traceprobe.sockets.windows._batch import Batch, Lease, Outstanding
-from traceprobe.sockets.windows._crossing import Crossing
 from traceprobe.sockets.windows._echo import SILENCE, EchoHandle, open_handle
-from traceprobe.sockets.windows._names import pack_name
+from traceprobe.sockets.windows._names import source_name
+from traceprobe.sockets.windows._outstanding import Lease, Outstanding
 from traceprobe.sockets.windows._reactor import process_reactor
+from traceprobe.sockets.windows._reactor_link import ReactorLink
 from traceprobe.sockets.windows._requests import FLOWS, TOKEN_SIZE, RequestMaker, check_options
 from traceprobe.sockets.windows._routes import windows_routes
 from traceprobe.sockets.windows._status import failure_of, meaning_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from traceprobe.config import TracerouteConfig
     from traceprobe.ffi.windows import Pointer
@@ -50,11 +50,7 @@ _MOST_OUTSTANDING: Final = 0x10000
 """Windows names no limit of its own; an echo request has sixteen bits of sequence number."""
 
 
-_Arrived: TypeAlias = "tuple[Outstanding, Reply] | Refusal | Exception"
-"""What the reactor hands over: a reply, why an answer is none, or that everything is over."""
-
-
-class WindowsIcmpSocket(SendAndReceive):
+class WindowsIcmpSocket(ReceivingSocket):
     """Probes through ``iphlpapi``; see :class:`~traceprobe.sockets.AsyncProbeSocket`.
 
     Args:
@@ -68,24 +64,7 @@ class WindowsIcmpSocket(SendAndReceive):
     def __init__(
         self, config: TracerouteConfig, family: AddressFamily, clock: Clock, reactor: Reactor, spare: Pointer
     ) -> None:
-        self._requests = RequestMaker(config, family)
-        self._routes = windows_routes(reactor.libraries, family, config)
-        self._family = family
-        self._clock = clock
-        self._reactor = reactor
-        self._source = source_address(family, config)
-        self._source_name = b"" if self._source is None else pack_name(self._source)
-        self._spare: EchoHandle | None = self._make_handle(spare)
-        self._crossing: Crossing[_Arrived] = Crossing()
-        self._leases: dict[int, Lease] = {}
-        self._outstanding: dict[ProbeId, Outstanding] = {}
-        self._batches: set[Batch] = set()
-        self._discarded: Counter[str] = Counter()
-        self._ready: list[Reply] = []
-        self._failure: Exception | None = None
-        self._receiving = False
-        self._closed = False
-        self._capabilities = SocketCapabilities(
+        capabilities = SocketCapabilities(
             family=family,
             protocol=Protocol.ICMP,
             mode=Mode.WINDOWS_ICMP.value,
@@ -98,30 +77,20 @@ class WindowsIcmpSocket(SendAndReceive):
             sees_reply_ttl=family is AddressFamily.IPV4,
             default_port=None,
         )
-        reactor.call(lambda: reactor.add_owner(self))
+        self._link = ReactorLink(reactor)
+        super().__init__(capabilities, clock, self._link.crossing)
+        self._requests = RequestMaker(config, family)
+        self._routes = windows_routes(reactor.libraries, family, config)
+        self._family = family
+        self._reactor = reactor
+        self._source = source_address(family, config)
+        self._source_name = source_name(family, config)
+        self._spare: EchoHandle | None = self._make_handle(spare)
+        self._leases: dict[int, Lease] = {}
+        self._outstanding: dict[ProbeId, Outstanding] = {}
+        reactor.add_owner(self)
 
     # --- the protocol -----------------------------------------------------------------------------------
-
-    @property
-    def capabilities(self) -> SocketCapabilities:
-        """What this socket can do and see."""
-        return self._capabilities
-
-    @property
-    def discarded(self) -> Mapping[str, int]:
-        """How many answers were refused, by reason."""
-        self._drain()
-        return MappingProxyType(self._discarded)
-
-    @property
-    def clock(self) -> Clock:
-        """The clock that replies are timed by."""
-        return self._clock
-
-    @property
-    def receiving(self) -> bool:
-        """Whether a task waits in ``receive``."""
-        return self._receiving
 
     async def send_probes(self, probes: Sequence[Probe]) -> Sequence[SentProbe]:
         """Send probes in the order given; see :meth:`AsyncProbeSocket.send_probes`."""
@@ -130,48 +99,22 @@ class WindowsIcmpSocket(SendAndReceive):
             await anyio.lowlevel.checkpoint()
             self._check_open()
             return []
-        self._crossing.attach()
-        batch = Batch(self._take_in(probes), self._reactor.call, self.transmit, self.tell)
-        self._batches.add(batch)
+        batch = self._take_in(probes)
+
+        def on_sent() -> None:
+            for sent in batch:
+                sent.told = True
+
         try:
-            self._reactor.call(batch.step)
-            await batch.done.wait()
+            await self._link.send(len(batch), lambda place: self._transmit(batch[place]), on_sent)
             self._check_open()
         except BaseException:
             # Nobody will learn what became of them, so nobody would release them.
-            batch.given_up = True
             self.release([probe.id for probe in probes])
             raise
-        finally:
-            self._batches.discard(batch)
-        reports = batch.reports()
+        reports = [sent.report for sent in batch if sent.report is not None]
         self._withdraw(report.probe_id for report in reports if report.error is not None)
         return reports
-
-    async def receive(self) -> Sequence[Reply]:
-        """Wait until at least one reply has come; see :meth:`AsyncProbeSocket.receive`."""
-        self._check_open()
-        if self._receiving:
-            raise BusyError("another task is receiving from this socket")
-        self._receiving = True
-        try:
-            self._drain()
-            if self._ready:
-                await anyio.lowlevel.checkpoint()
-            while not self._ready:
-                self._check_open()
-                await self._crossing.wait_readable()
-                self._drain()
-            self._check_open()
-            return self._take_ready()
-        finally:
-            self._receiving = False
-
-    def receive_nowait(self) -> Sequence[Reply]:
-        """Return the replies that have already come, possibly none."""
-        self._drain()
-        self._check_open()
-        return self._take_ready()
 
     def release(self, probes: Sequence[ProbeId]) -> None:
         """Give probes up; the handle of a trace that has none left is closed."""
@@ -182,53 +125,24 @@ class WindowsIcmpSocket(SendAndReceive):
             released = frozenset(probes)
             self._ready = [reply for reply in self._ready if reply.probe_id not in released]
 
-    async def aclose(self) -> None:
-        """Close the socket. What Windows has not completed stays with the reactor until it has."""
-        if not self._closed:
-            self.close_now()
-
-    def close_now(self) -> None:
-        """Close a socket that no task waits for, without an event loop."""
-        if self._closed:
-            return
-        self._closed = True
-        self._ready.clear()
-        self._outstanding.clear()
-        self._crossing.close()
-        for batch in self._batches:
-            batch.given_up = True
-            batch.done.set()
-        self._reactor.call(self.shut_down)
-        self._reactor.release()
-
-    def put_back(self, replies: Iterable[Reply]) -> None:
-        """Hand replies out again, to whoever receives next."""
-        self._ready[:0] = replies
-
     # --- on the event loop ------------------------------------------------------------------------------
 
-    def _check_open(self) -> None:
-        if self._closed:
-            raise ClosedError("the socket has been closed")
-        if self._failure is not None:
-            raise self._failure
-
-    def _take_ready(self) -> list[Reply]:
-        ready, self._ready = self._ready, []
-        return ready
-
     def _drain(self) -> None:
-        for arrived in self._crossing.take():
-            if isinstance(arrived, Refusal):
-                self._discarded[arrived.value] += 1
-            elif isinstance(arrived, Exception):
-                self._failure = arrived
-            else:
-                sent, reply = arrived
-                if self._outstanding.get(reply.probe_id) is sent:
-                    self._ready.append(reply)
-                else:
-                    self._discarded[Refusal.RELEASED.value] += 1
+        self._link.drain()
+
+    def _stop_sending(self) -> None:
+        self._link.give_up()
+
+    def _close_descriptors(self) -> None:
+        """What Windows has not completed stays with the reactor until it has."""
+        self._outstanding.clear()
+        self._link.close(self.shut_down)
+
+    def _came(self, sent: Outstanding, reply: Reply) -> None:
+        if self._outstanding.get(reply.probe_id) is sent:
+            self._ready.append(reply)
+        else:
+            self._refuse(Refusal.RELEASED)
 
     def _take_in(self, probes: Sequence[Probe]) -> list[Outstanding]:
         """Make requests; all or nothing."""
@@ -286,11 +200,9 @@ class WindowsIcmpSocket(SendAndReceive):
 
     def reactor_failed(self, error: Exception) -> None:
         """Nothing more will come."""
-        self._crossing.put(error)
-        for batch in tuple(self._batches):
-            self._crossing.post(batch.done.set)
+        self._link.fail(error)
 
-    def transmit(self, sent: Outstanding) -> None:
+    def _transmit(self, sent: Outstanding) -> None:
         """Make the request for a probe, and its report."""
         clock, probe = self._clock, sent.probe
         wall_ns = clock.realtime_ns()
@@ -313,12 +225,6 @@ class WindowsIcmpSocket(SendAndReceive):
             accepted_ns = clock.monotonic_ns()
             sent.report = SentProbe(probe.id, monotonic_ns, wall_ns, sent.source, None, accepted_ns)
 
-    def tell(self, batch: Batch) -> None:
-        """Give the reports of a batch to whoever sent it."""
-        for sent in batch.probes:
-            sent.told = True
-        self._crossing.post(batch.done.set)
-
     def _fail(self, sent: Outstanding, error: SendError) -> None:
         report = sent.report
         assert report is not None
@@ -334,17 +240,17 @@ class WindowsIcmpSocket(SendAndReceive):
                 return
             if sent.told:
                 # Too late for the report: what is left to say is that its silence means nothing.
-                self._crossing.put(Refusal.FAILED)
+                self._link.put(partial(self._refuse, Refusal.FAILED))
             else:
                 self._fail(sent, failure_of(answer.code, str(probe.destination)))
             return
         if meaning.kind is None:
-            self._crossing.put(Refusal.UNEXPECTED)
+            self._link.put(partial(self._refuse, Refusal.UNEXPECTED))
             return
         token = sent.request.payload[:TOKEN_SIZE]
         shown = answer.payload if answer.code == windows.IP_SUCCESS else None
         if shown is not None and not shown.startswith(token):
-            self._crossing.put(Refusal.BAD_TOKEN)
+            self._link.put(partial(self._refuse, Refusal.BAD_TOKEN))
             return
         rtt_ns = max(0, answer.now_ns - sent.sent_ns)
         reply = Reply(
@@ -358,7 +264,7 @@ class WindowsIcmpSocket(SendAndReceive):
             icmp_code=meaning.icmp_code,
             reply_ttl=answer.ttl,
         )
-        self._crossing.put((sent, reply))
+        self._link.put(partial(self._came, sent, reply))
 
 
 def open_windows_icmp(
@@ -385,5 +291,11 @@ def open_windows_icmp(
     """
     check_options(config, family)
     holder = process_reactor() if holder is None else holder
-    spare = open_handle(holder.libraries, family)
-    return WindowsIcmpSocket(config, family, clock, holder.lease(), spare)
+    with ExitStack() as stack:
+        spare = open_handle(holder.libraries, family)
+        stack.callback(holder.libraries.iphlpapi.IcmpCloseHandle, spare)
+        reactor = holder.lease()
+        stack.callback(reactor.release)
+        opened = WindowsIcmpSocket(config, family, clock, reactor, spare)
+        stack.pop_all()
+    return opened

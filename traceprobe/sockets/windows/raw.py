@@ -13,7 +13,6 @@ then fails with the error that a router sent, and ``TCP_ICMP_ERROR_INFO`` tells 
 from __future__ import annotations
 
 from contextlib import ExitStack
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 
 from traceprobe.config import AddressFamily, FlowStrategy, Mode, Protocol
@@ -22,12 +21,12 @@ from traceprobe.ffi import windows
 from traceprobe.model import ReplyKind, TimestampSource
 from traceprobe.sockets._catalogue import facts_of
 from traceprobe.sockets._connects import ConnectCodec
-from traceprobe.sockets._modes import quarantine_ns, source_address
+from traceprobe.sockets._modes import quarantine_ns
 from traceprobe.sockets._timestamps import read_clocks
 from traceprobe.sockets.codec import Refusal, SentHeader, UdpCodec
 from traceprobe.sockets.protocol import SocketCapabilities
 from traceprobe.sockets.windows._datagrams import SystemUdpCodec
-from traceprobe.sockets.windows._names import ANY_NAME, pack_name, unpack_name, with_port
+from traceprobe.sockets.windows._names import source_name, unpack_name, with_port
 from traceprobe.sockets.windows._reactor import process_reactor
 from traceprobe.sockets.windows._remedies import administrator_remedies
 from traceprobe.sockets.windows._socket import WindowsSocket
@@ -229,6 +228,7 @@ def _open_tcp(
         stack.callback(asked.close_now)
         connect_ex = find_connect_ex(asked)
         _choose_interface(asked, config)
+        _bind(asked, config, family, 0)
         tells_errors = asked.try_option(windows.IPPROTO_TCP, windows.TCP_FAIL_CONNECT_ON_ICMP_ERROR, 1)
     except OSError as error:
         raise _refusal(error, config) from None
@@ -290,10 +290,9 @@ def _open_icmp(
 
 def _bind(opened: WinsockSocket, config: TracerouteConfig, family: AddressFamily, port: int) -> int:
     """Bind to the source address and port that were asked for; returns the port."""
-    name = ANY_NAME[family] if config.source is None else pack_name(ip_address(config.source))
+    name = with_port(source_name(family, config), port)
     try:
-        source_address(family, config)
-        opened.bind(with_port(name, port))
+        opened.bind(name)
         return opened.local_name()[1]
     except OSError as error:
         raise _refusal(error, config) from None
