@@ -156,7 +156,10 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """End with status 2."""
-        self.exit(2, f"traceprobe: error: {message}\ntry: traceprobe --help\n")
+        from traceprobe.render.sanitize import clean_line
+
+        # argparse quotes some of what it was given as it is.
+        self.exit(2, f"traceprobe: error: {clean_line(message)}\ntry: traceprobe --help\n")
 
     def _print_message(self, message: str, file: SupportsWrite[str] | None = None) -> None:
         """Print; unlike argparse, don't hush it up if that fails."""
