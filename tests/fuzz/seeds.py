@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Final
 
 from tests.bsd.records import derived, measured
 from tests.enrich.files import GEOLITE_ASN, GEOLITE_CITY, IPINFO, SNAPSHOT, write_database
+from tests.fuzz.__main__ import LONGEST
 from tests.fuzz.messages import HOST, armed
 from tests.fuzz.targets import BSD_SYSTEMS, TARGETS, TRANSACTION
 from tests.packets import golden
 from tests.render.samples import ALL
 from tests.sockets.wire import ALL_KINDS, SOURCE_PORT, address, datagram
 from traceprobe.config import AddressFamily, FlowStrategy, Protocol
+from traceprobe.enrich._dns_answers import QUESTIONS
 from traceprobe.ffi.bsd import CONTROL_HEADER as BSD_CONTROL_HEADER
 from traceprobe.ffi.bsd import abi_for, aligned
 from traceprobe.ffi.linux import (
@@ -57,10 +59,10 @@ def add(target: str, inputs: list[bytes], why: str) -> None:
         file.write("\n".join(lines) + "\n")
 
 
-def write() -> None:
-    """Make the corpus anew."""
+def write(*targets: str) -> None:
+    """Make the corpus of some targets anew; of all, if none is named. Additions to it are lost."""
     HOME.mkdir(exist_ok=True)
-    for target in TARGETS:
+    for target in targets or TARGETS:
         (HOME / f"{target}.txt").unlink(missing_ok=True)
         inputs = list(dict.fromkeys(MAKERS[target]()))
         step = max(1, -(-len(inputs) // MOST))
@@ -217,6 +219,76 @@ def _databases() -> list[bytes]:
     return found
 
 
+def _dns_answers() -> Iterator[bytes]:
+    name, text = b"\xc0\x0c", b"15169 | 192.0.2.0/24 | US | arin |"
+    records = {
+        "PTR": b"\x07gateway\x07example\x00",
+        "TXT": bytes([len(text)]) + text,
+        "hostile": b"\x0c\x1b[2J\xe2\x80\xae=1\r\n\x00\xc0\x0c",
+    }
+    for kind, other in (("PTR", "PTR"), ("TXT", "TXT"), ("PTR", "hostile"), ("TXT", "hostile")):
+        what = QUESTIONS["PTR" if kind == "PTR" else "TXT"]
+        data = records[other]
+        record = name + what + (3600).to_bytes(4) + len(data).to_bytes(2) + data
+        alias = name + b"\x00\x05\x00\x01" + (60).to_bytes(4) + b"\x00\x02\xc0\x0c"
+        first = bytes([kind == "PTR"])
+        for count, section in ((1, record), (2, 2 * record), (1, alias), (2, alias + record), (0, b"")):
+            yield first + b"\x81\x80" + count.to_bytes(2) + bytes(4) + section
+        yield first + b"\x81\x83\x00\x00\x00\x01\x00\x00" + b"\xc0\x0c\x00\x06\x00\x01" + bytes(4) + bytes(2)
+        yield first + b"\x81\x82" + bytes(6)
+
+
+def _arguments() -> list[bytes]:
+    lines = (
+        "www.example.net",
+        "trace -4 -T -p 443 --flow dublin -m 20 -q 2 -w 1.5 example.com",
+        "demo --json --public-address --own-address 192.0.2.1 --resolver tls://[2001:db8::53]:853",
+        "-6 -U -f 3 -N 10 -z 0.1 --dscp AF41 --ecn 1 --payload-pattern 00ff --mark 0x10 -- -x",
+        "doctor -I --json",
+        "--tos 256 x",
+        "-w -1 -q nan -p 99999999999999999999 x",
+        "example.com --asn-db a.mmdb --ixp-db b.json -n --csv --packet-size 1500 -F --source-port 0",
+        "--max-tll=3 example.com",
+        "--fast --overall-timeout inf -s fe80::1%eth0 -i lo --flow-label 0xfffff x",
+        "example.com second third",
+    )
+    return ["\n".join(line.split(" ")).encode() for line in lines]
+
+
+def _servers() -> list[bytes]:
+    names = (
+        "192.0.2.53", "192.0.2.53:5353", "[2001:db8::53]:53", "2001:db8::53", "fe80::1%eth0",
+        "tls://dns.example", "tls://192.0.2.53:853", "https://dns.example/dns-query",
+        "https://[2001:db8::53]:8443/dns-query{?dns}", "https://user@dns.example/", "quic://dns.example",
+    )  # fmt: skip
+    return [name.encode() for name in names]
+
+
+def _topologies() -> list[bytes]:
+    folder = Path(__file__).parents[1] / "rigs"
+    written = [path.read_bytes() for path in sorted(folder.rglob("*.json"))]
+    hop = {"addresses": ["192.0.2.1"], "loss": 0.5, "faults": [{"kind": "late", "delay": 1.0}]}
+    diamond = {"branches": [[hop], ["192.0.2.2", None]], "per": "packet"}
+    path = {"target": {"addresses": ["192.0.2.9"]}, "hops": [hop, None, diamond, {"routers": ["192.0.2.3"]}]}
+    names = {"a.example": ["192.0.2.9"]}
+    made = {"paths": [path], "sources": ["192.0.2.77"], "names": names, "denied": ["tcp"]}
+    short = [text for text in written if len(text) < LONGEST]
+    return [json.dumps(made, separators=(",", ":")).encode(), b'{"paths":[]}', *short]
+
+
+def _windows() -> Iterator[bytes]:
+    yield struct.pack("<H2s4s8x", 2, b"\x01\xbb", bytes([192, 0, 2, 9])).ljust(96, b"\0")
+    yield struct.pack("<H2s4x16sI", 23, b"\x01\xbb", b"\x20\x01\x0d\xb8" + bytes(12), 3).ljust(96, b"\0")
+    # Address, status, round trip, size of the data, padding, where the data is (256 is the start), options.
+    where = struct.pack("<H6x", 296)
+    reply = struct.pack("<4sIIHH8sB", bytes([192, 0, 2, 1]), 11013, 7, 20, 0, where, 64)
+    yield reply.ljust(96, b"x")
+    reply = struct.pack("<HI16sIIIH", 0, 0, b"\x20\x01\x0d\xb8" + bytes(12), 0, 0, 7, 0)
+    yield reply.ljust(94, b"y") + b"\x60\0"
+    rule = "v2.31|Action=Allow|Active=TRUE|Dir=In|Protocol=1|ICMP4=11:*|Name=x|"
+    yield rule.encode("utf-16-le")
+
+
 MAKERS: Final = {
     "datagrams": _datagrams,
     "icmp": _payloads,
@@ -234,4 +306,9 @@ MAKERS: Final = {
     "stun": _stun,
     "snapshot": _snapshots,
     "database": _databases,
+    "dns_answers": _dns_answers,
+    "arguments": _arguments,
+    "servers": _servers,
+    "topology": _topologies,
+    "windows": _windows,
 }

@@ -12,6 +12,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
+from tests.fuzz.local import arguments, dns_answers, servers, topology, windows
 from tests.fuzz.messages import fuzz_codecs, fuzz_hidden_headers
 from traceprobe.config import AddressFamily
 from traceprobe.enrich._cymru import announcements, name_in
@@ -36,6 +37,7 @@ from traceprobe.packets import (
     parse_quoted,
     parse_quoted_tcp,
     parse_tcp,
+    parse_tcp_options,
     parse_udp,
 )
 from traceprobe.render.csv import result_to_csv
@@ -46,7 +48,8 @@ from traceprobe.sockets.bsd._control import ControlReader
 from traceprobe.sockets.bsd._names import unpack_name as unpack_bsd_name
 from traceprobe.sockets.bsd._receive import decode_icmp
 from traceprobe.sockets.codec import connection_changes, read_extension
-from traceprobe.sockets.linux._control import ExtendedError, read_control, read_stamp
+from traceprobe.sockets.linux._control import ExtendedError, read_arrival, read_control, read_stamp
+from traceprobe.sockets.linux._drops import read_drops
 from traceprobe.sockets.linux._errqueue import IP_HEADER, split_quote
 from traceprobe.sockets.linux._sockaddr import unpack_name
 
@@ -104,6 +107,7 @@ def transport(data: bytes) -> None:
                 _refused_or_read(partial(parse_udp, quoted=quoted, pseudo=pseudo), data)
             _refused_or_read(partial(parse_tcp, pseudo=pseudo), data)
     _refused_or_read(parse_quoted_tcp, data)
+    _refused_or_read(parse_tcp_options, data)
     assert len(connection_changes(memoryview(data))) <= 1
 
 
@@ -138,6 +142,9 @@ def linux_control(data: bytes) -> None:
         assert control.error.offender.version in ADDRESSES
     stamp = read_stamp(memoryview(data), 0, len(data))
     assert stamp is None or 0 <= stamp[0] < 1 << 32
+    arrival = read_arrival(memoryview(data), 0, len(data))
+    assert arrival is None or isinstance(arrival, int)
+    assert 0 <= read_drops(memoryview(data), 0, len(data)) < 1 << 32
     unpack_name(memoryview(data))
 
 
@@ -308,4 +315,9 @@ TARGETS: Final[Mapping[str, Target]] = {
     "stun": stun,
     "snapshot": snapshot,
     "database": database,
+    "dns_answers": dns_answers,
+    "arguments": arguments,
+    "servers": servers,
+    "topology": topology,
+    "windows": windows,
 }
