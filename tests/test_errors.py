@@ -105,8 +105,10 @@ EXAMPLES: list[tuple[TraceprobeError, dict[str, object], type[Exception], list[s
         SendError(errno.EPERM, "a firewall forbids it"),
         {"code": errno.EPERM, "errno": errno.EPERM, "detail": "a firewall forbids it"},
         OSError,
-        ["a firewall forbids it"],
+        ["a firewall forbids it", "look at the rules"],
     ),
+    (SendError(errno.ENOBUFS), {"remedy": errors._QUEUE_FULL}, OSError, ["packets_per_second"]),
+    (SendError(errno.EINTR), {"remedy": None}, OSError, []),
     (SendError(10051), {"code": 10051}, OSError, ["Network is unreachable"]),  # WSAENETUNREACH of Windows
     (
         PacketError("too short", 7),

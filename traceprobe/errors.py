@@ -7,6 +7,7 @@ also derives from the built-in exception that callers already catch for this kin
 
 from __future__ import annotations
 
+import errno
 import os
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -197,6 +198,38 @@ _WINSOCK_WORDS = {
 """What the C library of Windows has no words for: the error numbers of its sockets (Winsock error codes)."""
 
 
+_FIREWALL = "look at the rules of this machine's firewall"
+_TOO_BIG = "choose a smaller packet_size"
+_NO_ROUTE = "look at this machine's routing table"
+_SOURCE_GONE = "choose a source address that this machine has, or none"
+_INTERFACE_DOWN = "bring the interface up, or choose another one"
+_QUEUE_FULL = "send less at once: packets_per_second, send_interval or max_in_flight"
+_NO_DESCRIPTOR = "raise the limit of open files (ulimit -n), or lower max_in_flight"
+_SEND_REMEDIES = {
+    errno.EPERM: _FIREWALL,
+    errno.EACCES: f"{_FIREWALL}, and at its routing table",
+    errno.EMSGSIZE: _TOO_BIG,
+    errno.ENETUNREACH: _NO_ROUTE,
+    errno.EHOSTUNREACH: _NO_ROUTE,
+    errno.EINVAL: f"{_NO_ROUTE}, and choose a source address that it has, or none",
+    errno.EADDRNOTAVAIL: _SOURCE_GONE,
+    errno.ENETDOWN: _INTERFACE_DOWN,
+    errno.ENODEV: _INTERFACE_DOWN,
+    errno.ENXIO: _INTERFACE_DOWN,
+    errno.ENOBUFS: _QUEUE_FULL,
+    errno.EMFILE: _NO_DESCRIPTOR,
+    errno.ENFILE: _NO_DESCRIPTOR,
+    10013: _FIREWALL,
+    10040: _TOO_BIG,
+    10049: _SOURCE_GONE,
+    10050: _INTERFACE_DOWN,
+    10051: _NO_ROUTE,
+    10055: _QUEUE_FULL,
+    10065: _NO_ROUTE,
+}
+"""What helps, by error number of the C library or of Winsock."""
+
+
 class SendError(TraceprobeError, OSError):
     """The kernel refused to send.
 
@@ -205,13 +238,18 @@ class SendError(TraceprobeError, OSError):
 
     Attributes:
         errno: The error number of the system call.
+        remedy: What would help, if that follows from the number.
     """
 
     def __init__(self, code: int, detail: str = "") -> None:
         words = _WINSOCK_WORDS.get(code) or os.strerror(code)
-        super().__init__(code, words + (f": {detail}" if detail else ""))
+        remedy = _SEND_REMEDIES.get(code)
+        super().__init__(
+            code, words + (f": {detail}" if detail else "") + (f"; {remedy}" if remedy is not None else "")
+        )
         self.code = code
         self.detail = detail
+        self.remedy = remedy
 
     def __reduce__(self) -> tuple[object, ...]:
         return type(self), (self.code, self.detail)

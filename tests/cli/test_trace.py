@@ -271,7 +271,8 @@ def test_not_a_single_probe_sent_is_status_5(run: Run, use_network: UseNetwork) 
     outcome = run("203.0.113.99")
     assert outcome.status == ExitStatus.FAILURE
     assert outcome.err == (
-        "traceprobe: error: Network is unreachable: not a single probe to 203.0.113.99 could be sent\n"
+        "traceprobe: error: Network is unreachable: not a single probe to 203.0.113.99 could be sent; "
+        "look at this machine's routing table\n"
     )
     assert "not sent: ENETUNREACH (no route to that network)" in outcome.out
 

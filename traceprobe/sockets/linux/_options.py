@@ -59,7 +59,9 @@ def open_socket(family: AddressFamily, kind: socket.SocketKind, protocol: int) -
             reason = f"this machine has no such sockets for IPv{family.value}"
         else:
             reason = f"the socket can't be opened: {error.strerror}"
-        raise NoUsableSocketError(reason) from None
+        refused = NoUsableSocketError(reason)
+        refused.errno = error.errno
+        raise refused from None
     if family is AddressFamily.IPV6 and kind != socket.SOCK_RAW and protocol in _WITH_PORTS:
         # A port taken for IPv6 is not taken for IPv4.
         opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
