@@ -49,7 +49,10 @@ class TraceTimings:
 
 @attrs.frozen(kw_only=True)
 class TraceResult:
-    """A finished trace, or what was known of it when it was cut short. Immutable and picklable."""
+    """A finished trace, or what was known of it when it was cut short.
+
+    Immutable and picklable; equal to another one if all that they tell is equal; sorted by when they began.
+    """
 
     target: str
     """What was asked for: a name or an address."""
@@ -68,7 +71,7 @@ class TraceResult:
     duration_ns: int
     stop_reason: StopReason
     timings: TraceTimings
-    discarded: Mapping[str, int]
+    discarded: Mapping[str, int] = attrs.field(hash=False)
     """Packets that were refused while the trace ran, by reason."""
     public_address: IPv4Address | IPv6Address | None = None
     """The address under which the Internet sees this machine, if it was looked for and found."""
@@ -113,6 +116,12 @@ class TraceResult:
     def __len__(self) -> int:
         """How many hops there are, silent ones included."""
         return len(self.hops)
+
+    def __lt__(self, other: object) -> bool:
+        """Whether this trace began earlier than another one."""
+        if not isinstance(other, TraceResult):
+            return NotImplemented
+        return self.started_at_ns < other.started_at_ns
 
     def __str__(self) -> str:
         """One line, such as ``example.com (192.0.2.9): reached in 12 hops, 48.1 ms``."""
