@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from traceprobe.engine._states import ProbeState
+from traceprobe.engine._states import GIVEN_UP
 
 if TYPE_CHECKING:
     from traceprobe.engine._path import Path
@@ -91,7 +91,7 @@ class Deadlines:
         for hop in self._path.up_to(self._path.ending.ttl):
             if hop.gave_up:
                 for record in hop.records:
-                    if record.state is ProbeState.GIVEN_UP:
+                    if record.state is GIVEN_UP:
                         latest_ns = max(latest_ns, self.due_ns(record))
         return latest_ns
 

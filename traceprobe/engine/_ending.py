@@ -21,7 +21,7 @@ Owns the judgement. Changes no hop and no probe.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from traceprobe.engine._hop_state import Meaning
 from traceprobe.engine._path_length import PathLength
@@ -34,6 +34,12 @@ if TYPE_CHECKING:
     from traceprobe.config import FlowStrategy
     from traceprobe.engine._hop_state import HopState
     from traceprobe.model import Reply
+
+
+_ON_THE_WAY: Final = Meaning.ON_THE_WAY
+_DESTINATION: Final = Meaning.DESTINATION
+_REACHED: Final = StopReason.DESTINATION_REACHED
+_MAX_TTL: Final = StopReason.MAX_TTL
 
 
 class Ending:
@@ -55,13 +61,14 @@ class Ending:
         self._stop_on_loop = stop_on_loop
         self._farthest_on_the_way = self._first_ttl - 1
         self._farthest_answered = self._first_ttl - 1
-        self._seen_at: dict[IPv4Address | IPv6Address, tuple[int, int]] = {}
+        self._seen_at: dict[int, tuple[int, int]] = {}
+        """Nearest and farthest TTL of each address, by its number: a quicker key than the address."""
         self._addresses_repeat = False
         self.destination_ttl: int | None = None
         """Lowest TTL at which the destination answered."""
         self.ttl = hops[-1].ttl
         """The last TTL that matters, as far as is known."""
-        self.reason = StopReason.MAX_TTL
+        self.reason = _MAX_TTL
         """Why it is the last."""
         self.no_loop_before = self.ttl
         """No loop can turn out to end before this TTL, whatever the outstanding probes bring."""
@@ -71,31 +78,37 @@ class Ending:
     @property
     def known(self) -> bool:
         """Whether there is evidence of an end before the configured one."""
-        return self.reason is not StopReason.MAX_TTL
+        return self.reason is not _MAX_TTL
 
     def answered(self, hop: HopState, reply: Reply, meaning: Meaning) -> None:
         """Take in a reply that the hop has noted already, and that may tell where the path goes."""
         if hop.ttl > self._farthest_answered:
             self._farthest_answered = hop.ttl
-        if meaning is Meaning.DESTINATION:
+        if meaning is _ON_THE_WAY:
+            if hop.ttl > self._farthest_on_the_way:
+                self._farthest_on_the_way = hop.ttl
+            if hop.address is not None:
+                self._note_address(int(hop.address), hop.ttl)
+        elif meaning is _DESTINATION:
             self._length.note(hop.ttl, reply)
             if self.destination_ttl is None or hop.ttl < self.destination_ttl:
                 self.destination_ttl = hop.ttl
-        elif meaning is Meaning.ON_THE_WAY:
-            self._farthest_on_the_way = max(self._farthest_on_the_way, hop.ttl)
-            if hop.address is not None:
-                nearest, farthest = self._seen_at.get(hop.address, (hop.ttl, hop.ttl))
-                nearest, farthest = min(nearest, hop.ttl), max(farthest, hop.ttl)
-                self._seen_at[hop.address] = nearest, farthest
-                # Only an address seen two or more TTLs apart can be part of a cycle.
-                self._addresses_repeat |= farthest - nearest > 1
+
+    def _note_address(self, address: int, ttl: int) -> None:
+        seen_at = self._seen_at.get(address)
+        if seen_at is None:
+            self._seen_at[address] = ttl, ttl
+            return
+        nearest, farthest = min(seen_at[0], ttl), max(seen_at[1], ttl)
+        self._seen_at[address] = nearest, farthest
+        # Only an address seen two or more TTLs apart can be part of a cycle.
+        self._addresses_repeat |= farthest - nearest > 1
 
     def judge(self) -> None:
         """Weigh the evidence anew."""
-        last = self._last_ttl
-        self.no_loop_before = last
+        last = self.no_loop_before = self._last_ttl
         if self.destination_ttl is not None:
-            self.ttl, self.reason = self.destination_ttl, StopReason.DESTINATION_REACHED
+            self.ttl, self.reason = self.destination_ttl, _REACHED
             self.length = self._length.certain(self.destination_ttl)
             return
         if self._stop_on_loop and self._addresses_repeat:
@@ -117,7 +130,7 @@ class Ending:
             if end <= last and all(hop.settled and hop.silent for hop in run):
                 self.ttl, self.reason = end, StopReason.GAP_LIMIT
                 return
-        self.ttl, self.reason = last, StopReason.MAX_TTL
+        self.ttl, self.reason = last, _MAX_TTL
 
     def _loop_end(self, *, settled_only: bool) -> int | None:
         position = second_cycle_end([

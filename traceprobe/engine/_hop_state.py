@@ -174,11 +174,6 @@ class HopState:
         return True
 
     @property
-    def passed(self) -> bool:
-        """Whether the path is known not to end here, or nothing more is awaited that could tell."""
-        return self.settled or self.on_the_way
-
-    @property
     def silent(self) -> bool:
         """Whether probes were sent and given up, and none was answered."""
         return self.gave_up and not self.answered

@@ -12,7 +12,7 @@ from collections import deque
 from typing import TYPE_CHECKING, TypeAlias
 
 from traceprobe.engine._hop_state import HopState
-from traceprobe.engine._states import ProbeRecord, ProbeState
+from traceprobe.engine._states import ANSWERED_LATE, ProbeRecord
 from traceprobe.model import HopSettled, ProbeSent, Reply, ReplyReceived
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class Notes:
             record = self._path.find(note.probe_id)
             assert record is not None
             assert record.probe is not None
-            return ReplyReceived(record.probe, note, record.state is ProbeState.ANSWERED_LATE)
+            return ReplyReceived(record.probe, note, record.state is ANSWERED_LATE)
         if isinstance(note, HopState):
             self.hop_will_change(note)
             assert note.announced_as is not None

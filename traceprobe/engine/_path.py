@@ -18,7 +18,7 @@ from traceprobe.config import FlowStrategy
 from traceprobe.engine._ending import Ending
 from traceprobe.engine._hop_state import HopState
 from traceprobe.engine._states import ProbeRecord
-from traceprobe.model import make_probe_id
+from traceprobe.model import ProbeId, make_probe_id
 from traceprobe.model._route_facts import forwards_ttl_zero
 
 if TYPE_CHECKING:
@@ -26,15 +26,14 @@ if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv6Address
 
     from traceprobe.config import TracerouteConfig
-    from traceprobe.model import Hop, Knowledge, ProbeId
+    from traceprobe.model import Hop, Knowledge
 
 
 class Path:
     """All probes and hops of one trace."""
 
     def __init__(self, config: TracerouteConfig, trace_id: int) -> None:
-        self._trace_id = trace_id
-        self._flow = config.flow
+        self._flow_by_attempt = config.flow is FlowStrategy.DUBLIN
         self._first_ttl = config.first_ttl
         self._first_id = make_probe_id(trace_id, 0)
         self.records: list[ProbeRecord] = []
@@ -81,22 +80,27 @@ class Path:
 
     def advance(self) -> list[HopState]:
         """Draw every conclusion that the hops allow; returns the hops that have become certain by it."""
-        self.ending.judge()
-        hops = self.hops
-        while self._first_open < len(hops) and hops[self._first_open].settled:
-            self._first_open += 1
-        while self._frontier < len(hops) and hops[self._frontier].passed:
-            self._frontier += 1
-        limit = min(self._frontier, min(self.ending.ttl, self.ending.no_loop_before) - self._first_ttl)
-        certain = [
-            hop
-            for hop in hops[self._first_uncertain : limit + 1]
-            if hop.settled and not hop.announced and not self._waits_for_next(hop)
-        ]
-        for hop in certain:
-            hop.announced = True
-        while self._first_uncertain < len(hops) and hops[self._first_uncertain].announced:
-            self._first_uncertain += 1
+        ending, hops, count = self.ending, self.hops, len(self.hops)
+        ending.judge()
+        place = self._first_open
+        while place < count and hops[place].settled:
+            place += 1
+        self._first_open = place
+        place = self._frontier
+        while place < count and ((hop := hops[place]).on_the_way or hop.settled):
+            place += 1
+        self._frontier = place
+        limit = min(place, ending.ttl - self._first_ttl, ending.no_loop_before - self._first_ttl)
+        certain: list[HopState] = []
+        place = self._first_uncertain
+        while place <= limit and place < count:
+            hop = hops[place]
+            if not hop.announced and hop.settled and not (hop.quotes_zero and self._waits_for_next(hop)):
+                hop.announced = True
+                certain.append(hop)
+            if hop.announced and place == self._first_uncertain:
+                self._first_uncertain = place + 1
+            place += 1
         return certain
 
     @property
@@ -153,12 +157,7 @@ class Path:
     def _waits_for_next(self, hop: HopState) -> bool:
         """Whether only the next hop can tell who has answered here."""
         following = self._following(hop)
-        return (
-            hop.quotes_zero
-            and following is not None
-            and following.ttl <= self.ending.ttl
-            and not following.settled
-        )
+        return following is not None and following.ttl <= self.ending.ttl and not following.settled
 
     def end_so_far(self) -> int:
         """The last TTL that there is anything to say about: the end if known, else the farthest tried."""
@@ -168,7 +167,7 @@ class Path:
         index = len(self.records)
         # Dublin follows one path with each attempt. The others need no number: Paris has one flow, and
         # the classic way, where every probe differs, is the socket's own doing.
-        flow = attempt - 1 if self._flow is FlowStrategy.DUBLIN else 0
-        record = ProbeRecord(index, make_probe_id(self._trace_id, index), ttl, attempt, flow)
+        flow = attempt - 1 if self._flow_by_attempt else 0
+        record = ProbeRecord(index, ProbeId(self._first_id + index), ttl, attempt, flow)
         self.records.append(record)
         return record

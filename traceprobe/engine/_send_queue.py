@@ -11,7 +11,7 @@ from __future__ import annotations
 import heapq
 from typing import TYPE_CHECKING
 
-from traceprobe.engine._states import ProbeState
+from traceprobe.engine._states import QUEUED
 
 if TYPE_CHECKING:
     from traceprobe.engine._states import ProbeRecord
@@ -78,7 +78,7 @@ class SendQueue:
         taken: list[ProbeRecord] = []
         if not self._retries:
             for record in self._planned[self._next_planned : self._next_planned + max(0, room)]:
-                if record.state is not ProbeState.QUEUED or record.ttl > end_ttl:
+                if record.state is not QUEUED or record.ttl > end_ttl:
                     break
                 taken.append(record)
             self._next_planned += len(taken)
@@ -86,11 +86,10 @@ class SendQueue:
 
     def _peek(self, end_ttl: int) -> ProbeRecord | None:
         """The next probe in order that was not cancelled, if it lies within the end."""
-        while self._retries and self._retries[0].state is not ProbeState.QUEUED:
+        while self._retries and self._retries[0].state is not QUEUED:
             heapq.heappop(self._retries)
         while (
-            self._next_planned < self._planned_count
-            and self._planned[self._next_planned].state is not ProbeState.QUEUED
+            self._next_planned < self._planned_count and self._planned[self._next_planned].state is not QUEUED
         ):
             self._next_planned += 1
         candidates = self._retries[:1]

@@ -20,7 +20,16 @@ from traceprobe.engine._notes import Notes
 from traceprobe.engine._path import Path
 from traceprobe.engine._send_queue import SendQueue
 from traceprobe.engine._silence import SilenceEstimator, to_ns
-from traceprobe.engine._states import COUNTED_AS, PENDING, ProbeState, Trigger
+from traceprobe.engine._states import (
+    COUNTED_AS,
+    GIVEN_UP,
+    PENDING,
+    QUEUED,
+    SENT,
+    SUBMITTED,
+    ProbeState,
+    Trigger,
+)
 from traceprobe.engine._tally import Tally
 from traceprobe.errors import UsageError
 from traceprobe.model import HopRevised, ReplyKind, StopReason
@@ -34,9 +43,6 @@ if TYPE_CHECKING:
     from traceprobe.engine._states import ProbeRecord
     from traceprobe.model import Event, Hop, Knowledge, Probe, Reply, SentProbe
 
-# Looked up for every probe: a member of an enumeration is found by way of its class, a constant at once.
-_SUBMITTED: Final = ProbeState.SUBMITTED
-_SENT: Final = ProbeState.SENT
 _TAKEN: Final = Trigger.TAKEN
 _REPLY: Final = Trigger.REPLY
 _TIME_EXCEEDED: Final = ReplyKind.TIME_EXCEEDED
@@ -144,7 +150,7 @@ class TracerouteEngine(Tally):
         if record is None:
             raise UsageError(f"probe {sent.probe_id} is not one of this trace's")
         path.tried(record)
-        if record.state is not _SUBMITTED or sent.error is not None:
+        if record.state is not SUBMITTED or sent.error is not None:
             self._not_sent_after_all(record, sent)
             return
         record.move(_TAKEN)
@@ -192,7 +198,7 @@ class TracerouteEngine(Tally):
         if now > self._latest_now:
             self._note_now(now)
         record = self._path.find(reply.probe_id)
-        if record is not None and record.state is _SENT and self._stop_reason is None:
+        if record is not None and record.state is SENT and self._stop_reason is None:
             self._answered(record, reply, _REPLY)
         else:
             self._came_unasked(record, reply)
@@ -203,16 +209,16 @@ class TracerouteEngine(Tally):
             self._counts["unmatched"] += 1
         elif self._stop_reason is not None:
             self._counts["after_end"] += 1
-        elif record.state is ProbeState.GIVEN_UP and record.ttl <= self._kept_until:
+        elif record.state is GIVEN_UP and record.ttl <= self._kept_until:
             in_time = record.given_up_ns is not None and reply.received_ns <= record.given_up_ns
             self._answered(record, reply, Trigger.REPLY if in_time else Trigger.LATE_REPLY)
         elif record.state in {ProbeState.GIVEN_UP, ProbeState.CANCELLED}:
             self._counts[COUNTED_AS[ProbeState.CANCELLED]] += 1
             # It says nothing new of the path, but it does of how long replies take.
             self._note_rtt(record.ttl, reply)
-        elif record.state is ProbeState.SUBMITTED and record.index not in self._overtaking:
+        elif record.state is SUBMITTED and record.index not in self._overtaking:
             self._overtaking[record.index] = reply
-        elif record.state is ProbeState.SUBMITTED:
+        elif record.state is SUBMITTED:
             self._counts[COUNTED_AS[ProbeState.ANSWERED]] += 1
         else:
             self._counts[COUNTED_AS[record.state]] += 1
@@ -313,7 +319,7 @@ class TracerouteEngine(Tally):
         hop = self._path.hops[position]
         if hop.announced:
             self._notes.hop_will_change(hop)
-        awaited = record.state is _SENT
+        awaited = record.state is SENT
         record.move(trigger)
         record.reply = reply
         self._notes.append(reply)
@@ -370,16 +376,16 @@ class TracerouteEngine(Tally):
     def _withdraw_retry(self, hop: HopState) -> None:
         """A late reply has come: the hop is not silent, and a retry that still waits is not needed."""
         last = hop.records[-1]
-        if last.attempt > self._config.queries and last.state is ProbeState.QUEUED:
+        if last.attempt > self._config.queries and last.state is QUEUED:
             last.move(Trigger.CANCEL)
             hop.withdraw(last)
             hop.settled = not hop.pending
 
     def _cancel(self, record: ProbeRecord) -> None:
         if record.state in PENDING:
-            if record.state is ProbeState.SENT:
+            if record.state is SENT:
                 self._outstanding -= 1
-            if record.state is not ProbeState.QUEUED:
+            if record.state is not QUEUED:
                 self._queue.landed()
             record.move(Trigger.CANCEL)
             self._drop_overtaking(record)

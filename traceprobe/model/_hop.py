@@ -133,7 +133,7 @@ class RttStatistics:
         )
 
 
-@attrs.frozen(slots=False)
+@attrs.frozen(weakref_slot=False)
 class Hop:
     """One hop of a path. Silent if ``address`` is None.
 
@@ -160,7 +160,9 @@ class Hop:
         ttl_zero_forwarding: bool = False,
     ) -> Hop:
         """Build a hop out of its probes and what is known of the addresses that answered."""
-        ordered = tuple(sorted(probes, key=attrgetter("attempt")))
+        ordered = tuple(probes)
+        if len(ordered) > 1:
+            ordered = tuple(sorted(ordered, key=attrgetter("attempt")))
         known = knowledge or {}
         first = ordered[0].address if ordered else None
         if first is not None and all(probe.address is first for probe in ordered):
@@ -280,3 +282,6 @@ class Hop:
             return f"{self.ttl}  *"
         line = f"{self.ttl}  {self.address}  {self.rtt * 1000:.3f} ms"
         return line if self.received == self.sent else f"{line}  ({self.received} of {self.sent} answered)"
+
+
+build_quickly(Hop)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
+from traceprobe.model._quick import build_quickly
+
 if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv6Address
 
@@ -171,7 +173,7 @@ def _first(mine: str | None, theirs: str | None) -> str | None:
 NOTHING_KNOWN = Knowledge()
 
 
-@attrs.frozen
+@attrs.frozen(weakref_slot=False)
 class Responder:
     """One address that answered at a hop, and what is known of it."""
 
@@ -223,3 +225,6 @@ class Responder:
     def enrichment_errors(self) -> tuple[EnrichmentError, ...]:
         """Look-ups of the address that failed."""
         return self.knowledge.errors
+
+
+build_quickly(Responder)
