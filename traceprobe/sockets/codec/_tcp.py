@@ -51,6 +51,7 @@ _SEQUENCE_MASK: Final = 0xFFFFFFFF
 _PATCHED: Final = Struct("!HHI")
 _WORD: Final = Struct("!H")
 _CHECKSUM_AT: Final = 16
+_GOOD_SUM: Final = 0xFFFF
 _FLAGS_AT: Final = 12
 _WINDOW: Final = 64240  # 44 segments of 1460 bytes, what most hosts open with
 # MSS 1460 (RFC 9293 section 3.7.1), SACK permitted (RFC 2018), time stamps (RFC 7323 section 3.2), window
@@ -157,6 +158,24 @@ class TcpCodec(ProbeCodec):
         if not self._is_ours(source_port):
             return reason if stamped else Refusal.FOREIGN
         return self._find(source_port, port, sequence, destination, reason)
+
+    def is_intact(self, probe: ProbeId, data: memoryview, sender: IPv4Address | IPv6Address) -> bool:
+        """Whether the checksum of a segment that answers a probe is right.
+
+        A segment that has never left this machine may bear the sum of its pseudo-header instead, which
+        hardware would have completed (the kernel's ``CHECKSUM_PARTIAL``).
+
+        Args:
+            probe: The probe that it was resolved to.
+            data: The segment.
+            sender: Its source address.
+        """
+        source = self._probes[self._identifiers[probe]][1].source
+        if source is None:
+            return True
+        initial = pseudo_header_sum(sender, source, IpProtocol.TCP, len(data))
+        (checksum,) = _WORD.unpack_from(data, _CHECKSUM_AT)
+        return ones_complement_sum(data, initial) == _GOOD_SUM or checksum == initial
 
     def segment_kind(self, segment: TcpSegment) -> ReplyKind | None:
         """What a segment that answers a probe says about the port; None if it says nothing."""

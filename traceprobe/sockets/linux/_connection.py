@@ -18,6 +18,7 @@ from traceprobe.errors import ConfigError, UsageError
 from traceprobe.ffi import linux
 from traceprobe.sockets._addresses import ipv6_address, zone_index
 from traceprobe.sockets.linux import _options as options
+from traceprobe.sockets.linux._filters import ACKNOWLEDGED
 from traceprobe.sockets.linux._labels import prepare_flow_labels
 
 if TYPE_CHECKING:
@@ -83,6 +84,8 @@ def open_connection(family: AddressFamily, config: TracerouteConfig) -> socket.s
             opened.setsockopt(socket.SOL_SOCKET, linux.SO_TIMESTAMPNS, 1)
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
         opened.setsockopt(socket.IPPROTO_TCP, _TCP_SYNCNT, _FEWEST_RETRIES)
+        with suppress(OSError):  # some kernels keep filters to the privileged
+            linux.attach_filter(opened, ACKNOWLEDGED)
         if config.source is not None:
             with suppress(OSError):  # spares ports: since Linux 4.2 the destination may tell them apart
                 opened.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)

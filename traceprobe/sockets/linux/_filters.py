@@ -57,11 +57,23 @@ _IDENTIFIER_AT: Final = {Protocol.ICMP: 4, Protocol.UDP: 0, Protocol.TCP: 0}
 _TCP_DESTINATION_PORT_AT: Final = 2
 _TCP_FLAGS_AT: Final = 13
 _SYN_RST_ACK: Final = 0x16
+_ACK: Final = 0x10
 _SYN_ACK: Final = 0x12
 _RST_ACK: Final = 0x14
 
 REJECT_ALL: Final[tuple[FilterInstruction, ...]] = (FilterInstruction(_RETURN, 0, 0, 0),)
 """For a socket that only sends."""
+
+ACKNOWLEDGED: Final[tuple[FilterInstruction, ...]] = (
+    FilterInstruction(_LOAD_BYTE, 0, 0, _TCP_FLAGS_AT),
+    FilterInstruction(_AND, 0, 0, _ACK),
+    FilterInstruction(_JUMP_IF_EQUAL, 1, 0, 0),
+    FilterInstruction(_RETURN, 0, 0, _WHOLE_PACKET),
+    FilterInstruction(_RETURN, 0, 0, 0),
+)
+"""For a connection that is begun: passes segments that acknowledge something, seen from the TCP header on.
+A bare SYN, for which nobody has to know our sequence number, would open the connection from the other side
+(RFC 9293 section 3.5), and spoil the round-trip time that the kernel measures."""
 
 
 def type_filter(family: AddressFamily, protocol: Protocol) -> bytes:

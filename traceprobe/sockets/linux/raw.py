@@ -230,12 +230,14 @@ class LinuxRawSocket(LinuxProbeSocket[IcmpCodec | UdpCodec | TcpCodec]):
             reply_ttl = data[_IPV4_TTL_AT]
             data = data[(data[0] & _IPV4_LENGTH_MASK) * _IPV4_LENGTH_UNIT :]
         try:
-            # Its checksum may still be to be filled in by hardware, if it has never left this machine.
             segment = parse_tcp(data)
         except PacketError:
             self._refuse(Refusal.MALFORMED)
             return
+        assert isinstance(self._codec, TcpCodec)
         answer = read_answer(self._codec, segment, sender)
+        if not isinstance(answer, Refusal) and not self._codec.is_intact(answer.probe_id, data, sender):
+            answer = Refusal.BAD_CHECKSUM  # raw sockets get segments before the kernel has looked at them
         self._answer_came(answer, sender, control.stamp_ns, now, reply_ttl)
 
     def _datagram_came(self, message: ReceivedMessage, control: Control, now: ClockReading) -> None:
