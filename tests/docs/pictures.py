@@ -1,20 +1,35 @@
-"""Writes the pictures of the documentation: ``python -m tests.docs.pictures``. A test compares."""
+"""Writes the pictures of the documentation, and the table that a notebook shows.
+
+Run ``python -m tests.docs.pictures`` after a change of what they show; a test compares.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+import traceprobe
 from tests.docs import data_way, probe_life
 from tests.house.package import ROOT
+from traceprobe.testing import demo_network
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+
+def notebook_table() -> str:
+    """What a notebook shows of a trace through the demo's network."""
+    network = demo_network()
+    result = traceprobe.trace("example.com", socket_factory=network, resolver=network.resolver)
+    return result._repr_html_()
+
+
 HOME: Final = ROOT / "docs" / "explanation"
+TABLE: Final = ROOT / "docs" / "howto" / "notebook-table.html"
 PICTURES: Final[dict[Path, Callable[[], str]]] = {
     HOME / "data-way.svg": data_way.drawn,
     HOME / "probe-life.svg": probe_life.drawn,
+    TABLE: notebook_table,
 }
 
 if __name__ == "__main__":
