@@ -30,7 +30,14 @@ def test_results_are_sorted_by_when_they_began() -> None:
     assert later > TYPICAL
 
 
+def test_hops_are_sorted_by_how_far_they_are() -> None:
+    assert sorted(reversed(TYPICAL.hops)) == list(TYPICAL)
+    assert max(TYPICAL) is TYPICAL.hops[-1]
+
+
 def test_a_result_is_not_compared_with_anything_else() -> None:
     with pytest.raises(TypeError):
         sorted([TYPICAL, 1])  # type: ignore[type-var]
+    with pytest.raises(TypeError):
+        sorted([TYPICAL.hops[0], 1])  # type: ignore[type-var]
     assert TYPICAL != 1

@@ -276,6 +276,12 @@ class Hop:
         """
         return forward_path_length(self.ttl, self.probes)
 
+    def __lt__(self, other: object) -> bool:
+        """Whether this hop is nearer than another one."""
+        if not isinstance(other, Hop):
+            return NotImplemented
+        return self.ttl < other.ttl
+
     def __str__(self) -> str:
         """One line: ``7  192.0.2.1  1.25 ms  (2 of 3 answered)``."""
         if self.address is None or self.rtt is None:
