@@ -31,7 +31,8 @@ def test_results_are_sorted_by_when_they_began() -> None:
 
 
 def test_hops_are_sorted_by_how_far_they_are() -> None:
-    assert sorted(reversed(TYPICAL.hops)) == list(TYPICAL)
+    backwards = TYPICAL.hops[::-1]
+    assert sorted(backwards) == list(TYPICAL)
     assert max(TYPICAL) is TYPICAL.hops[-1]
 
 
