@@ -369,3 +369,15 @@ async def test_a_wait_that_is_cancelled_before_it_began_keeps_the_wake_up_and_ho
     assert clock.monotonic_ns() == 10
     await alarm.wait(99)
     assert clock.monotonic_ns() == 10
+
+
+async def test_what_was_cancelled_does_not_pile_up_until_its_time() -> None:
+    clock = VirtualClock()
+    seen: list[int] = []
+    for number in range(20_000):
+        timer = clock.call_at(1_000_000_000 + number, lambda number=number: seen.append(number))  # type: ignore[misc]
+        if number % 100:
+            timer.cancel()
+    assert len(clock._events) < 2_100
+    await clock.alarm().wait(2_000_000_000)
+    assert seen == list(range(0, 20_000, 100))

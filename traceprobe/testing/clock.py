@@ -38,6 +38,9 @@ __all__ = ["Timer", "VirtualAlarm", "VirtualClock"]
 
 _NS = 1_000_000_000
 
+_LEAST_ROOM = 1024
+"""Events to come, cancelled ones included, below which nobody looks for those that were cancelled."""
+
 STARTS_AT_NS = 1_767_225_600 * _NS
 """Wall clock of a simulation at its beginning: 2026-01-01T00:00:00Z."""
 
@@ -142,6 +145,7 @@ class VirtualClock:
         self._starts_at_ns = starts_at_ns
         self._now = 0
         self._events: list[tuple[int, int, Timer]] = []
+        self._room = _LEAST_ROOM
         self._order = itertools.count()
         self._roster = Roster(self._advance)
 
@@ -172,8 +176,14 @@ class VirtualClock:
 
     def call_at(self, at_ns: int, callback: Callable[[], object]) -> Timer:
         """Call a function when virtual time reaches ``at_ns``; calls for one instant in the order made."""
+        events = self._events
+        if len(events) >= self._room:
+            # What was cancelled may lie far ahead, and would pile up until then.
+            events[:] = [event for event in events if event[2].active]
+            heapq.heapify(events)
+            self._room = max(_LEAST_ROOM, 2 * len(events))
         timer = Timer(callback)
-        heapq.heappush(self._events, (at_ns, next(self._order), timer))
+        heapq.heappush(events, (at_ns, next(self._order), timer))
         return timer
 
     def participant(self) -> Participant:
