@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import attrs
 import pytest
 
-import traceprobe
+import traceprobe.testing
 from tests.docs import reference_tables
 from tests.docs.markdown import Page
 from tests.house.package import ROOT
@@ -52,6 +54,12 @@ def test_every_exception_is_there() -> None:
         if isinstance(value, type) and issubclass(value, traceprobe.TraceprobeError):
             public.add(name)
     assert named == public
+
+
+def test_every_public_name_is_there() -> None:
+    text = "".join(page.read_text(encoding="utf-8") for page in REFERENCE.glob("*.md"))
+    described = set(re.findall(r"^\.\. auto\w+:: (\w+)$", text, re.MULTILINE))
+    assert described == {*traceprobe.__all__, *traceprobe.testing.__all__}
 
 
 def test_every_part_of_a_document_is_there() -> None:
