@@ -79,12 +79,12 @@ def test_an_unknown_target_is_told_which_there_are(run: Run) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--flow-label", "5"], "flow_label=5"),
-        (["--mark", "1"], "mark=1"),
-        (["--receive-all"], "receive_all=True"),
-        (["--mode", "linux_raw"], "mode='linux_raw'"),
-        (["-i", "eth0"], "interface='eth0'"),
-        (["-m", "0"], "max_ttl=0"),
+        (["--flow-label", "5"], "--flow-label 5: "),
+        (["--mark", "1"], "--mark 1: "),
+        (["--receive-all"], "--receive-all: "),
+        (["--mode", "linux_raw"], "--mode linux_raw: "),
+        (["-i", "eth0"], "--interface eth0: "),
+        (["-m", "0"], "--max-ttl 0: "),
     ],
 )
 def test_options_are_not_silently_ignored(arguments: list[str], words: str, run: Run) -> None:

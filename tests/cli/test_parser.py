@@ -22,9 +22,11 @@ from traceprobe import (
     TimingConfig,
     TraceOptions,
     TracerouteConfig,
+    UnsupportedOption,
 )
 from traceprobe.cli import _parser
 from traceprobe.cli._trace import lookups_of, options_of
+from traceprobe.cli._words import option_error
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -64,7 +66,14 @@ CONTRACT: list[tuple[list[str], dict[str, object]]] = [
     (["--flow", "dublin"], {"flow": "dublin"}),
     (["--mode", "linux_raw"], {"mode": "linux_raw"}),
     (["--overall-timeout", "3"], {"overall_timeout": 3.0}),
+    (["--retries", "2"], {"retries": 2}),
+    (["--gap-limit", "5"], {"gap_limit": 5}),
+    (["--past-loops"], {"stop_on_loop": False}),
     (["--fast"], {"timing": TimingConfig.fast()}),
+    (["--patient"], {"timing": TimingConfig.patient()}),
+    (["-r"], {}),
+    (["--report"], {}),
+    (["--report-wide"], {}),
     (["--json"], {}),
     (["--ndjson"], {}),
     (["--csv"], {}),
@@ -95,6 +104,8 @@ LOOKUPS: list[tuple[list[str], dict[str, object]]] = [
     (["-n"], {"asn": True, "segments": True}),
     (["--no-asn"], {"reverse_dns": True}),
     (["-n", "--no-asn"], {}),
+    (["--report"], {"reverse_dns": True}),
+    (["-n", "--report-wide"], {}),
     (
         ["--resolver", "192.0.2.53:5353", "--resolver", "tls://dns.example"],
         {
@@ -171,6 +182,62 @@ def test_what_no_probe_can_look_like_is_refused_by_the_configuration(option: str
         TracerouteConfig().with_options(options(option, value))
     name = {"--sport": "source-port"}.get(option, option[2:])
     assert _parser.SPELLINGS[caught.value.field] == f"--{name}"
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (
+            ConfigError("max_ttl", 300, "a whole number from 1 to 255"),
+            "--max-ttl 300: must be a whole number from 1 to 255",
+        ),
+        (
+            ConfigError("first_ttl", 9, "at most max_ttl, which is 3"),
+            "--first-ttl 9: must be at most --max-ttl, which is 3",
+        ),
+        (
+            ConfigError("port", 80, "None for ICMP, which has no ports"),
+            "--port 80: must be left out for ICMP, which has no ports",
+        ),
+        (
+            ConfigError("mark", "x" * 99, "a whole number, or None"),
+            f"--mark {'x' * 57}...: must be a whole number",
+        ),
+        (ConfigError("source", "a b", "an address"), "--source 'a b': must be an address"),
+        (
+            ConfigError("payload_pattern", b"", "non-empty bytes, or None"),
+            "--payload-pattern '': must be pairs of hexadecimal digits, at least one",
+        ),
+        (
+            UnsupportedOption(
+                "flow",
+                "paris",
+                mode="linux_udp",
+                remedy="choose 'classic', or mode 'linux_raw', which holds it",
+            ),
+            "--flow paris: mode linux_udp has no support for it; choose classic, or --mode linux_raw, which "
+            "holds it",
+        ),
+        (
+            UnsupportedOption(
+                "protocol", "tcp", mode="linux_ping", remedy="choose mode 'linux_raw' or 'linux_tcp'"
+            ),
+            "--tcp: mode linux_ping has no support for it; choose --mode linux_raw or linux_tcp",
+        ),
+        (
+            UnsupportedOption("flow_label", 5, mode="linux_raw", remedy="IPv4 has none: choose family 6"),
+            "--flow-label 5: mode linux_raw has no support for it; IPv4 has none: choose -6",
+        ),
+        (
+            UnsupportedOption("public_address", True, mode=None, remedy="name the address in own_addresses"),
+            "--public-address: this installation has no support for it; name the address in --own-address",
+        ),
+    ],
+)
+def test_an_error_of_the_configuration_speaks_of_options_and_says_nothing_twice(
+    error: ConfigError, words: str
+) -> None:
+    assert option_error(error) == words
 
 
 def test_fast_is_a_preset_that_other_options_refine() -> None:
@@ -269,6 +336,9 @@ def test_no_time_at_all_is_refused(option: str) -> None:
         ["host", "--payload-pattern", "0"],
         ["host", "--payload-pattern", "0xff"],
         ["host", "-v", "--json"],
+        ["host", "--report", "--csv"],
+        ["host", "-r", "--report-wide"],
+        ["host", "--fast", "--patient"],
         ["host", "--csv", "--verbose"],
         ["doctor", "-v"],
         ["doctor", "host"],

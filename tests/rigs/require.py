@@ -23,6 +23,7 @@ CAPABILITIES = frozenset({
     "freebsd",
     "groff",
     "lab",
+    "mtr",
     "doh",
     "flood",
     "netns",

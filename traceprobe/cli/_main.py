@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from traceprobe.cli._console import OutputError, Results, complain, give_up_output, speak_utf8, writing
 from traceprobe.cli._exit import ExitStatus, status_of
 from traceprobe.cli._parser import COMMANDS, SPELLINGS, parse
-from traceprobe.errors import ConfigError, NameResolutionError, TraceprobeError
+from traceprobe.errors import ConfigError, NameResolutionError, NoUsableSocketError, TraceprobeError
 
 if TYPE_CHECKING:
     import argparse
@@ -80,6 +80,12 @@ def _words(error: TraceprobeError) -> str:
     # "[Errno 101]" means nothing to people; the words that follow it do.
     text = (isinstance(error, OSError) and error.strerror) or str(error)
     if isinstance(error, ConfigError) and error.field in SPELLINGS:
-        text = f"{SPELLINGS[error.field]}: {text}"
+        from traceprobe.cli._words import option_error
+
+        text = option_error(error)
+    if isinstance(error, NoUsableSocketError):
+        from traceprobe.cli._words import in_options
+
+        text = "\n".join(map(in_options, text.splitlines()))
     lines = [*text.splitlines(), *getattr(error, "__notes__", ())]
     return "\n".join(map(clean_line, lines))

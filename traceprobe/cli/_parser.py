@@ -35,6 +35,9 @@ MODES: Final = (
 )
 SHELLS: Final = ("bash", "zsh", "tcsh", "fish", "powershell")
 
+FILES: Final = {"bash": "_shtab_compgen_files", "zsh": "_files", "tcsh": "f"}
+"""How each shell completes the name of a file, in the words of shtab."""
+
 FIELDS: Final = {
     "family": "family",
     "protocol": "protocol",
@@ -42,6 +45,9 @@ FIELDS: Final = {
     "first_ttl": "first_ttl",
     "max_ttl": "max_ttl",
     "queries": "queries",
+    "retries": "retries",
+    "gap_limit": "gap_limit",
+    "stop_on_loop": "stop_on_loop",
     "timeout": "probe_timeout",
     "overall_timeout": "overall_timeout",
     "max_in_flight": "max_in_flight",
@@ -64,6 +70,7 @@ FIELDS: Final = {
 
 SPELLINGS: Final = {field: "--" + option.replace("_", "-") for option, field in FIELDS.items()} | {
     "family": "-4/-6",
+    "stop_on_loop": "--past-loops",
     "protocol": "--icmp/--udp/--tcp",
     "target": "TARGET",
     "dns_servers": "--resolver",
@@ -87,9 +94,8 @@ commands, where the first word is one of them:
   doctor  say which ways of probing are open here, and what would open the rest
   demo    trace through a network that is in memory only, anywhere, as anyone
 
-exit status: 0 destination reached, 1 not reached, 2 wrong usage,
-  3 no permission or no usable socket, 4 name not resolved, 5 any other failure,
-  130 interrupted (what is known is still printed)
+exit status: 0 destination reached, 1 not reached, 2 wrong usage, 3 no usable
+  socket, 4 name not resolved, 5 other failure, 130 interrupted
 """
 
 _CODE_POINTS: Final = {"EF": 46, "VA": 44, "LE": 1}
@@ -262,12 +268,12 @@ def _parser(command: str) -> Parser:
         _add_way_options(parser.add_argument_group("how to probe"))
         output = parser.add_argument_group("what to print")
         output.add_argument("--json", action="store_true", help="the report as a JSON document")
+        _add_general_options(output)
     else:
         # The description says what it is.
         nargs = None if command == "trace" else "?"
         parser.add_argument("target", metavar="TARGET", nargs=nargs, help=argparse.SUPPRESS)
         _add_trace_options(parser)
-    _add_general_options(parser)
     return parser
 
 
@@ -275,17 +281,20 @@ def _completion_parser() -> argparse.ArgumentParser:
     """One parser with the commands below it, which is what shtab knows; it is never parsed with."""
     parser = argparse.ArgumentParser(prog="traceprobe", add_help=False)
     _add_trace_options(parser)
-    _add_general_options(parser)
     commands = parser.add_subparsers()
+    parsers = [parser]
     for name in COMMANDS:
         command = commands.add_parser(name, add_help=False, help=name)
         for action in _parser(name)._actions:
             command._add_action(action)
+        parsers.append(command)
+    for action in (action for each in parsers for action in each._actions):
+        if action.metavar == "FILE":
+            action.complete = FILES  # type: ignore[attr-defined]  # where shtab looks for it
     return parser
 
 
-def _add_general_options(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("about traceprobe")
+def _add_general_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument("-h", "--help", action="help", help="show this and end")
     group.add_argument(
         "--version", action="version", version=f"traceprobe {__version__}", help="print the version and end"
@@ -328,7 +337,7 @@ def _add_lookup_options(group: argparse._ArgumentGroup) -> None:
         "--asn-db",
         action="append",
         metavar="FILE",
-        help="read networks and places from this file, ask nobody",
+        help="read networks and places here, ask nobody",
     )
     group.add_argument("--ixp-db", metavar="FILE", help="PeeringDB snapshot to find exchanges in")
     group.add_argument(
@@ -362,6 +371,17 @@ def _add_trace_options(parser: argparse.ArgumentParser) -> None:
     amount.add_argument("-f", "--first-ttl", type=whole, metavar="TTL", help="nearest hop (1)")
     amount.add_argument("-m", "--max-ttl", type=whole, metavar="TTL", help="farthest hop (30)")
     amount.add_argument("-q", "--queries", type=whole, metavar="N", help="probes per hop (3)")
+    amount.add_argument("--retries", type=whole, metavar="N", help="more probes to a silent hop (0)")
+    amount.add_argument(
+        "--gap-limit", type=whole, metavar="N", help="end after N silent hops in a row (none)"
+    )
+    amount.add_argument(
+        "--past-loops",
+        dest="stop_on_loop",
+        action="store_const",
+        const=False,
+        help="go on where the path runs in a loop",
+    )
     amount.add_argument(
         "-w", "--timeout", type=decimal, metavar="SECONDS", help="longest wait for a reply (5)"
     )
@@ -374,7 +394,9 @@ def _add_trace_options(parser: argparse.ArgumentParser) -> None:
     amount.add_argument(
         "-z", "--send-interval", type=decimal, metavar="SECONDS", help="between two probes (0: all at once)"
     )
-    amount.add_argument("--fast", action="store_true", help="don't wait long for silent hops")
+    patience = amount.add_mutually_exclusive_group()
+    patience.add_argument("--fast", action="store_true", help="don't wait long for silent hops")
+    patience.add_argument("--patient", action="store_true", help="wait long for slow routers")
 
     _add_lookup_options(parser.add_argument_group("what to look up (default: names and networks)"))
 
@@ -383,7 +405,10 @@ def _add_trace_options(parser: argparse.ArgumentParser) -> None:
     form.add_argument("--json", action="store_true", help="the result as one JSON document")
     form.add_argument("--ndjson", action="store_true", help="each event as a line of JSON, as it happens")
     form.add_argument("--csv", action="store_true", help="comma-separated values, a row for each probe")
-    form.add_argument("-v", "--verbose", action="store_true", help="below each hop, all that is known of it")
+    form.add_argument("-r", "--report", action="store_true", help="a line of figures per hop, as mtr -r does")
+    form.add_argument("--report-wide", action="store_true", help="the same with whole names, as mtr -rw does")
+    form.add_argument("-v", "--verbose", action="store_true", help="all that is known, and why it was so")
+    _add_general_options(output)
 
 
 def _add_header_options(group: argparse._ArgumentGroup) -> None:

@@ -31,14 +31,22 @@ class Printer(Protocol):
         ...
 
 
-def printer_for(namespace: argparse.Namespace, results: Results) -> Printer:
-    """The printer that the options ask for."""
+def printer_for(namespace: argparse.Namespace, results: Results, *, host: str | None = None) -> Printer:
+    """The printer that the options ask for.
+
+    Args:
+        namespace: The parsed command line.
+        results: Where to print.
+        host: What the machine that traces is called; None for its own name.
+    """
     if namespace.json:
         return _Json(results)
     if namespace.ndjson:
         return _Ndjson(results)
     if namespace.csv:
         return _Csv(results)
+    if namespace.report or namespace.report_wide:
+        return _Report(results, host=host, wide=namespace.report_wide)
     return _Text(results, verbose=namespace.verbose)
 
 
@@ -120,6 +128,26 @@ class _Csv:
         from traceprobe.render.csv import result_to_csv
 
         self._results.write(result_to_csv(result))
+
+
+class _Report:
+    """A line of figures for each hop."""
+
+    def __init__(self, results: Results, *, host: str | None, wide: bool) -> None:
+        self._results = results
+        self._host = host
+        self._wide = wide
+
+    async def follow(self, trace: Trace) -> None:
+        await trace.wait()
+
+    def finish(self, result: TraceResult) -> None:
+        import socket
+
+        from traceprobe.render.report import result_to_report
+
+        host = socket.gethostname() if self._host is None else self._host
+        self._results.write(result_to_report(result, host, wide=self._wide))
 
 
 class _Ndjson:

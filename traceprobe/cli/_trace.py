@@ -33,6 +33,8 @@ def options_of(namespace: argparse.Namespace) -> TraceOptions:
     options: dict[str, object] = {}
     if getattr(namespace, "fast", False):
         options["timing"] = traceprobe.TimingConfig.fast()
+    if getattr(namespace, "patient", False):
+        options["timing"] = traceprobe.TimingConfig.patient()
     tos = getattr(namespace, "tos", None)
     if tos is not None:
         options["dscp"], options["ecn"] = tos >> 2, tos & 3
@@ -54,7 +56,8 @@ def lookups_of(namespace: argparse.Namespace, *, ask: bool = True) -> traceprobe
         ConfigError: An option can't be used.
     """
     asked_for = (namespace.asn_db, namespace.ixp_db, namespace.public_address, namespace.own_address)
-    networks = ask and not namespace.no_asn
+    # The report has no place for networks.
+    networks = ask and not (namespace.no_asn or namespace.report or namespace.report_wide)
     return traceprobe.EnrichmentConfig(
         reverse_dns=ask and not namespace.numeric,
         asn=networks and not namespace.asn_db,
@@ -95,7 +98,8 @@ def trace_and_print(
     trace = traceprobe.open_trace(
         target, socket_factory=network, resolver=resolver, enrichers=enrichers, **options
     )
-    result = anyio.run(functools.partial(_follow, trace, printer_for(namespace, results)))
+    host = None if network is None else "simulated"
+    result = anyio.run(functools.partial(_follow, trace, printer_for(namespace, results, host=host)))
     return ExitStatus.REACHED if result.reached else ExitStatus.NOT_REACHED
 
 
