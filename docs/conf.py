@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sphinx.environment import BuildEnvironment
 
 project = "traceprobe"
-copyright = "the traceprobe authors"
+copyright = "2026, the traceprobe developers"
 release = traceprobe.__version__
 version = release
 
