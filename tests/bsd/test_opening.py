@@ -32,7 +32,7 @@ from traceprobe.sockets.bsd._options import passing
 from traceprobe.sockets.bsd._systems import SYSTEMS
 
 if TYPE_CHECKING:
-    from traceprobe.sockets._platform import BuiltInSocket
+    from traceprobe.sockets._built_in import BuiltInSocket
 
 pytestmark = pytest.mark.anyio
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from traceprobe.loops import Clock
     from traceprobe.model import TraceResult
-    from traceprobe.sockets._platform import BuiltInSocket
+    from traceprobe.sockets._built_in import BuiltInSocket
     from traceprobe.sockets.bsd._systems import BsdSystem
 
 

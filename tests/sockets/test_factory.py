@@ -25,12 +25,12 @@ from traceprobe.errors import (
 from traceprobe.loops import SystemClock
 from traceprobe.sockets import ModeReport, ModeStatus, ProbeSocketFactory
 from traceprobe.sockets import factory as factory_module
-from traceprobe.sockets._platform import ModeEntry, platform_modes, unprivileged_mode
+from traceprobe.sockets._platform import ModeEntry, platform_modes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from traceprobe.sockets._platform import OpenMode
+    from traceprobe.sockets._built_in import OpenMode
 
 IPV4 = AddressFamily.IPV4
 
@@ -69,7 +69,6 @@ class Ladder:
             )
         ]
         monkeypatch.setattr(factory_module, "platform_modes", lambda: tuple(entries))
-        monkeypatch.setattr(factory_module, "unprivileged_mode", lambda: Mode.LINUX_UDP)
 
     def refuse(self, mode: Mode, error: TraceprobeError, *protocols: Protocol) -> None:
         for protocol in protocols or tuple(Protocol):
@@ -379,7 +378,6 @@ def test_linux_has_six_rungs() -> None:
         (Mode.LINUX_RAW, Protocol.TCP),
         (Mode.LINUX_TCP, Protocol.TCP),
     ]
-    assert unprivileged_mode() is Mode.LINUX_UDP
 
 
 @linux_only

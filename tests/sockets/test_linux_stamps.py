@@ -35,7 +35,7 @@ from traceprobe.sockets.linux import udp as linux_udp
 if TYPE_CHECKING:
     from tests.sockets.network import OwnNetwork
     from traceprobe.sockets import ProbeSocketFactory
-    from traceprobe.sockets._platform import OpenMode
+    from traceprobe.sockets._built_in import OpenMode
 
 pytestmark = [pytest.mark.tun, pytest.mark.usefixtures("network")]
 

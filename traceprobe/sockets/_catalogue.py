@@ -1,7 +1,7 @@
 """What each way of probing needs, holds, honours and sees: one table, for all platforms.
 
 Sockets take their capabilities from it, refusals their remedies, and the documentation its table, so that
-none of them can say anything else than the others. It is data: knows no socket and no system call.
+none of them can say anything else than the others. It is data: opens no socket and knows no system call.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ import attrs
 from traceprobe.config import AddressFamily, FlowStrategy, Mode, Protocol
 from traceprobe.errors import UnsupportedOption
 from traceprobe.model import ChangedField
+from traceprobe.sockets.protocol import SocketCapabilities
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from traceprobe.config import TracerouteConfig
+    from traceprobe.model import TimestampSource
 
 PARIS, CLASSIC, DUBLIN = FlowStrategy.PARIS, FlowStrategy.CLASSIC, FlowStrategy.DUBLIN
 
@@ -85,10 +87,10 @@ class ModeFacts:
     """Those of ``OPTIONS`` that it honours."""
     sees_changes: frozenset[ChangedField]
     """What it can see of what the path did to a probe, in both families together."""
-    sees_extensions: bool
+    sees_extensions: bool = True
     """Whether MPLS labels and other extension objects of ICMP errors reach it."""
-    sees_quoted_ttl: bool
-    sees_reply_ttl: bool
+    sees_quoted_ttl: bool = True
+    sees_reply_ttl: bool = True
     descriptors: Literal["shared", "per_flow", "per_probe"] = "shared"
 
     @property
@@ -99,6 +101,32 @@ class ModeFacts:
     def changes_seen(self, family: AddressFamily) -> frozenset[ChangedField]:
         """What it can see of what the path did, in one family."""
         return self.sees_changes - (_IPV6_ONLY if family is AddressFamily.IPV4 else _IPV4_ONLY)
+
+    def capabilities(
+        self,
+        family: AddressFamily,
+        flow: FlowStrategy,
+        *,
+        timestamps: TimestampSource,
+        max_in_flight: int,
+        default_port: int | None,
+    ) -> SocketCapabilities:
+        """What a socket of this way of probing can do and see."""
+        return SocketCapabilities(
+            family=family,
+            protocol=self.protocol,
+            mode=self.mode.value,
+            flow=flow,
+            flows=frozenset(self.flows),
+            descriptors=self.descriptors,
+            timestamps=timestamps,
+            max_in_flight=max_in_flight,
+            sees_quoted_ttl=self.sees_quoted_ttl,
+            sees_reply_ttl=self.sees_reply_ttl,
+            default_port=default_port,
+            sees_extensions=self.sees_extensions,
+            sees_changes=self.changes_seen(family),
+        )
 
     def check(self, config: TracerouteConfig, family: AddressFamily) -> None:
         """Refuse what this way of probing can't honour.
@@ -131,29 +159,33 @@ class ModeFacts:
             return self.flows[0]
         if wanted in self.flows:
             return wanted
-        choices = _listed(flow.value for flow in self.flows)
+        remedy = f"choose {alternatives(flow.value for flow in self.flows)}"
         others = [facts.mode.value for facts in self._siblings() if wanted in facts.flows]
-        remedy = f"choose {choices}"
+        elsewhere = [facts for facts in self._neighbours() if wanted in facts.flows]
         if others:
-            remedy += f", or mode {_listed(others)}, which holds it"
+            remedy += f", or mode {alternatives(others)}, which holds it"
+        elif elsewhere:
+            other = elsewhere[0]
+            remedy += f", or protocol {other.protocol.value!r} with mode {other.mode.value!r}, which holds it"
         raise UnsupportedOption("flow", wanted.value, mode=self.mode.value, remedy=remedy)
 
     def _remedy(self, option: str) -> str:
         if option in _PORTS and self.protocol is Protocol.ICMP:
             return "ICMP has no ports: choose protocol 'udp' or 'tcp'"
         others = [facts.mode.value for facts in self._siblings() if option in facts.options]
-        return f"choose mode {_listed(others)}" if others else "leave it out"
+        return f"choose mode {alternatives(others)}" if others else "leave it out"
 
     def _siblings(self) -> Iterable[ModeFacts]:
         """The other ways of probing with this protocol on the same platform."""
-        return (
-            facts
-            for facts in CATALOGUE
-            if facts.platform == self.platform and facts.protocol is self.protocol and facts is not self
-        )
+        return (facts for facts in self._neighbours() if facts.protocol is self.protocol)
+
+    def _neighbours(self) -> Iterable[ModeFacts]:
+        """The other ways of probing on the same platform."""
+        return (facts for facts in CATALOGUE if facts.platform == self.platform and facts is not self)
 
 
-def _listed(names: Iterable[str]) -> str:
+def alternatives(names: Iterable[str]) -> str:
+    """What there is to choose from, such as ``'icmp' or 'udp'``."""
     return " or ".join(repr(name) for name in dict.fromkeys(names))
 
 
@@ -165,9 +197,6 @@ LINUX: Final = (
         flows=(PARIS, CLASSIC, DUBLIN),
         options=_HEADER_OPTIONS,
         sees_changes=_IP | _CHECKSUM | _PAYLOAD,
-        sees_extensions=True,
-        sees_quoted_ttl=True,
-        sees_reply_ttl=True,
     ),
     ModeFacts(
         mode=Mode.LINUX_PING,
@@ -176,9 +205,7 @@ LINUX: Final = (
         flows=(PARIS, CLASSIC, DUBLIN),
         options=_HEADER_OPTIONS,
         sees_changes=_CHECKSUM | _PAYLOAD,
-        sees_extensions=True,
         sees_quoted_ttl=False,
-        sees_reply_ttl=True,
     ),
     ModeFacts(
         mode=Mode.LINUX_RAW,
@@ -187,9 +214,6 @@ LINUX: Final = (
         flows=(PARIS, CLASSIC, DUBLIN),
         options=_HEADER_OPTIONS | _PORTS,
         sees_changes=_IP | _CHECKSUM | _PAYLOAD | {ChangedField.UDP_LENGTH},
-        sees_extensions=True,
-        sees_quoted_ttl=True,
-        sees_reply_ttl=True,
     ),
     ModeFacts(
         mode=Mode.LINUX_UDP,
@@ -199,9 +223,7 @@ LINUX: Final = (
         flows=(CLASSIC, PARIS, DUBLIN),
         options=_HEADER_OPTIONS | _PORTS,
         sees_changes=_PAYLOAD,
-        sees_extensions=True,
         sees_quoted_ttl=False,
-        sees_reply_ttl=True,
     ),
     ModeFacts(
         mode=Mode.LINUX_RAW,
@@ -210,9 +232,6 @@ LINUX: Final = (
         flows=(PARIS, CLASSIC, DUBLIN),
         options=_HEADER_OPTIONS | _PORTS,
         sees_changes=_IP | _CHECKSUM | _PAYLOAD | _TCP,
-        sees_extensions=True,
-        sees_quoted_ttl=True,
-        sees_reply_ttl=True,
     ),
     ModeFacts(
         mode=Mode.LINUX_TCP,
@@ -222,13 +241,12 @@ LINUX: Final = (
         # The kernel makes the segment, chooses its ports, and keeps the ECN bits to itself (tcp(7)).
         options=frozenset({"source", "interface", "mark", "dscp", "flow_label", "dont_fragment", "port"}),
         sees_changes=frozenset({ChangedField.TCP_FLAGS}),
-        sees_extensions=True,
         sees_quoted_ttl=False,
         sees_reply_ttl=False,
         descriptors="per_probe",
     ),
 )
-"""The ways of probing on Linux, best first for each protocol."""
+"""The ways of probing on Linux, best first, and in the order in which they are tried."""
 
 # Windows ignores the traffic class of ordinary sockets (IP_TOS) without a word; it has no firewall marks,
 # and no way to choose a flow label.
@@ -244,7 +262,6 @@ WINDOWS: Final = (
         sees_changes=frozenset(),
         sees_extensions=False,
         sees_quoted_ttl=False,
-        sees_reply_ttl=True,
     ),
     ModeFacts(
         mode=Mode.WINDOWS_RAW,
@@ -264,9 +281,6 @@ WINDOWS: Final = (
             ChangedField.UDP_LENGTH,
             ChangedField.PAYLOAD,
         }),
-        sees_extensions=True,
-        sees_quoted_ttl=True,
-        sees_reply_ttl=True,
     ),
     ModeFacts(
         mode=Mode.WINDOWS_RAW,
@@ -275,13 +289,10 @@ WINDOWS: Final = (
         flows=(CLASSIC,),
         options=_WINDOWS | {"interface", "port"},
         sees_changes=frozenset({ChangedField.TTL}),
-        sees_extensions=True,
-        sees_quoted_ttl=True,
-        sees_reply_ttl=True,
         descriptors="per_probe",
     ),
 )
-"""The ways of probing on Windows, best first for each protocol."""
+"""The ways of probing on Windows, best first, and in the order in which they are tried."""
 
 # Which of these options a system has is in its own table. What the quoted length and fragment field say is
 # not believed, since kernels rewrite them; firewall marks and flow labels have no option at all.
@@ -296,9 +307,6 @@ BSD: Final = (
         flows=(PARIS, CLASSIC, DUBLIN),
         options=_BSD | {"packet_size", "payload_pattern"},
         sees_changes=_BSD_IP | _CHECKSUM | _PAYLOAD,
-        sees_extensions=True,
-        sees_quoted_ttl=True,
-        sees_reply_ttl=True,
     ),
     ModeFacts(
         mode=Mode.DARWIN_DGRAM,
@@ -307,9 +315,6 @@ BSD: Final = (
         flows=(PARIS, CLASSIC, DUBLIN),
         options=_BSD | {"packet_size", "payload_pattern"},
         sees_changes=_BSD_IP | _CHECKSUM | _PAYLOAD,
-        sees_extensions=True,
-        sees_quoted_ttl=True,
-        sees_reply_ttl=True,
     ),
     ModeFacts(
         mode=Mode.BSD_RAW,
@@ -318,9 +323,6 @@ BSD: Final = (
         flows=(PARIS, CLASSIC, DUBLIN),
         options=_BSD | _PORTS | {"packet_size", "payload_pattern"},
         sees_changes=_BSD_IP | _CHECKSUM | _PAYLOAD | {ChangedField.UDP_LENGTH},
-        sees_extensions=True,
-        sees_quoted_ttl=True,
-        sees_reply_ttl=True,
     ),
     ModeFacts(
         mode=Mode.DARWIN_DGRAM,
@@ -329,9 +331,6 @@ BSD: Final = (
         flows=(CLASSIC,),
         options=_BSD | _PORTS | {"packet_size", "payload_pattern"},
         sees_changes=_BSD_IP | _CHECKSUM | _PAYLOAD | {ChangedField.UDP_LENGTH},
-        sees_extensions=True,
-        sees_quoted_ttl=True,
-        sees_reply_ttl=True,
     ),
     ModeFacts(
         mode=Mode.BSD_RAW,
@@ -340,9 +339,6 @@ BSD: Final = (
         flows=(CLASSIC,),
         options=_BSD - {"ecn"} | {"port"},
         sees_changes=frozenset({ChangedField.TTL}),
-        sees_extensions=True,
-        sees_quoted_ttl=True,
-        sees_reply_ttl=True,
         descriptors="per_probe",
     ),
     ModeFacts(
@@ -352,13 +348,10 @@ BSD: Final = (
         flows=(CLASSIC,),
         options=_BSD - {"ecn"} | {"port"},
         sees_changes=frozenset({ChangedField.TTL}),
-        sees_extensions=True,
-        sees_quoted_ttl=True,
-        sees_reply_ttl=True,
         descriptors="per_probe",
     ),
 )
-"""The ways of probing on the BSDs and macOS, best first for each protocol."""
+"""The ways of probing on the BSDs and macOS, best first, and in the order in which they are tried."""
 
 CATALOGUE: Final[tuple[ModeFacts, ...]] = LINUX + WINDOWS + BSD
 """All ways of probing, platform by platform."""

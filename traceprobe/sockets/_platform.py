@@ -10,24 +10,15 @@ import sys
 from typing import TYPE_CHECKING, NamedTuple
 
 from traceprobe.config import Mode, Protocol
+from traceprobe.sockets._catalogue import BSD, LINUX, WINDOWS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Protocol as Interface
-    from typing import TypeAlias
+    from collections.abc import Iterable, Mapping
 
     from traceprobe.config import AddressFamily, TracerouteConfig
     from traceprobe.loops import Clock
-    from traceprobe.sockets.protocol import AsyncProbeSocket
-
-    class BuiltInSocket(AsyncProbeSocket, Interface):
-        """A probe socket that can also be closed without an event loop."""
-
-        def close_now(self) -> None:
-            """Close a socket that no task waits for."""
-            ...
-
-    OpenMode: TypeAlias = Callable[[TracerouteConfig, AddressFamily, Protocol, Clock], BuiltInSocket]
+    from traceprobe.sockets._built_in import BuiltInSocket, OpenMode
+    from traceprobe.sockets._catalogue import ModeFacts
 
 
 class ModeEntry(NamedTuple):
@@ -41,33 +32,18 @@ class ModeEntry(NamedTuple):
 def platform_modes() -> tuple[ModeEntry, ...]:
     """What this platform has, best first; empty if nothing has been built for it."""
     if sys.platform == "linux":
-        return (
-            ModeEntry(Mode.LINUX_RAW, Protocol.ICMP, _linux_raw),
-            ModeEntry(Mode.LINUX_PING, Protocol.ICMP, _linux_ping),
-            ModeEntry(Mode.LINUX_RAW, Protocol.UDP, _linux_raw),
-            ModeEntry(Mode.LINUX_UDP, Protocol.UDP, _linux_udp),
-            ModeEntry(Mode.LINUX_RAW, Protocol.TCP, _linux_raw),
-            ModeEntry(Mode.LINUX_TCP, Protocol.TCP, _linux_tcp),
-        )
+        openers: Mapping[Mode, OpenMode] = {
+            Mode.LINUX_RAW: _linux_raw,
+            Mode.LINUX_PING: _linux_ping,
+            Mode.LINUX_UDP: _linux_udp,
+            Mode.LINUX_TCP: _linux_tcp,
+        }
+        return _entries(LINUX, openers)
     elif sys.platform == "win32":  # noqa: RET505 - type checkers then know which branch is for which platform
-        return (
-            ModeEntry(Mode.WINDOWS_ICMP, Protocol.ICMP, _windows_icmp),
-            ModeEntry(Mode.WINDOWS_RAW, Protocol.UDP, _windows_raw),
-            ModeEntry(Mode.WINDOWS_RAW, Protocol.TCP, _windows_raw),
-        )
+        return _entries(WINDOWS, {Mode.WINDOWS_ICMP: _windows_icmp, Mode.WINDOWS_RAW: _windows_raw})
     else:
         name = bsd_name(sys.platform)
         return () if name is None else bsd_modes(name)
-
-
-def unprivileged_mode() -> Mode | None:
-    """The mode that works on this platform without any privilege, if there is one."""
-    if sys.platform == "linux":
-        return Mode.LINUX_UDP
-    elif sys.platform == "win32":  # noqa: RET505 - as above
-        return Mode.WINDOWS_ICMP
-    else:
-        return Mode.DARWIN_DGRAM if sys.platform == "darwin" else None
 
 
 def bsd_name(platform: str) -> str | None:
@@ -94,20 +70,17 @@ def bsd_modes(name: str) -> tuple[ModeEntry, ...]:
 
         return open_bsd_raw(name, config, family, protocol, clock)
 
-    modes = []
-    for protocol in (Protocol.ICMP, Protocol.UDP, Protocol.TCP):
-        modes.append(ModeEntry(Mode.BSD_RAW, protocol, raw))
-        if name == "darwin":
-            modes.append(ModeEntry(Mode.DARWIN_DGRAM, protocol, _darwin_dgram))
-    return tuple(modes)
+    openers: dict[Mode, OpenMode] = {Mode.BSD_RAW: raw}
+    if name == "darwin":
+        openers[Mode.DARWIN_DGRAM] = _darwin_dgram
+    return _entries(BSD, openers)
 
 
-def _darwin_dgram(
-    config: TracerouteConfig, family: AddressFamily, protocol: Protocol, clock: Clock
-) -> BuiltInSocket:
-    from traceprobe.sockets.bsd.darwin import open_darwin_dgram
-
-    return open_darwin_dgram(config, family, protocol, clock)
+def _entries(ways: Iterable[ModeFacts], openers: Mapping[Mode, OpenMode]) -> tuple[ModeEntry, ...]:
+    """The ways of probing that something opens, in their order."""
+    return tuple(
+        ModeEntry(facts.mode, facts.protocol, openers[facts.mode]) for facts in ways if facts.mode in openers
+    )
 
 
 def platform_caveat(mode: Mode, family: AddressFamily) -> tuple[str, tuple[str, ...]] | None:
@@ -143,14 +116,6 @@ def _linux_udp(
     return open_linux_udp(config, family, protocol, clock)
 
 
-def _windows_icmp(
-    config: TracerouteConfig, family: AddressFamily, protocol: Protocol, clock: Clock
-) -> BuiltInSocket:
-    from traceprobe.sockets.windows.icmp import open_windows_icmp
-
-    return open_windows_icmp(config, family, protocol, clock)
-
-
 def _linux_tcp(
     config: TracerouteConfig, family: AddressFamily, protocol: Protocol, clock: Clock
 ) -> BuiltInSocket:
@@ -159,9 +124,25 @@ def _linux_tcp(
     return open_linux_tcp(config, family, protocol, clock)
 
 
+def _windows_icmp(
+    config: TracerouteConfig, family: AddressFamily, protocol: Protocol, clock: Clock
+) -> BuiltInSocket:
+    from traceprobe.sockets.windows.icmp import open_windows_icmp
+
+    return open_windows_icmp(config, family, protocol, clock)
+
+
 def _windows_raw(
     config: TracerouteConfig, family: AddressFamily, protocol: Protocol, clock: Clock
 ) -> BuiltInSocket:
     from traceprobe.sockets.windows.raw import open_windows_raw
 
     return open_windows_raw(config, family, protocol, clock)
+
+
+def _darwin_dgram(
+    config: TracerouteConfig, family: AddressFamily, protocol: Protocol, clock: Clock
+) -> BuiltInSocket:
+    from traceprobe.sockets.bsd.darwin import open_darwin_dgram
+
+    return open_darwin_dgram(config, family, protocol, clock)

@@ -26,18 +26,18 @@ from traceprobe.errors import (
     UnsupportedOption,
 )
 from traceprobe.loops import SystemClock
-from traceprobe.sockets._catalogue import needs_nothing
-from traceprobe.sockets._platform import ModeEntry, platform_caveat, platform_modes, unprivileged_mode
+from traceprobe.sockets._addresses import family_number
+from traceprobe.sockets._catalogue import alternatives, needs_nothing
+from traceprobe.sockets._platform import platform_caveat, platform_modes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
     from ipaddress import IPv4Address, IPv6Address
 
     from traceprobe.loops import Clock
+    from traceprobe.sockets._platform import ModeEntry
     from traceprobe.sockets._report import ModeReport, ModeStatus
     from traceprobe.sockets.protocol import AsyncProbeSocket
-
-_FAMILIES = {AddressFamily.IPV4: socket.AF_INET, AddressFamily.IPV6: socket.AF_INET6}
 
 
 @attrs.frozen
@@ -95,7 +95,7 @@ class ProbeSocketFactory:
         Raises:
             NameResolutionError: The name has no address (of that family).
         """
-        wanted = socket.AF_UNSPEC if family is None else _FAMILIES[family]
+        wanted = socket.AF_UNSPEC if family is None else family_number(family)
         try:
             found = await anyio.getaddrinfo(host, None, family=wanted, type=socket.SOCK_DGRAM)
         except socket.gaierror as error:
@@ -103,7 +103,9 @@ class ProbeSocketFactory:
         except ValueError:  # a label that is too long, or not encodable
             raise NameResolutionError(host, "it is no valid host name") from None
         addresses = dict.fromkeys(
-            ipaddress.ip_address(name[0]) for kind, *_, name in found if kind in _FAMILIES.values()
+            ipaddress.ip_address(name[0])
+            for kind, *_, name in found
+            if kind in {socket.AF_INET, socket.AF_INET6}
         )
         if not addresses:
             raise NameResolutionError(host, "it has no IP address")
@@ -192,10 +194,10 @@ def _fitting(config: TracerouteConfig) -> Sequence[ModeEntry]:
         raise NoUsableSocketError(f"there is no way of probing yet on this platform ({sys.platform})")
     mode, protocol = config.mode, config.protocol
     if protocol is not None and protocol not in {entry.protocol for entry in entries}:
-        known = _listed(entry.protocol.value for entry in entries)
+        known = alternatives(entry.protocol.value for entry in entries)
         raise UnsupportedOption("protocol", protocol.value, mode=None, remedy=f"choose {known}")
     if mode is not None and mode not in {entry.mode for entry in entries}:
-        known = _listed(entry.mode.value for entry in entries)
+        known = alternatives(entry.mode.value for entry in entries)
         raise UnsupportedOption(
             "mode", mode.value, mode=None, remedy=f"on this platform ({sys.platform}) choose {known}"
         )
@@ -208,7 +210,7 @@ def _fitting(config: TracerouteConfig) -> Sequence[ModeEntry]:
     if not fitting:
         assert mode is not None
         assert protocol is not None
-        others = _listed(entry.mode.value for entry in entries if entry.protocol is protocol)
+        others = alternatives(entry.mode.value for entry in entries if entry.protocol is protocol)
         raise UnsupportedOption("protocol", protocol.value, mode=mode.value, remedy=f"choose mode {others}")
     return fitting
 
@@ -228,10 +230,6 @@ def _check_receive_all(config: TracerouteConfig, entry: ModeEntry) -> None:
         )
 
 
-def _listed(names: Iterable[str]) -> str:
-    return " or ".join(repr(name) for name in dict.fromkeys(names))
-
-
 def _status(entry: ModeEntry, family: AddressFamily, error: TraceprobeError) -> ModeStatus:
     from traceprobe.sockets._report import ModeStatus
 
@@ -246,10 +244,9 @@ def _status(entry: ModeEntry, family: AddressFamily, error: TraceprobeError) -> 
 
 def _free_mode(protocols: set[Protocol]) -> Mode | None:
     """A mode that works here without any privilege, with one of these protocols if there is one."""
-    for entry in platform_modes():
-        if entry.protocol in protocols and needs_nothing(entry.mode, entry.protocol):
-            return entry.mode
-    return unprivileged_mode()
+    free = [entry for entry in platform_modes() if needs_nothing(entry.mode, entry.protocol)]
+    preferred = [entry for entry in free if entry.protocol in protocols]
+    return next((entry.mode for entry in (*preferred, *free)), None)
 
 
 def _summary(refusals: Sequence[tuple[ModeEntry, TraceprobeError]], family: AddressFamily) -> TraceprobeError:
@@ -264,7 +261,7 @@ def _summary(refusals: Sequence[tuple[ModeEntry, TraceprobeError]], family: Addr
     if privileged and free is not None and free not in {entry.mode for entry, _ in refusals}:
         remedies[f"choose mode {free.value!r}, which needs no privileges"] = None
     kind = PrivilegeError if privileged else NoUsableSocketError
-    tried = _listed(entry.protocol.value.upper() for entry, _ in refusals).replace("'", "")
+    tried = alternatives(entry.protocol.value.upper() for entry, _ in refusals).replace("'", "")
     return kind(
         f"no usable socket for {tried} over IPv{family.value}",
         reasons=[str(status) for status in statuses],

@@ -23,15 +23,15 @@ from traceprobe.sockets.bsd._systems import TtlMethod
 from traceprobe.sockets.bsd._tcp import BsdTcpSocket
 from traceprobe.sockets.bsd._udp import BsdUdpSocket
 from traceprobe.sockets.codec import IcmpCodec, UdpCodec
-from traceprobe.sockets.protocol import SocketCapabilities
 
 if TYPE_CHECKING:
     from traceprobe.config import TracerouteConfig
     from traceprobe.loops import Clock
+    from traceprobe.sockets._built_in import BuiltInSocket
     from traceprobe.sockets._catalogue import ModeFacts
-    from traceprobe.sockets._platform import BuiltInSocket
     from traceprobe.sockets.bsd._kernel import Kernel, KernelSocket
     from traceprobe.sockets.bsd._systems import BsdSystem
+    from traceprobe.sockets.protocol import SocketCapabilities
 
 
 def open_bsd_socket(
@@ -72,7 +72,7 @@ def open_bsd_socket(
             elif protocol is Protocol.TCP:
                 opened = parts.tcp()
             else:
-                opened = parts.icmp_only()
+                opened = parts.icmp()
         except TraceprobeError:
             raise
         except OSError as error:
@@ -104,7 +104,7 @@ class _Parts:
         opener.ask_for_ttl(self._icmp)
         opener.filter_icmp(self._icmp, echo=sends)
 
-    def icmp_only(self) -> BsdProbeSocket[IcmpCodec]:
+    def icmp(self) -> BsdProbeSocket[IcmpCodec]:
         """ICMP probes leave by the socket that hears the answers."""
         opener, config = self._opener, self._opener.config
         codec = IcmpCodec(
@@ -165,9 +165,6 @@ class _Parts:
             gathering=gathering,
         )
 
-    def _open(self, kind: int, protocol: int, *, configured: bool = True) -> KernelSocket:
-        return self._stack.enter_context(closing(self._opener.open(kind, protocol, configured=configured)))
-
     def tcp(self) -> BsdTcpSocket:
         """Connections leave by a socket of their own each, which is opened when it is needed."""
         opener = self._opener
@@ -188,27 +185,21 @@ class _Parts:
             gathering=gathering,
         )
 
+    def _open(self, kind: int, protocol: int, *, configured: bool = True) -> KernelSocket:
+        return self._stack.enter_context(closing(self._opener.open(kind, protocol, configured=configured)))
+
     def _method(self) -> TtlMethod:
         """How the TTL of probes is set."""
         system = self._opener.system
         return (system.raw_ttl if self._raw else system.dgram_ttl)[self._opener.family]
 
     def _capabilities(self, codec: IcmpCodec | UdpCodec | ConnectCodec) -> SocketCapabilities:
-        facts, config = self._facts, self._opener.config
-        if config.packet_size is not None:
-            codec.check_size(config.packet_size)
-        return SocketCapabilities(
-            family=codec.family,
-            protocol=codec.protocol,
-            mode=facts.mode.value,
-            flow=codec.flow,
-            flows=frozenset(facts.flows),
-            descriptors=facts.descriptors,
+        if self._opener.config.packet_size is not None:
+            codec.check_size(self._opener.config.packet_size)
+        return self._facts.capabilities(
+            codec.family,
+            codec.flow,
             timestamps=self._stamps,
             max_in_flight=max(1, min(self._granted // REPLY_COST, codec.capacity)),
-            sees_quoted_ttl=facts.sees_quoted_ttl,
-            sees_reply_ttl=facts.sees_reply_ttl,
             default_port=None if isinstance(codec, IcmpCodec) else codec.default_port,
-            sees_extensions=facts.sees_extensions,
-            sees_changes=facts.changes_seen(codec.family),
         )

@@ -17,7 +17,7 @@ from traceprobe.sockets.bsd._systems import DARWIN
 if TYPE_CHECKING:
     from traceprobe.config import AddressFamily, Protocol, TracerouteConfig
     from traceprobe.loops import Clock
-    from traceprobe.sockets._platform import BuiltInSocket
+    from traceprobe.sockets._built_in import BuiltInSocket
 
 
 def open_darwin_dgram(

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Final
 
-from traceprobe.config import MAX_PACKET_SIZE, MAX_TTL, AddressFamily, FlowStrategy, Mode, Protocol
+from traceprobe.config import MAX_PACKET_SIZE, MAX_TTL, AddressFamily, Mode, Protocol
 from traceprobe.errors import ConfigError, UnsupportedOption, UsageError
 from traceprobe.sockets._catalogue import facts_of
-from traceprobe.sockets._modes import check_ports, choose_flow, traffic_class
+from traceprobe.sockets._modes import traffic_class
 from traceprobe.sockets.windows._echo import EchoRequest
 from traceprobe.sockets.windows._names import source_name
 
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from traceprobe.config import TracerouteConfig
     from traceprobe.model import Probe
 
-FLOWS: Final = frozenset({FlowStrategy.CLASSIC})
 TOKEN_SIZE: Final = 12
 """Bytes at the head of each payload that only who got the request can know."""
 
@@ -26,9 +25,6 @@ _DEFAULT_SIZE: Final = {AddressFamily.IPV4: 60, AddressFamily.IPV6: 80}
 _LARGEST: Final = 0x7FFFFFFF
 """The largest number of milliseconds that nothing in Windows takes for a negative one."""
 _PER_SECOND: Final = 1000
-_STEADIER: Final = (
-    "protocol 'udp' with mode 'windows_raw', which holds the flow but needs administrator rights"
-)
 
 
 class RequestMaker:
@@ -107,8 +103,8 @@ def check_options(config: TracerouteConfig, family: AddressFamily) -> None:
         ConfigError: The packet size is none for this mode, or the source address none of this machine.
     """
     mode = Mode.WINDOWS_ICMP
-    choose_flow(config, mode, FLOWS, protocol=Protocol.ICMP, otherwise=_STEADIER)
-    check_ports(config, mode, Protocol.ICMP)
+    facts = facts_of(mode, Protocol.ICMP)
+    facts.choose_flow(config)
     if config.interface is not None:
         raise UnsupportedOption(
             "interface",
@@ -116,7 +112,7 @@ def check_options(config: TracerouteConfig, family: AddressFamily) -> None:
             mode=mode.value,
             remedy="name the address of the interface as source",
         )
-    facts_of(mode, Protocol.ICMP).check(config, family)
+    facts.check(config, family)
     if family is AddressFamily.IPV6:
         if config.dont_fragment:
             raise UnsupportedOption(

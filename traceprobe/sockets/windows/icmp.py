@@ -18,21 +18,22 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import anyio.lowlevel
+import attrs
 
-from traceprobe.config import AddressFamily, FlowStrategy, Mode, Protocol
+from traceprobe.config import AddressFamily, Mode, Protocol
 from traceprobe.errors import SendError, UsageError
 from traceprobe.ffi import windows
 from traceprobe.model import Reply, SentProbe, TimestampSource, trace_of
+from traceprobe.sockets._catalogue import facts_of
 from traceprobe.sockets._modes import source_address
 from traceprobe.sockets._receiving import ReceivingSocket
 from traceprobe.sockets.codec import Refusal
-from traceprobe.sockets.protocol import SocketCapabilities
 from traceprobe.sockets.windows._echo import SILENCE, EchoHandle, open_handle
 from traceprobe.sockets.windows._names import source_name
 from traceprobe.sockets.windows._outstanding import Lease, Outstanding
 from traceprobe.sockets.windows._reactor import process_reactor
 from traceprobe.sockets.windows._reactor_link import ReactorLink
-from traceprobe.sockets.windows._requests import FLOWS, TOKEN_SIZE, RequestMaker, check_options
+from traceprobe.sockets.windows._requests import TOKEN_SIZE, RequestMaker, check_options
 from traceprobe.sockets.windows._routes import windows_routes
 from traceprobe.sockets.windows._status import failure_of, meaning_of
 
@@ -64,19 +65,15 @@ class WindowsIcmpSocket(ReceivingSocket):
     def __init__(
         self, config: TracerouteConfig, family: AddressFamily, clock: Clock, reactor: Reactor, spare: Pointer
     ) -> None:
-        capabilities = SocketCapabilities(
-            family=family,
-            protocol=Protocol.ICMP,
-            mode=Mode.WINDOWS_ICMP.value,
-            flow=FlowStrategy.CLASSIC,
-            flows=FLOWS,
-            descriptors="shared",
+        facts = facts_of(Mode.WINDOWS_ICMP, Protocol.ICMP)
+        capabilities = facts.capabilities(
+            family,
+            facts.choose_flow(config),
             timestamps=TimestampSource.QPC,
             max_in_flight=_MOST_OUTSTANDING,
-            sees_quoted_ttl=False,
-            sees_reply_ttl=family is AddressFamily.IPV4,
             default_port=None,
         )
+        capabilities = attrs.evolve(capabilities, sees_reply_ttl=family is AddressFamily.IPV4)
         self._link = ReactorLink(reactor)
         super().__init__(capabilities, clock, self._link.crossing)
         self._requests = RequestMaker(config, family)

@@ -15,6 +15,8 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final
 
+import attrs
+
 from traceprobe.config import AddressFamily, FlowStrategy, Mode, Protocol
 from traceprobe.errors import ConfigError, NoUsableSocketError, PrivilegeError, UnsupportedOption
 from traceprobe.ffi import windows
@@ -24,7 +26,6 @@ from traceprobe.sockets._connects import ConnectCodec
 from traceprobe.sockets._modes import quarantine_ns
 from traceprobe.sockets._timestamps import read_clocks
 from traceprobe.sockets.codec import Refusal, SentHeader, UdpCodec
-from traceprobe.sockets.protocol import SocketCapabilities
 from traceprobe.sockets.windows._datagrams import SystemUdpCodec
 from traceprobe.sockets.windows._names import source_name, unpack_name, with_port
 from traceprobe.sockets.windows._reactor import process_reactor
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from traceprobe.sockets._catalogue import ModeFacts
     from traceprobe.sockets._probe_socket import Batch
     from traceprobe.sockets._timestamps import ClockReading
-    from traceprobe.sockets.codec import ProbeCodec
+    from traceprobe.sockets.protocol import SocketCapabilities
     from traceprobe.sockets.windows._reactor import Reactor, ReactorHolder
 
 _ICMP: Final = {AddressFamily.IPV4: windows.IPPROTO_ICMP, AddressFamily.IPV6: windows.IPPROTO_ICMPV6}
@@ -211,7 +212,7 @@ def _open_udp(
     if config.packet_size is not None:
         codec.check_size(config.packet_size)
     most = max(1, min(granted // _REPLY_COST, codec.capacity))
-    capabilities = _capabilities(facts, codec, codec.default_port, most)
+    capabilities = _capabilities(facts, codec, most)
     return WindowsUdpSocket(config, codec, capabilities, clock, reactor, icmp, udp)
 
 
@@ -243,28 +244,30 @@ def _open_tcp(
             raise
     asked.close_now()
     codec = ConnectCodec(family, quarantine_ns=quarantine_ns(config))
-    capabilities = _capabilities(facts, codec, codec.default_port, _MOST_CONNECTIONS, raw=icmp is not None)
+    capabilities = _capabilities(facts, codec, _MOST_CONNECTIONS, raw=icmp is not None)
     return WindowsTcpSocket(config, codec, capabilities, clock, reactor, icmp, connect_ex)
 
 
 def _capabilities(
-    facts: ModeFacts, codec: ProbeCodec, default_port: int, most: int, *, raw: bool = True
+    facts: ModeFacts, codec: UdpCodec | ConnectCodec, most: int, *, raw: bool = True
 ) -> SocketCapabilities:
-    return SocketCapabilities(
-        family=codec.family,
-        protocol=codec.protocol,
-        mode=facts.mode.value,
-        flow=codec.flow,
-        flows=frozenset(facts.flows),
-        descriptors=facts.descriptors,
+    capabilities = facts.capabilities(
+        codec.family,
+        codec.flow,
         timestamps=TimestampSource.QPC,
         max_in_flight=most,
-        sees_quoted_ttl=raw and facts.sees_quoted_ttl,
-        sees_reply_ttl=raw and codec.family is AddressFamily.IPV4,
-        default_port=default_port,
-        sees_extensions=raw and facts.sees_extensions,
-        sees_changes=facts.changes_seen(codec.family) if raw else frozenset(),
+        default_port=codec.default_port,
     )
+    if not raw:
+        return attrs.evolve(
+            capabilities,
+            sees_quoted_ttl=False,
+            sees_reply_ttl=False,
+            sees_extensions=False,
+            sees_changes=frozenset(),
+        )
+    # Of IPv6, a raw socket hands out no header.
+    return attrs.evolve(capabilities, sees_reply_ttl=codec.family is AddressFamily.IPV4)
 
 
 def _open_icmp(
