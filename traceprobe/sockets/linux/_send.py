@@ -172,7 +172,7 @@ class LinuxSender:
             code = -result
             if code == errno.EINTR:
                 continue
-            if code == errno.EAGAIN or (code == errno.ENOBUFS and not self._writable.poll(0)):
+            if code == errno.EAGAIN or (code == errno.ENOBUFS and not self._has_room()):
                 await self._readiness.wait_writable()
                 if self._closed:
                     raise ClosedError("the socket was closed while it was sending")
@@ -188,6 +188,11 @@ class LinuxSender:
             self._recount()
             slot += 1
             failures = 0
+
+    def _has_room(self) -> bool:
+        """Whether it is not the socket's own buffer that is full, but a queue of the machine."""
+        # What waits in the error queue is always told of, also to who asks for room only.
+        return any(event & select.POLLOUT for _, event in self._writable.poll(0))
 
     def _recount(self) -> None:
         """Agree with the kernel on the number of the next stamp: failed sends may count or not."""
