@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 import anyio.lowlevel
 
 from traceprobe.config import FlowStrategy, Mode
-from traceprobe.errors import ClosedError, SendError, TraceprobeError
+from traceprobe.errors import ClosedError, ConfigError, SendError, TraceprobeError
 from traceprobe.model import Reply, ReplyKind, SentProbe, TimestampSource
 from traceprobe.sockets._catalogue import facts_of
 from traceprobe.sockets._descriptors import free_descriptors
@@ -144,7 +144,7 @@ class LinuxTcpSocket(ReceivingSocket):
             opened = open_connection(self._family, self._config)
         except (TraceprobeError, OSError) as error:  # what was checked at first is gone by now
             now = read_clocks(self._clock)
-            refusal = SendError(getattr(error, "errno", None) or errno.ENOBUFS, str(error))
+            refusal = SendError(_number_of(error), str(error))
             return SentProbe(probe.id, now.monotonic_ns, now.realtime_ns, None, refusal)
         set_ttl(opened, self._family, probe.ttl)
         port = DEFAULT_TCP_PORT if probe.port is None else probe.port
@@ -320,6 +320,13 @@ class LinuxTcpSocket(ReceivingSocket):
 
 def _ignore_stamp(number: int, stamp_ns: int) -> None:
     """Nobody has asked for transmit stamps: connections get none."""
+
+
+def _number_of(error: TraceprobeError | OSError) -> int:
+    """The error number that says why a connection could not be begun."""
+    if isinstance(error, ConfigError):
+        return errno.EADDRNOTAVAIL if error.field == "source" else errno.ENODEV
+    return getattr(error, "errno", None) or errno.ENOBUFS
 
 
 def open_linux_tcp(
