@@ -30,13 +30,13 @@ class Trace:
         if not self.wanted:
             window.withdraw(self)
             return 0
-        count = min(window.grant(self, now), self.wanted)
+        count = window.grant(self, self.wanted, now)
         if count:
             self.wanted -= count
             self.outstanding += count
             self.sent_at += [now] * count
             window.update(self, self.outstanding)
-            window.sent(self, count, now, wants_more=self.wanted > 0)
+            window.sent(self, count, now, wants_more=self.wanted)
         return count
 
     def answer_one(self, window: Window) -> None:
@@ -68,6 +68,40 @@ def test_the_window_is_never_exceeded_and_a_freed_place_calls_the_next() -> None
     assert second.called
     assert second.try_to_send(window, 0) == 1
     assert window.in_flight == 10
+
+
+def test_nobody_is_called_for_less_than_it_wants_or_a_turn() -> None:
+    window = Window(160)
+    holder, small, large = Trace("a", 160), Trace("b", 4), Trace("c", 30)
+    assert holder.try_to_send(window, 0) == 160
+    assert [trace.try_to_send(window, 0) for trace in (small, large)] == [0, 0]
+    for _ in range(3):
+        holder.answer_one(window)
+    assert not small.called
+    holder.answer_one(window)
+    assert small.called, "there is room for all that it wants"
+    assert small.try_to_send(window, 0) == 4
+    for _ in range(9):
+        holder.answer_one(window)
+    assert not was_called(large)
+    holder.answer_one(window)
+    assert large.called, "there is room for a turn"
+    assert large.try_to_send(window, 0) == 10
+
+
+def test_a_turn_is_all_that_one_gets_while_others_wait() -> None:
+    window = Window(160)
+    holder, first, second = Trace("a", 160), Trace("b", 50), Trace("c", 50)
+    holder.try_to_send(window, 0)
+    assert [trace.try_to_send(window, 0) for trace in (first, second)] == [0, 0]
+    for _ in range(16):
+        holder.answer_one(window)
+    assert first.try_to_send(window, 0) == 10
+    for _ in range(4):
+        holder.answer_one(window)
+    assert not was_called(first)
+    assert second.called
+    assert second.try_to_send(window, 0) == 10
 
 
 def test_turns_go_round() -> None:
@@ -161,7 +195,7 @@ def test_the_rate_is_never_exceeded(per_second: float, burst: float, steps: list
 
 
 @given(
-    size=st.integers(1, 20),
+    size=st.integers(1, 20) | st.integers(20, 90),
     per_destination=st.none() | st.integers(1, 5),
     wants=st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 20)), min_size=1, max_size=8),
     seed=st.integers(0, 2**32),

@@ -9,12 +9,17 @@ Owns the order, the window and the pace. Knows nothing of replies.
 from __future__ import annotations
 
 import heapq
+from bisect import bisect_right
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from traceprobe.engine._states import QUEUED
 
 if TYPE_CHECKING:
     from traceprobe.engine._states import ProbeRecord
+
+
+_ttl_of = attrgetter("ttl")
 
 
 class SendQueue:
@@ -43,6 +48,16 @@ class SendQueue:
     def not_before_ns(self) -> int | None:
         """When the pace lets the next probe go; None if nothing keeps it back."""
         return self._not_before_ns
+
+    def at_most(self, end_ttl: int) -> int:
+        """How many probes up to ``end_ttl`` may go at once, at most: some may have been cancelled."""
+        if self._interval_ns:
+            return 1
+        planned, first, stop = self._planned, self._next_planned, self._planned_count
+        if first < stop and planned[-1].ttl > end_ttl:
+            stop = bisect_right(planned, end_ttl, lo=first, key=_ttl_of)
+        count = stop - first + len(self._retries)
+        return count if self._window is None else min(count, self._window - self._in_flight)
 
     def has_room_for_next(self, end_ttl: int) -> bool:
         """Whether there is a probe up to ``end_ttl`` and room for it in the window."""

@@ -51,6 +51,10 @@ class TraceStrategy(Protocol):
         """Whether ``probes_to_send(now)`` would hand anything out. Cheap."""
         ...
 
+    def most_probes_due(self) -> int:
+        """How many ``probes_to_send`` would hand out at most, if any are due. Cheap."""
+        ...
+
     def probe_sent(self, sent: SentProbe, now: int) -> None:
         """Take in that the kernel took a probe that was handed out, or refused it.
 

@@ -119,6 +119,10 @@ class TracerouteEngine(Tally):
             and self._queue.has_room_for_next(self._ending.ttl)
         )
 
+    def most_probes_due(self) -> int:
+        """How many ``probes_to_send`` would hand out at most, if any are due."""
+        return self._queue.at_most(self._ending.ttl)
+
     def next_deadline(self) -> int | None:
         """When time alone will change something: a give-up, the send interval, the overall time-out.
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from traceprobe.errors import ClosedError
-from traceprobe.model import trace_of
+from traceprobe.model import PROBE_INDEX_BITS
 from traceprobe.sockets.protocol import DirectReceiver
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class ReplySink(Protocol):
         """The number in the identities of its probes."""
         ...
 
-    def replies_came(self, replies: Sequence[Reply]) -> None:
+    def replies_came(self, replies: Sequence[Reply], now: int) -> None:
         """Take replies in; must not block."""
         ...
 
@@ -97,22 +97,21 @@ class SocketHub:
     def _deliver(self, replies: Sequence[Reply]) -> None:
         if not replies:
             return
-        first = trace_of(replies[0].probe_id)
-        if all(trace_of(reply.probe_id) == first for reply in replies):
-            self._deliver_to(first, replies)
-            return
+        now = self.clock.monotonic_ns()
         by_trace: dict[int, list[Reply]] = {}
         for reply in replies:
-            by_trace.setdefault(trace_of(reply.probe_id), []).append(reply)
+            trace_id = reply.probe_id >> PROBE_INDEX_BITS
+            share = by_trace.get(trace_id)
+            if share is None:
+                by_trace[trace_id] = [reply]
+            else:
+                share.append(reply)
         for trace_id, share in by_trace.items():
-            self._deliver_to(trace_id, share)
-
-    def _deliver_to(self, trace_id: int, replies: Sequence[Reply]) -> None:
-        sink = self._sinks.get(trace_id)
-        if sink is None:
-            self.unclaimed += len(replies)
-        else:
-            sink.replies_came(replies)
+            sink = self._sinks.get(trace_id)
+            if sink is None:
+                self.unclaimed += len(share)
+            else:
+                sink.replies_came(share, now)
 
     def _fail(self, error: Exception) -> None:
         self._failure = error

@@ -1,7 +1,8 @@
 """The events of one trace, kept for any number of readers.
 
-Each reader has its own place and starts at the beginning; a slow one never holds up the trace. Readers
-are iterator objects, not generators: nothing is held open while the consumer's code runs (PEP 789).
+Events are made when the first reader gets to them: of a trace that nobody reads, none ever is. Each
+reader has its own place and starts at the beginning; a slow one never holds up the trace. Readers are
+iterator objects, not generators: nothing is held open while the consumer's code runs (PEP 789).
 """
 
 from __future__ import annotations
@@ -21,28 +22,46 @@ ItemT = TypeVar("ItemT")
 
 
 class EventLog:
-    """Append-only; closed once, with or without an error."""
+    """Append-only; closed once, with or without an error.
 
-    __slots__ = ("_news", "closed", "error", "events")
+    Args:
+        source: Makes the events that have not been asked for yet, oldest first.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_last", "_news", "_source", "closed", "error", "events")
+
+    def __init__(self, source: Callable[[], Iterable[Event]]) -> None:
         self.events: list[Event] = []
+        """What has been made of the source by now; ``pull`` makes the rest."""
         self.closed = False
         self.error: BaseException | None = None
+        self._source = source
+        self._last: Event | None = None
         self._news: anyio.Event | None = None
 
+    def pull(self) -> bool:
+        """Have the source make what it has; returns whether that was anything."""
+        known = len(self.events)
+        self.events.extend(self._source())
+        if self._last is not None:
+            self.events.append(self._last)
+            self._last = None
+        return len(self.events) > known
+
     def append(self, event: Event) -> None:
-        """Add one event."""
+        """Add an event that is none of the source's."""
         self.events.append(event)
 
-    def extend(self, events: Iterable[Event]) -> None:
-        """Add events."""
-        self.events.extend(events)
+    def close(self, error: BaseException | None = None, *, last: Event | None = None) -> None:
+        """No more events will come.
 
-    def close(self, error: BaseException | None = None) -> None:
-        """No more events will come; readers that get here see the error, if there is one."""
+        Args:
+            error: What readers see when they get here; None for the end.
+            last: One more event, behind all that the source still has.
+        """
         self.closed = True
         self.error = error
+        self._last = last
         self.announce()
 
     def announce(self) -> None:
@@ -91,6 +110,8 @@ class LogReader(AsyncIterator[ItemT]):
                 event = log.events[self._place]
                 self._place += 1
                 ready.extend(self._select(event))
+            elif log.pull():
+                continue
             elif not log.closed:
                 await log.news()
             elif log.error is not None:

@@ -28,7 +28,7 @@ from traceprobe.tracer._knowledge import PathKnowledge
 from traceprobe.tracer._log import EventLog
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from collections.abc import Set as AbstractSet
     from ipaddress import IPv4Address, IPv6Address
 
@@ -70,10 +70,12 @@ class TraceRun:
     ) -> None:
         self.trace_id = trace_id
         self.destination = destination
-        self.log = EventLog()
         self.scope = anyio.CancelScope()
         self.done = anyio.Event()
         self.knowledge = PathKnowledge(pipeline, enrichers, judge, self._learnt, self._looked_up)
+        self._knows = self.knowledge.is_wanted
+        """Events tell what is known, so that they have to be made as things happen."""
+        self.log = EventLog(self._known_events if self._knows else engine.take_events)
         self.result: TraceResult | None = None
         self.error: Exception | None = None
         self._target = target
@@ -84,6 +86,8 @@ class TraceRun:
         self._alarm = hub.clock.alarm()
         self._armed_for: int | None = None
         self._waiting = False
+        self._queued = False
+        """It stands in the queue of those that want to send, and is called when its turn comes."""
         self._sent: list[ProbeId] = []
         self._settled: set[int] = set()
         self._socket_error: Exception | None = None
@@ -115,17 +119,18 @@ class TraceRun:
 
     # --- what the hub calls ---------------------------------------------------------------------------
 
-    def replies_came(self, replies: Sequence[Reply]) -> None:
+    def replies_came(self, replies: Sequence[Reply], now: int) -> None:
         """Take replies in, straight from the receiver."""
         if self._ended_ns is not None:
             return
-        now = self._clock.monotonic_ns()
         if self._first_reply_ns is None:
             self._first_reply_ns = now - min(reply.received_ns for reply in replies)
+        reply_received = self._engine.reply_received
         for reply in replies:
-            self._engine.reply_received(reply, now)
+            reply_received(reply, now)
         self._publish()
-        self._wake_if_changed(now)
+        if self._waiting:
+            self._wake_if_changed(now)
 
     def socket_failed(self, error: Exception) -> None:
         """The socket can't be used any more."""
@@ -133,7 +138,8 @@ class TraceRun:
         self._alarm.wake()
 
     def turn_came(self) -> None:
-        """The window may have room now."""
+        """The window has room now."""
+        self._queued = False
         if self._waiting:
             self._alarm.wake()
 
@@ -156,7 +162,7 @@ class TraceRun:
                 self.error, self.result = self.error or error, None
             finally:
                 # Whoever leaves the trace waits for this, and can't be cancelled: it comes whatever fails.
-                self.log.close(self.error)
+                self.log.close(self.error, last=None if self.result is None else TraceFinished(self.result))
                 self.done.set()
 
     async def _drive(self) -> None:
@@ -189,11 +195,13 @@ class TraceRun:
         engine, window = self._engine, self._hub.window
         while True:
             now = self._clock.monotonic_ns()
+            self._queued = False
             if not engine.has_probes_due(now):
                 window.withdraw(self)
                 return
-            room = window.grant(self, now)
+            room = window.grant(self, engine.most_probes_due(), now)
             if not room:
+                self._queued = True
                 return
             probes = engine.probes_to_send(now, room)
             sent = await self._hub.socket.send_probes(probes)
@@ -203,7 +211,8 @@ class TraceRun:
             await self._take_reports(sent)
             now = self._clock.monotonic_ns()
             window.update(self, engine.outstanding)
-            window.sent(self, len(probes), now, wants_more=engine.has_probes_due(now))
+            wants_more = engine.most_probes_due() if engine.has_probes_due(now) else 0
+            window.sent(self, len(probes), now, wants_more=wants_more)
 
     async def _take_reports(self, sent: Sequence[SentProbe]) -> None:
         """Tell the engine what was sent.
@@ -233,27 +242,24 @@ class TraceRun:
         if released:
             self._hub.socket.release(released)
         self._hub.window.update(self, engine.outstanding)
-        events = engine.take_events()
-        if not events:
-            return
-        if self.knowledge.is_wanted:
-            for event in events:
-                self._append(event)
-        else:
-            self.log.extend(events)
+        if self._knows:
+            self.log.pull()
         self.log.announce()
 
-    def _append(self, event: Event) -> None:
-        """Add an event, with what is known of its addresses; ask for what isn't."""
-        if isinstance(event, ReplyReceived):
-            self.knowledge.has_answered(event.reply.address, event.probe.ttl)
-        elif isinstance(event, HopSettled):
-            self._settled.add(event.hop.ttl)
-            if self.knowledge.known:
-                event = HopSettled(self.hop(event.hop.ttl))
-        elif isinstance(event, HopRevised) and self.knowledge.known:
-            event = HopRevised(self.hop(event.hop.ttl))
-        self.log.append(event)
+    def _known_events(self) -> Iterator[Event]:
+        """What has happened, with what is known of its addresses; what isn't is asked for."""
+        for event in self._engine.take_events():
+            if isinstance(event, ReplyReceived):
+                self.knowledge.has_answered(event.reply.address, event.probe.ttl)
+            elif isinstance(event, HopSettled):
+                self._settled.add(event.hop.ttl)
+                if self.knowledge.known:
+                    yield HopSettled(self.hop(event.hop.ttl))
+                    continue
+            elif isinstance(event, HopRevised) and self.knowledge.known:
+                yield HopRevised(self.hop(event.hop.ttl))
+                continue
+            yield event
 
     def _learnt(
         self, address: IPv4Address | IPv6Address, ttls: AbstractSet[int], knowledge: Knowledge
@@ -267,13 +273,11 @@ class TraceRun:
             self._alarm.wake()
 
     def _wake_if_changed(self, now: int) -> None:
-        if not self._waiting:
-            return
         engine = self._engine
-        if engine.finished or engine.has_probes_due(now):
+        # Who stands in the queue is called; unless there is nothing left that it could send.
+        if engine.finished or engine.has_probes_due(now) is not self._queued:
             self._alarm.wake()
-            return
-        if self._armed_for is None:
+        elif self._armed_for is None:
             if engine.next_deadline() is not None:
                 self._alarm.wake()
         elif engine.may_be_due_before(self._armed_for):
@@ -316,7 +320,6 @@ class TraceRun:
         self.knowledge.give_up("the trace was ended before there was an answer")
         if self.error is None:
             self.result = self._make_result()
-            self.log.append(TraceFinished(self.result))
 
     def _make_result(self) -> TraceResult:
         engine = self._engine

@@ -216,6 +216,7 @@ class _WhenEnriched(AsyncIterator["Hop"]):
         self._check()
         log = self._run.log
         while True:
+            log.pull()
             for event in log.events[self._place :]:
                 if isinstance(event, HopSettled):
                     self._held.append(event.hop.ttl)
