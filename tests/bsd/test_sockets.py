@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import select
+from errno import EINTR
 from typing import TYPE_CHECKING, NamedTuple
 
 import anyio
@@ -18,6 +19,7 @@ from traceprobe.loops import SystemClock
 from traceprobe.model import Probe, ReplyKind, make_probe_id
 from traceprobe.sockets.bsd import _send
 from traceprobe.sockets.bsd._open import open_bsd_socket
+from traceprobe.sockets.bsd._receive import BsdReceiver
 from traceprobe.sockets.bsd._systems import SYSTEMS, TtlMethod
 from traceprobe.testing import check_probe_socket
 from traceprobe.tracer import Tracer
@@ -406,3 +408,33 @@ async def test_large_probes_come_back_whole() -> None:
     result = await trace(kernel, way, packet_size=9000)
     assert hops(result) == [str(address) for address in kernel.path.hops(4)]
     assert {len(packet) for packet in kernel.sent} == {9000}
+
+
+def test_only_errors_in_a_row_end_the_reception() -> None:
+    class Interrupted:
+        """A system whose calls are interrupted again and again."""
+
+        batches = False
+
+        def __init__(self, outcomes: list[int]) -> None:
+            self.outcomes = outcomes
+
+        def recvmsg(self, descriptor: int, message: int, flags: int) -> int:
+            return self.outcomes.pop(0)
+
+        def recvmmsg(self, descriptor: int, messages: int, count: int, flags: int) -> int:
+            raise AssertionError("not a system call here")
+
+        sendmsg = recvmsg
+        sendmmsg = recvmmsg
+
+    abi = abi_for("freebsd", "amd64")
+    calls = Interrupted([*[-EINTR] * 12, 8, *[-EINTR] * 12, 8, *[-EINTR] * 12, -abi.eagain])
+    came: list[int] = []
+    receiver = BsdReceiver(abi, calls, SystemClock())
+    receiver.drain(3, lambda message, control, now: came.append(len(message.data)))
+    assert came == [8, 8]
+    assert calls.outcomes == []
+    calls.outcomes += [-EINTR] * 17
+    with pytest.raises(OSError, match="receiving from a probe socket"):
+        receiver.drain(3, lambda message, control, now: None)

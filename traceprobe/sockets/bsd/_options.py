@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from traceprobe.config import AddressFamily, Mode
 from traceprobe.errors import ConfigError, NoUsableSocketError, PrivilegeError, UnsupportedOption
 from traceprobe.model import TimestampSource
+from traceprobe.packets import Icmpv6Type
 from traceprobe.sockets._modes import source_address, traffic_class
 from traceprobe.sockets.bsd._names import family_number, python_name
 from traceprobe.sockets.bsd._remedies import low_port_remedies, raw_remedies
@@ -30,8 +31,12 @@ if TYPE_CHECKING:
 _UNUSED_PORT: Final = 9  # discard (RFC 863); connecting a UDP socket sends nothing
 _SMALLEST_BUFFER: Final = 4096
 _PASSED: Final = Struct("=8I")
-_ERRORS: Final = (1, 2, 3, 4)
-_ECHO_REPLY: Final = 129
+_ERRORS: Final = (
+    Icmpv6Type.DESTINATION_UNREACHABLE,
+    Icmpv6Type.PACKET_TOO_BIG,
+    Icmpv6Type.TIME_EXCEEDED,
+    Icmpv6Type.PARAMETER_PROBLEM,
+)
 
 REPLY_COST: Final = 4096
 """Bytes of receive buffer that a waiting reply is charged with where it costs most: a cluster for its data
@@ -106,8 +111,6 @@ class Opener:
         config, abi = self.config, self.abi
         ipv4 = self.family is AddressFamily.IPV4
         restricted = kind == abi.sock_dgram and protocol in {abi.ipproto_icmp, abi.ipproto_icmpv6}
-        if config.mark is not None:
-            raise self._unsupported("mark", config.mark, "leave it out: firewall marks are a Linux thing")
         if config.interface is not None:
             self._bind_to_interface(opened, config.interface)
         if config.dscp is not None or config.ecn is not None:
@@ -260,9 +263,8 @@ class Opener:
     def filter_icmp(self, opened: KernelSocket, *, echo: bool) -> None:
         """Let only errors through, and echo replies if those are wanted; IPv4 has no such filter."""
         if self.family is AddressFamily.IPV6:
-            opened.setsockopt(
-                self.abi.ipproto_icmpv6, self.abi.icmp6_filter, passing(*_ERRORS, *([_ECHO_REPLY] * echo))
-            )
+            wanted = (*_ERRORS, Icmpv6Type.ECHO_REPLY) if echo else _ERRORS
+            opened.setsockopt(self.abi.ipproto_icmpv6, self.abi.icmp6_filter, passing(*wanted))
 
 
 def passing(*types: int) -> bytes:

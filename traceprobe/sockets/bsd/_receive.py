@@ -126,6 +126,7 @@ class BsdReceiver:
                 if -count in self._told:
                     return
                 raise OSError(-count, "receiving from a probe socket")
+            failures = 0
             now = read_clocks(self._clock)
             for message in arena.received():
                 handle(message, reader.read(message.control), now)

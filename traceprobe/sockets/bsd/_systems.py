@@ -57,8 +57,6 @@ class BsdSystem:
     """Whether ``sendmmsg`` and ``recvmmsg`` are system calls. FreeBSD's are loops in the C library."""
     dgram_icmp: bool = False
     """Whether ICMP can be had without privileges, by ``SOCK_DGRAM`` sockets."""
-    dgram_options: frozenset[tuple[str, str]] | None = None
-    """Level and name of the options that such a socket accepts besides those of ``SOL_SOCKET``."""
     low_ports_sysctl: str | None = None
     """Parameter that says which ports are reserved to root."""
     root_remedy: str = "run it where root may open raw sockets: something confines this process"
@@ -109,21 +107,6 @@ DARWIN: Final = BsdSystem(
     header_in_host_order=True,
     batches=False,
     dgram_icmp=True,
-    dgram_options=frozenset({
-        # icmp_dgram_ctloutput of bsd/netinet/ip_icmp.c, as far as it is of use here
-        ("ipproto_ip", "ip_tos"),
-        ("ipproto_ip", "ip_ttl"),
-        ("ipproto_ip", "ip_recvttl"),
-        ("ipproto_ip", "ip_bound_if"),
-        ("ipproto_ip", "ip_dontfrag"),
-        # icmp6_dgram_ctloutput of bsd/netinet6/icmp6.c
-        ("ipproto_icmpv6", "icmp6_filter"),
-        ("ipproto_ipv6", "ipv6_unicast_hops"),
-        ("ipproto_ipv6", "ipv6_recvhoplimit"),
-        ("ipproto_ipv6", "ipv6_hoplimit"),
-        ("ipproto_ipv6", "ipv6_tclass"),
-        ("ipproto_ipv6", "ipv6_bound_if"),
-    }),
 )
 
 SYSTEMS: Final[Mapping[str, BsdSystem]] = {

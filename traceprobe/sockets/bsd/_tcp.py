@@ -63,6 +63,9 @@ class BsdTcpSocket(BsdProbeSocket[ConnectCodec]):
         gathering: Watches ``icmp``, and will watch all connections.
     """
 
+    # connect(2) says the same of a target without a route as of a probe that has expired.
+    _source_needed = True
+
     def __init__(
         self,
         opener: Opener,
@@ -89,8 +92,6 @@ class BsdTcpSocket(BsdProbeSocket[ConnectCodec]):
         self._option = ttl_option(opener.abi, opener.family)
         self._attempts: dict[int, _Attempt] = {}
         self._by_descriptor: dict[int, _Attempt] = {}
-        # connect(2) says the same of a target without a route as of a probe that has expired.
-        self._source_needed = True
 
     # --- sending ------------------------------------------------------------------------------------------
 
@@ -110,12 +111,12 @@ class BsdTcpSocket(BsdProbeSocket[ConnectCodec]):
             target = unpack_name(self._abi, memoryview(batch.names[place]))
             assert target is not None
             try:
-                opened = self._open_connection(batch.ttls[place])
-                self._codec.opened(number, int(opened.getsockname()[1]))
+                opened, source_port = self._open_connection(batch.ttls[place])
             except (TraceprobeError, OSError) as error:
                 code = getattr(error, "errno", None) or self._abi.enobufs
                 refused(place, read_clocks(self._clock), SendError(code, str(error)))
                 continue
+            self._codec.opened(number, source_port)
             destination, port = target
             attempt = _Attempt(number, opened, destination)
             now = read_clocks(self._clock)
@@ -131,17 +132,17 @@ class BsdTcpSocket(BsdProbeSocket[ConnectCodec]):
         if self._closed:
             raise ClosedError("the socket was closed while it was sending")
 
-    def _open_connection(self, ttl: int) -> KernelSocket:
+    def _open_connection(self, ttl: int) -> tuple[KernelSocket, int]:
+        """A socket that is ready to connect, and its port."""
         abi = self._abi
         opened = self._opener.open(abi.sock_stream, abi.ipproto_tcp)
         try:
             opened.setsockopt(self._option.level, self._option.option, ttl)
             opened.setsockopt(abi.sol_socket, abi.so_linger, _LINGER.pack(1, 0))
-            self._opener.bind(opened)
+            return opened, self._opener.bind(opened)
         except BaseException:
             opened.close()
             raise
-        return opened
 
     def _under_way(self, code: int) -> bool:
         """Whether a SYN has left, by what connect(2) said."""
