@@ -23,6 +23,7 @@ from traceprobe.schema import trace_schema
 from traceprobe.sockets._catalogue import facts_of
 from traceprobe.sockets._platform import platform_modes
 from traceprobe.sockets.codec import Refusal
+from traceprobe.sockets.codec._template import TOKEN_SIZE
 
 README = Page(ROOT / "README.md")
 ARCHITECTURE = Page(ROOT / "docs" / "architecture.md")
@@ -120,6 +121,13 @@ def test_every_room_is_in_the_picture() -> None:
 def test_every_reason_for_refusing_a_reply_is_explained() -> None:
     explained = {code(row[0]) for row in MATCHING.table("reason")}
     assert {reason.value for reason in Refusal} | set(COUNTED_AS.values()) | {"after_end"} == explained
+
+
+@pytest.mark.parametrize("name", ["architecture.md", "explanation/matching.md", "threat-model.md"])
+def test_the_token_has_as_many_bits_as_are_told(name: str) -> None:
+    told = re.findall(r"token (?:of|is) (\d+) bits", Page(ROOT / "docs" / name).text)
+    assert told
+    assert {int(bits) for bits in told} == {8 * TOKEN_SIZE}
 
 
 @pytest.mark.parametrize(
