@@ -432,9 +432,9 @@ def test_only_errors_in_a_row_end_the_reception() -> None:
     calls = Interrupted([*[-EINTR] * 12, 8, *[-EINTR] * 12, 8, *[-EINTR] * 12, -abi.eagain])
     came: list[int] = []
     receiver = BsdReceiver(abi, calls, SystemClock())
-    receiver.drain(3, lambda message, control, now: came.append(len(message.data)))
+    receiver.drain(3, lambda message, _control, _now: came.append(len(message.data)))
     assert came == [8, 8]
     assert calls.outcomes == []
     calls.outcomes += [-EINTR] * 17
     with pytest.raises(OSError, match="receiving from a probe socket"):
-        receiver.drain(3, lambda message, control, now: None)
+        receiver.drain(3, lambda *_: None)
