@@ -34,6 +34,13 @@ __all__ = [
 ]
 
 
+def _plain(text: str) -> str:
+    """A line with escapes for what a terminal would obey: errors quote what others have written."""
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+
+
 class TraceprobeError(Exception):
     """The root of everything that traceprobe raises on purpose."""
 
@@ -49,7 +56,7 @@ class ConfigError(TraceprobeError, ValueError):
 
     def __init__(self, field: str, value: object, bound: str) -> None:
         shown = value.value if isinstance(value, Enum) else value
-        super().__init__(f"{field}={shown!r}: must be {bound}")
+        super().__init__(f"{_plain(field)}={shown!r}: must be {bound}")
         self.field = field
         self.value = value
         self.bound = bound
@@ -107,7 +114,7 @@ class NameResolutionError(TraceprobeError, OSError):
     """
 
     def __init__(self, target: str, reason: str) -> None:
-        super().__init__(f"cannot resolve {target!r}: {reason}")
+        super().__init__(f"cannot resolve {target!r}: {_plain(reason)}")
         self.target = target
         self.reason = reason
 
@@ -124,7 +131,7 @@ class ResolverError(TraceprobeError, OSError):
     """
 
     def __init__(self, question: str, reason: str) -> None:
-        super().__init__(f"{question}: {reason}")
+        super().__init__(_plain(f"{question}: {reason}"))
         self.question = question
         self.reason = reason
 
@@ -141,7 +148,7 @@ class DataFileError(TraceprobeError, OSError):
     """
 
     def __init__(self, path: str, reason: str) -> None:
-        super().__init__(f"{path}: {reason}")
+        super().__init__(_plain(f"{path}: {reason}"))
         self.path = path
         self.reason = reason
 
@@ -161,7 +168,7 @@ class NoUsableSocketError(TraceprobeError, OSError):
         lines = [message, *(f"  {reason}" for reason in reasons)]
         if remedies:
             lines += ["to mend it, one of:", *(f"  {remedy}" for remedy in remedies)]
-        super().__init__("\n".join(lines))
+        super().__init__("\n".join(map(_plain, lines)))
         self.message = message
         self.reasons: tuple[str, ...] = tuple(reasons)
         self.remedies: tuple[str, ...] = tuple(remedies)
@@ -245,7 +252,8 @@ class SendError(TraceprobeError, OSError):
         words = _WINSOCK_WORDS.get(code) or os.strerror(code)
         remedy = _SEND_REMEDIES.get(code)
         super().__init__(
-            code, words + (f": {detail}" if detail else "") + (f"; {remedy}" if remedy is not None else "")
+            code,
+            words + (f": {_plain(detail)}" if detail else "") + (f"; {remedy}" if remedy is not None else ""),
         )
         self.code = code
         self.detail = detail
@@ -264,7 +272,7 @@ class PacketError(TraceprobeError, ValueError):
     """
 
     def __init__(self, reason: str, offset: int = 0) -> None:
-        super().__init__(f"{reason} (at byte {offset})")
+        super().__init__(f"{_plain(reason)} (at byte {offset})")
         self.reason = reason
         self.offset = offset
 

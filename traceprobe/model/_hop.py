@@ -286,8 +286,13 @@ class Hop:
         """One line: ``7  192.0.2.1  1.25 ms  (2 of 3 answered)``."""
         if self.address is None or self.rtt is None:
             return f"{self.ttl}  *"
-        line = f"{self.ttl}  {self.address}  {self.rtt * 1000:.3f} ms"
+        line = f"{self.ttl}  {printable(str(self.address))}  {self.rtt * 1000:.3f} ms"
         return line if self.received == self.sent else f"{line}  ({self.received} of {self.sent} answered)"
+
+
+def printable(text: str) -> str:
+    """A line that no terminal obeys: the zone of an address, and a target, may hold anything."""
+    return text if text.isprintable() else "".join(one if one.isprintable() else "?" for one in text)
 
 
 build_quickly(Hop)

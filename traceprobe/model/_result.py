@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from traceprobe.model._hop import wall_time
+from traceprobe.model._hop import printable, wall_time
 from traceprobe.model._reply import answers_for
 
 if TYPE_CHECKING:
@@ -129,9 +129,7 @@ class TraceResult:
         count = f"{len(self.hops)} hop" + ("" if len(self.hops) == 1 else "s")
         hop = self.destination_hop
         rtt = "" if hop is None or hop.rtt is None else f", {hop.rtt * 1000:.3f} ms"
-        # A document of somebody else's may name any target, and no terminal shall obey it.
-        target = "".join(character if character.isprintable() else "?" for character in self.target)
-        return f"{target} ({self.address}): {end} in {count}{rtt}"
+        return printable(f"{self.target} ({self.address}): {end} in {count}{rtt}")
 
     def to_dict(self) -> TraceDocument:
         """The result as plain values: the JSON contract, with its ``schema_version``."""
