@@ -455,7 +455,11 @@ class TracerouteEngine(Tally):
     def _finish(self, reason: StopReason, decided_ns: int, end: int) -> None:
         self._stop_reason, self._decided_ns, self._listed_until = reason, decided_ns, end
         for hop in self._path.hops:
-            self._drop(hop)
+            if hop.pending:
+                self._drop(hop)
+                continue
+            for record in hop.records:
+                self._release(record)
         for hop in self._path.up_to(end):
             if not hop.announced:
                 hop.announced = True

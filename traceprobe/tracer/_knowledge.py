@@ -122,6 +122,17 @@ class PathKnowledge:
             self.judge.give_up(reason)
             self.judge_path()
 
+    def close(self, reason: str) -> None:
+        """Give up what is still being looked up, and tell nobody anything any more.
+
+        Who is told holds on to this, and is held on to no longer: a trace that is over goes away as soon as
+        nobody uses it, with all its probes, and leaves nothing to the garbage collector.
+        """
+        self.give_up(reason)
+        self._learnt = self._looked_up = _nobody_listens
+        if self.judge is not None:
+            self.judge.ends_known = _nobody_listens
+
     def _take(self, address: IPAddress, enricher: Enricher, knowledge: Knowledge) -> None:
         left = self._pending.get(address)
         if left is None:
@@ -159,3 +170,7 @@ class PathKnowledge:
         if knowledge != self.known.get(address, NOTHING_KNOWN):
             self.known[address] = knowledge
             self._learnt(address, self._ttls[address], knowledge)
+
+
+def _nobody_listens(*_: object) -> None:
+    """What is still learnt comes too late."""

@@ -64,6 +64,16 @@ class EventLog:
         self._last = last
         self.announce()
 
+    def finish_source(self) -> None:
+        """Make all that the source still has, and let go of it."""
+        self.pull()
+        self._source = tuple
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether a reader waits for news."""
+        return self._news is not None
+
     def announce(self) -> None:
         """Wake the readers; once for each batch of events."""
         if self._news is not None:

@@ -89,6 +89,8 @@ class TraceRun:
         self._queued = False
         """It stands in the queue of those that want to send, and is called when its turn comes."""
         self._sent: list[ProbeId] = []
+        self._untold: list[ProbeId] = []
+        """Those whose sending the engine has not been told of."""
         self._settled: set[int] = set()
         self._socket_error: Exception | None = None
         self._discarded_before = hub.discarded()
@@ -205,33 +207,36 @@ class TraceRun:
                 return
             probes = engine.probes_to_send(now, room)
             sent = await self._hub.socket.send_probes(probes)
-            self._sent.extend([report.probe_id for report in sent])
+            self._untold = [report.probe_id for report in sent]
+            self._sent += self._untold
             if sent and sent[-1].error is None:
                 self._accepted_ns = sent[-1].accepted_ns or sent[-1].sent_ns
             await self._take_reports(sent)
             now = self._clock.monotonic_ns()
-            window.update(self, engine.outstanding)
             wants_more = engine.most_probes_due() if engine.has_probes_due(now) else 0
             window.sent(self, len(probes), now, wants_more=wants_more)
 
     async def _take_reports(self, sent: Sequence[SentProbe]) -> None:
         """Tell the engine what was sent.
 
-        The nearest routers may have answered before that is done. So their probes are reported first,
-        what has come is delivered, and the readers get their turn, before the rest is reported. A reply
-        that overtakes the report of its probe is kept by the engine until then.
+        The nearest routers may have answered before that is done. So where somebody waits to see it, their
+        probes are reported first, what has come is delivered, and the readers get their turn, before the
+        rest is reported. A reply that overtakes the report of its probe is kept by the engine until then.
         """
         now = self._clock.monotonic_ns()
         report_sent = self._engine.probe_sent
-        for report in sent[:_FIRST_REPORTS]:
-            report_sent(report, now)
-        self._hub.drain()
-        self._publish()
-        if len(sent) > _FIRST_REPORTS:
-            await anyio.lowlevel.checkpoint()
-            for report in sent[_FIRST_REPORTS:]:
+        if self.log.is_awaited and len(sent) > _FIRST_REPORTS:
+            for report in sent[:_FIRST_REPORTS]:
                 report_sent(report, now)
+            del self._untold[:_FIRST_REPORTS]
+            self._hub.drain()
             self._publish()
+            await anyio.lowlevel.checkpoint()
+            sent = sent[_FIRST_REPORTS:]
+        for report in sent:
+            report_sent(report, now)
+        self._untold = []
+        self._publish()
 
     # --- events -----------------------------------------------------------------------------------------
 
@@ -304,20 +309,25 @@ class TraceRun:
 
     def _close(self) -> None:
         """Give everything back; never waits."""
+        left = self._sent
         try:
             if self._ended_ns is None:
                 self._engine.cancel(self._clock.monotonic_ns())
                 self._ended_ns = self._clock.monotonic_ns()
                 self._publish()
+            left = self._untold  # the engine has released the others
         finally:
             self._alarm.close()
             self._hub.window.leave(self)
             self._hub.detach(self)
             self._hub.leases -= 1
-            self._hub.socket.release(self._sent)
+            if left:
+                self._hub.socket.release(left)
         if self.error is None and self._socket_error is not None and not self._engine.finished:
             self.error = self._socket_error
-        self.knowledge.give_up("the trace was ended before there was an answer")
+        self.knowledge.close("the trace was ended before there was an answer")
+        if self._knows:
+            self.log.finish_source()
         if self.error is None:
             self.result = self._make_result()
 
