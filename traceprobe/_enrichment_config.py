@@ -67,6 +67,8 @@ class NameServer:
             _check_host(host)
             if parts.username is not None or parts.password is not None or parts.fragment:
                 raise ValueError(text)
+            if not text.isprintable() or parts.port == 0:
+                raise ValueError(text)
             return cls("https", host, _PORTS["https"] if parts.port is None else parts.port, text)
         raise ValueError(text)
 
@@ -103,15 +105,7 @@ def _check_host(text: str) -> None:
 
 def _check_servers(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:  # noqa: ANN401
     bound = f"a tuple of servers, each {_SERVER_BOUND}; empty for those of the system"
-    if not isinstance(value, tuple):
-        raise ConfigError(attribute.name, value, bound)
-    for server in value:
-        try:
-            if not isinstance(server, str):
-                raise ValueError(server)
-            NameServer.parse(server)
-        except ValueError:
-            raise ConfigError(attribute.name, value, bound) from None
+    _check_each(attribute.name, value, bound, NameServer.parse)
 
 
 def stun_server(text: str) -> tuple[str, int]:

@@ -14,6 +14,7 @@ import pytest
 from tests.rigs.dns_server import Manner
 from tests.tracer.fakes import HeldNetwork, path_of
 from traceprobe import EnrichmentConfig, HopSettled, Tracer, TracerouteConfig
+from traceprobe.enrich import Lookups
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -119,3 +120,25 @@ async def test_a_tracer_that_looks_up_gives_names_and_closes_what_it_opened(serv
     # All three addresses are of special purpose: nobody is asked which network they belong to.
     assert [asked.kind for asked in server.asked] == ["PTR"] * 3
     await until(lambda: not channels() and not queries())
+
+
+async def test_what_fails_to_close_keeps_nothing_else_open() -> None:
+    class Opened:
+        def __init__(self, error: OSError | None) -> None:
+            self.error = error
+            self.closed = False
+
+        async def aclose(self) -> None:
+            self.closed = True
+            if self.error is not None:
+                raise self.error
+
+    lookups = Lookups(None, (), HeldNetwork())
+    broken, sound = Opened(OSError("it is stuck")), Opened(None)
+    held_open: dict[Any, Any] = {"broken": broken, "sound": sound}
+    lookups._files.update(held_open)
+    with pytest.raises(OSError, match="it is stuck"):
+        await lookups.aclose()
+    assert broken.closed
+    assert sound.closed
+    await lookups.aclose()

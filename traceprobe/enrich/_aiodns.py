@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 
-from traceprobe.enrich._dns import Records
+from traceprobe.enrich._dns import LONGEST_TTL, Records
 from traceprobe.errors import ResolverError
 
 if TYPE_CHECKING:
@@ -32,9 +32,6 @@ _REASONS: Final = {
     "ARES_ECANCELLED": "cancelled",
 }
 """What c-ares calls a failure, and what it is."""
-
-_MOST: Final = 2**31 - 1
-"""Longest time to live, in seconds (RFC 2181 section 8)."""
 
 
 class AiodnsClient:
@@ -105,7 +102,7 @@ class AiodnsClient:
             records = [record for record in answer if _is_at(record, here)]
             found = [record for record in records if record.type == wanted]
             if found:
-                return found, min(*ttls, *(record.ttl for record in found), _MOST)
+                return found, min(*ttls, *(record.ttl for record in found), LONGEST_TTL)
             alias: Any = next((record for record in records if record.type == self._alias), None)
             if alias is None:
                 break

@@ -12,8 +12,8 @@ prefixes may cover one address: each has a string of its own. Any field but the 
 from __future__ import annotations
 
 import re
-from ipaddress import IPv4Network, IPv6Network, ip_network
-from typing import TYPE_CHECKING, Final, TypeAlias
+from ipaddress import ip_network
+from typing import TYPE_CHECKING, Final
 
 import attrs
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from ipaddress import IPv4Address, IPv6Address
 
-IPNetwork: TypeAlias = IPv4Network | IPv6Network
+    from traceprobe.enrich._prefixes import IPNetwork
 
-_MOST: Final = 0xFFFFFFFF
+_HIGHEST_ASN: Final = 0xFFFFFFFF
 """AS numbers are 32 bits wide (RFC 6793)."""
 
 _COUNTRY_AT_END: Final = re.compile(r",\s*[A-Z]{2}$")
@@ -108,5 +108,5 @@ def _fields(string: bytes, *, most: int = 0) -> list[str]:
 
 def _numbers(text: str) -> Iterable[int]:
     for word in text.split():
-        if re.fullmatch(r"[0-9]{1,10}", word) and int(word) <= _MOST:
+        if re.fullmatch(r"[0-9]{1,10}", word) and int(word) <= _HIGHEST_ASN:
             yield int(word)

@@ -35,14 +35,15 @@ if TYPE_CHECKING:
 
 _NUMBER: Final = re.compile(r"(?:AS)?([0-9]{1,10})", re.ASCII | re.IGNORECASE)
 _COUNTRY: Final = re.compile(r"[A-Z]{2}", re.ASCII)
-_HIGHEST: Final = 0xFFFFFFFF
+_HIGHEST_ASN: Final = 0xFFFFFFFF
+"""AS numbers are 32 bits wide (RFC 6793)."""
 
 _ABOUT_NETWORKS: Final = re.compile(r"asn|isp", re.IGNORECASE)
 """In the type of a file: what it has no record of, nobody announces."""
 
 
 class DatabaseEnricher:
-    """Reads one file. Made by :meth:`open`, and closed with :meth:`close`.
+    """Reads one file. Made by :meth:`open`, and closed with :meth:`aclose`.
 
     The file is mapped into memory and opened in a thread. A look-up reads a few pages of it in less than a
     tenth of a millisecond, and is made where it is asked for: it costs less than to hand it to a thread.
@@ -127,7 +128,7 @@ def _number(value: object) -> int | None:
     if isinstance(value, str):
         digits = _NUMBER.fullmatch(value)
         value = None if digits is None else int(digits[1])
-    if type(value) is int and 0 < value <= _HIGHEST:
+    if type(value) is int and 0 < value <= _HIGHEST_ASN:
         return value
     return None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
 
 import attrs
 
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from traceprobe.config import TracerouteConfig
 
 ValueT = TypeVar("ValueT")
+
+LONGEST_TTL: Final = 2**31 - 1
+"""Longest time to live, in seconds (RFC 2181 section 8)."""
 
 
 @attrs.frozen

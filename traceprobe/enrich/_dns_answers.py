@@ -10,7 +10,7 @@ from __future__ import annotations
 from struct import Struct
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
-from traceprobe.enrich._dns import Records
+from traceprobe.enrich._dns import LONGEST_TTL, Records
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +25,6 @@ _RCODE_AT: Final = 3
 _RCODE: Final = 0x0F
 _RECORD: Final = Struct("!2s4sIH")  # owner, type and class, time to live, size of the data
 _NAME_OF_QUESTION: Final = b"\xc0\x0c"  # a pointer behind the header (RFC 1035 section 4.1.4)
-_MOST: Final = 2**31 - 1  # longest time to live (RFC 2181 section 8)
 
 
 class FailureResponseError(Exception):
@@ -77,13 +76,18 @@ def _plain_data(answer: bytes, kind: Kind) -> tuple[list[tuple[int, int]], int] 
         place += 1 + answer[place]
     place += 1 + len(QUESTIONS[kind])
     places: list[tuple[int, int]] = []
-    least = _MOST
+    least = LONGEST_TTL
     for _ in range(count):
         if place + _RECORD.size > len(answer):
             return None
         owner, what, ttl, size = _RECORD.unpack_from(answer, place)
         place += _RECORD.size
-        if owner != _NAME_OF_QUESTION or what != QUESTIONS[kind] or ttl > _MOST or place + size > len(answer):
+        if (
+            owner != _NAME_OF_QUESTION
+            or what != QUESTIONS[kind]
+            or ttl > LONGEST_TTL
+            or place + size > len(answer)
+        ):
             return None
         places.append((place, size))
         least = min(least, ttl)

@@ -18,16 +18,13 @@ from traceprobe.model import NOTHING_KNOWN, EnrichmentError, Knowledge
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-    from ipaddress import IPv4Address, IPv6Address
-    from typing import TypeAlias
 
     from traceprobe.enrich._pipeline import EnrichmentPipeline
+    from traceprobe.enrich._prefixes import IPAddress
     from traceprobe.enrich._protocols import Enricher
     from traceprobe.enrich._public_address import PublicAddressFinder
     from traceprobe.enrich._segments import Verdict
     from traceprobe.model import Asn
-
-    IPAddress: TypeAlias = IPv4Address | IPv6Address
 
 
 @attrs.frozen

@@ -7,6 +7,7 @@ imported when somebody wants it: the first probe shouldn't wait for it.
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Protocol, TypeGuard
 
 import anyio
@@ -183,8 +184,9 @@ class Lookups:
         opened = [*self._resolvers.values(), *self._files.values()]
         for kept in (self._resolvers, self._files, self._made, self._finders, self._own_networks):
             kept.clear()
-        for each in opened:
-            await each.aclose()
+        async with AsyncExitStack() as closing:
+            for each in opened:
+                closing.push_async_callback(each.aclose)
 
 
 def _tells_networks(resolver: Resolver) -> TypeGuard[TextResolver]:

@@ -10,7 +10,7 @@ the whole of those.
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 import attrs
 
@@ -24,13 +24,11 @@ from traceprobe.model import NOTHING_KNOWN, Asn, EnrichmentError, Knowledge
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from ipaddress import IPv4Address, IPv6Address
 
     from traceprobe.config import EnrichmentConfig
     from traceprobe.enrich._cymru import Announcement
+    from traceprobe.enrich._prefixes import IPAddress
     from traceprobe.enrich._protocols import TextResolver
-
-    IPAddress: TypeAlias = IPv4Address | IPv6Address
 
 _LONGEST_ROUTED: Final = {4: 24, 6: 48}
 """Longest prefix that is commonly accepted between networks (RFC 7454 section 6.1.3), by IP version."""

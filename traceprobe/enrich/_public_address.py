@@ -20,12 +20,10 @@ from traceprobe.loops import connected_udp_socket
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from ipaddress import IPv4Address, IPv6Address
-    from typing import Self, TypeAlias
+    from typing import Self
 
     from traceprobe.config import EnrichmentConfig, TimingConfig
-
-    IPAddress: TypeAlias = IPv4Address | IPv6Address
+    from traceprobe.enrich._prefixes import IPAddress
 
 _MOST_REMEMBERED = 64
 """Sources of probes whose public address is remembered; a machine has a handful."""

@@ -22,11 +22,9 @@ from traceprobe.model import NOTHING_KNOWN, Segment, SegmentReason
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
-    from ipaddress import IPv4Address
 
+    from traceprobe.enrich._prefixes import IPAddress
     from traceprobe.model import Knowledge
-
-    IPAddress: TypeAlias = IPv4Address | IPv6Address
 
 _LOCAL: Final = (
     IPv4Network("10.0.0.0/8"),
@@ -45,6 +43,14 @@ _SHARED: Final = IPv4Network("100.64.0.0/10")
 
 _INTERFACE_BITS: Final = 64
 """The length of an interface identifier (RFC 4291 section 2.5.1)."""
+
+_BETWEEN: Final = {
+    Segment.ISP: SegmentReason.BETWEEN_ISP,
+    Segment.DESTINATION: SegmentReason.BETWEEN_DESTINATION,
+}
+"""The segments that may hold what nobody announces, and why it is put there."""
+
+_KINDS_KEPT: Final = 4096
 
 
 @attrs.frozen(kw_only=True)
@@ -191,12 +197,6 @@ def _among_neighbours(
     return candidate.otherwise
 
 
-_BETWEEN: Final = {
-    Segment.ISP: SegmentReason.BETWEEN_ISP,
-    Segment.DESTINATION: SegmentReason.BETWEEN_DESTINATION,
-}
-
-
 def _nearest(findings: Iterable[Mapping[IPAddress, _Finding]]) -> set[Segment] | None:
     """The segments of the nearest hop that was judged by itself; None if that isn't certain yet."""
     for found in findings:
@@ -216,7 +216,7 @@ class _Kind(NamedTuple):
     special: bool
 
 
-@functools.lru_cache(maxsize=4096)
+@functools.lru_cache(maxsize=_KINDS_KEPT)
 def _kind(address: IPAddress) -> _Kind:
     """The kind of an address, or of the IPv4 address embedded in it; routers come up again and again."""
     plain = embedded_ipv4(address) or address

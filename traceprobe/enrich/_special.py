@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import re
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 import attrs
 
@@ -21,8 +21,7 @@ from traceprobe.enrich._prefixes import PrefixTable
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-IPAddress: TypeAlias = IPv4Address | IPv6Address
-IPNetwork: TypeAlias = IPv4Network | IPv6Network
+    from traceprobe.enrich._prefixes import IPAddress, IPNetwork
 
 
 @attrs.frozen

@@ -1,7 +1,7 @@
 """Declarations of the C library and the kernel interface of Linux; writes ``_generated_linux.py``.
 
-Run ``python -m traceprobe.ffi.build_linux`` after a change, and commit what it writes. This is the only
-file that needs cffi itself; nothing imports it but its own test.
+Run ``python -m traceprobe.ffi.build_linux`` after a change, and commit what it writes. Needs cffi itself;
+nothing imports it but its own test.
 """
 
 from __future__ import annotations

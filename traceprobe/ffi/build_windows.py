@@ -1,6 +1,8 @@
 """Declarations of the libraries of Windows that probing needs; writes ``_generated_windows.py``.
 
 Run ``python -m traceprobe.ffi.build_windows`` after a change, on any system, and commit what it writes.
+Needs cffi itself; nothing imports it but its own test.
+
 ``iphlpapi``, ``kernel32``, ``ntdll`` and ``ws2_32`` share one module because they share structures: a
 completion port of one library reports on the sockets of another. Every type has a fixed width, so that
 the layouts are those of 64-bit Windows wherever they are computed.

@@ -196,7 +196,7 @@ def build_icmp_echo(
         destination: Destination address.
 
     Raises:
-        PacketError: A field does not fit, or the addresses are not of that version.
+        PacketError: A field does not fit, or the addresses for ICMPv6 are not of that version.
         UsageError: ``version`` is neither 4 nor 6.
     """
     check_version(version)
@@ -233,8 +233,8 @@ def build_icmp_error(
         destination: Destination address.
 
     Raises:
-        PacketError: A field does not fit, the type can't have an extension, or the quote is too long for
-            the length field.
+        PacketError: A field does not fit, the type can't have an extension, the quote is too long for
+            the length field, or the addresses for ICMPv6 are not of that version.
         UsageError: ``version`` is neither 4 nor 6.
     """
     check_version(version)
