@@ -127,18 +127,15 @@ def test_the_error_queue_is_sorted_into_stamps_and_errors(
     stamps: list[tuple[int, int]] = []
     errors: list[tuple[int, int, bytes]] = []
 
-    def stamp_came(number: int, stamp_ns: int) -> None:
-        stamps.append((number, stamp_ns))
-
     def error_came(message: ReceivedMessage, control: Control, error: object, now: ClockReading) -> None:
         assert control.error is not None
         errors.append((control.error.type, control.error.code, bytes(message.data)))
 
-    assert receiver.drain_errors(sender.fileno(), stamp_came, error_came) == 1
+    assert receiver.drain_errors(sender.fileno(), stamps.extend, error_came) == 1
     assert errors == [(3, 3, b"nobody is there")]
     assert [number for number, _ in stamps] == [0]
     # Whoever gets no errors is told of none.
-    assert receiver.drain_errors(sender.fileno(), stamp_came, None) == 0
+    assert receiver.drain_errors(sender.fileno(), stamps.extend, None) == 0
 
 
 # --- a kernel that tells errors instead of datagrams --------------------------------------------------

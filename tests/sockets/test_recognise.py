@@ -20,6 +20,8 @@ from traceprobe.packets import (
 from traceprobe.sockets.codec import NO_EXTENSION, Answer, IcmpCodec, Refusal, SentHeader, read_answer
 
 if TYPE_CHECKING:
+    from ipaddress import IPv4Address, IPv6Address
+
     from traceprobe.model import Probe
 
 V4 = AddressFamily.IPV4
@@ -67,14 +69,19 @@ def repaired(datagram: bytes) -> bytes:
     return datagram[:HEADER] + bytes(message)
 
 
-def recognised(codec: IcmpCodec, datagram: bytes) -> tuple[object, bytes, int] | None:
+def recognised(codec: IcmpCodec, datagram: bytes) -> tuple[object, ...] | None:
     padded = b"\xaa" * 7 + datagram + b"\xaa" * 9
-    return codec.recognise(memoryview(padded), 7, 7 + len(datagram))
+    return codec.recognise(memoryview(padded), 7, len(datagram))
 
 
 def test_an_ordinary_reply_is_recognised() -> None:
     codec, probe, datagram = make()
-    assert recognised(codec, datagram) == (probe.id, ROUTER.packed, 60)
+    assert recognised(codec, datagram) == (
+        probe.id,
+        ROUTER.packed,
+        60,
+        (ReplyKind.TIME_EXCEEDED, 11, 0, 1),
+    )
     assert closer_look(codec, datagram) == Answer(
         probe.id, ReplyKind.TIME_EXCEEDED, 11, 0, 1, None, NO_EXTENSION, ()
     )
@@ -131,9 +138,76 @@ def test_what_is_known_of_the_header_decides_whether_quotes_can_be_ordinary(know
     assert recognised(codec, datagram) is None
 
 
-def test_a_flow_that_varies_gets_a_closer_look() -> None:
+def test_a_flow_that_varies_is_recognised_as_well() -> None:
     codec, probe, datagram = make(FlowStrategy.CLASSIC)
+    ordinary = Answer(probe.id, ReplyKind.TIME_EXCEEDED, 11, 0, 1, None, NO_EXTENSION, ())
+    assert recognised(codec, datagram) is not None
+    assert closer_look(codec, datagram) == ordinary
+
+
+def test_quotes_of_probes_that_are_too_long_to_keep_get_a_closer_look() -> None:
+    codec = make_codec(V4, Protocol.ICMP, FlowStrategy.PARIS)
+    assert isinstance(codec, IcmpCodec)
+    codec.sent_header = KNOWN
+    probe = make_probe(V4, ttl=5, size=400)
+    segment = codec.encode(probe, source(V4), 0)
+    quote = build_ipv4(
+        segment, source=source(V4), destination=probe.destination, protocol=1, ttl=1, identification=0x4321
+    )
+    datagram = reply(quote[: HEADER + 40])
     assert recognised(codec, datagram) is None
     outcome = closer_look(codec, datagram)
     assert isinstance(outcome, Answer)
     assert outcome.probe_id == probe.id
+
+
+# --- echo replies --------------------------------------------------------------------------------------
+
+
+def echo(segment: bytes, sender: IPv4Address | IPv6Address = ROUTER) -> bytes:
+    """The reply to an echo request."""
+    message = b"\0\0\0\0" + segment[4:]
+    return repaired(build_ipv4(message, source=sender, destination=source(V4), protocol=1, ttl=60))
+
+
+def make_echo(size: int = 60) -> tuple[IcmpCodec, Probe, bytes]:
+    codec = make_codec(V4, Protocol.ICMP, FlowStrategy.PARIS)
+    assert isinstance(codec, IcmpCodec)
+    probe = make_probe(V4, ttl=5, size=size)
+    return codec, probe, codec.encode(probe, source(V4), 0)
+
+
+def test_an_echo_reply_is_recognised() -> None:
+    codec, probe, segment = make_echo()
+    answer = (ReplyKind.ECHO_REPLY, 0, 0, None)
+    assert recognised(codec, echo(segment)) == (probe.id, ROUTER.packed, 60, answer)
+    assert closer_look(codec, echo(segment)) == Answer(probe.id, ReplyKind.ECHO_REPLY, 0, 0)
+
+
+@pytest.mark.parametrize("repair", [False, True], ids=["damaged", "repaired"])
+def test_whatever_bit_of_an_echo_reply_is_different_a_closer_look_says_the_same(repair: bool) -> None:
+    codec, probe, segment = make_echo()
+    datagram = echo(segment)
+    taken = 0
+    for bit in range(8 * HEADER if repair else 0, 8 * len(datagram)):
+        changed = bytearray(datagram)
+        changed[bit // 8] ^= 1 << bit % 8
+        variant = repaired(bytes(changed)) if repair else bytes(changed)
+        if recognised(codec, variant) is None:
+            taken += 1
+        else:
+            assert closer_look(codec, variant) == Answer(probe.id, ReplyKind.ECHO_REPLY, 0, 0), f"bit {bit}"
+    assert taken > 8 * len(segment) - 24, "the shortcut looks at too little"
+
+
+def test_an_echo_reply_without_a_whole_token_gets_a_closer_look() -> None:
+    codec, probe, segment = make_echo(size=36)  # six bytes of the token
+    assert recognised(codec, echo(segment + bytes(22))) is None
+    assert recognised(codec, echo(segment, probe.destination)) is None
+
+
+def test_an_echo_reply_to_a_released_probe_gets_a_closer_look() -> None:
+    codec, probe, segment = make_echo()
+    codec.release([probe.id], 0)
+    assert recognised(codec, echo(segment)) is None
+    assert closer_look(codec, echo(segment)) is Refusal.RELEASED

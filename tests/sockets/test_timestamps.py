@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from traceprobe.loops import Alarm, SystemAlarm
-from traceprobe.model import ProbeId, SentProbe, TimestampSource
+from traceprobe.model import ProbeId, TimestampSource
 from traceprobe.sockets._timestamps import ClockReading, RoundTrips, read_clocks
 
 TOLERANCE = 1_000
@@ -17,8 +17,7 @@ WALL = 1_700_000_000_000_000_000
 PROBE = ProbeId(7)
 
 
-def sent(at: int = 100_000, probe: ProbeId = PROBE) -> SentProbe:
-    return SentProbe(probe, at, at + WALL)
+SENT = ClockReading(100_000, WALL)
 
 
 def round_trips(*, stamped: bool = True) -> RoundTrips:
@@ -49,8 +48,8 @@ class ScriptedClock:
 
 def test_both_stamps_make_the_best_round_trip() -> None:
     trips = round_trips()
-    trips.sent([sent()], 42)
-    trips.stamp_came(42, WALL + 100_700)
+    trips.sent([PROBE], SENT, 42)
+    trips.stamps_came([(42, WALL + 100_700)])
     trip = trips.measure(PROBE, WALL + 150_000, ClockReading(180_000, WALL))
     assert trip is not None
     assert trip == (49_300, 150_000, TimestampSource.KERNEL_TX_RX, WALL + 100_700)
@@ -58,15 +57,15 @@ def test_both_stamps_make_the_best_round_trip() -> None:
 
 def test_without_a_transmit_stamp_the_clock_before_the_call_counts() -> None:
     for trips in (round_trips(), round_trips(stamped=False)):
-        trips.sent([sent()], 42)
+        trips.sent([PROBE], SENT, 42)
         trip = trips.measure(PROBE, WALL + 150_000, ClockReading(180_000, WALL))
         assert trip == (50_000, 150_000, TimestampSource.KERNEL_RX, None)
 
 
 def test_without_any_stamp_the_process_is_asked() -> None:
     trips = round_trips()
-    trips.sent([sent()], 42)
-    trips.stamp_came(42, WALL + 100_700)
+    trips.sent([PROBE], SENT, 42)
+    trips.stamps_came([(42, WALL + 100_700)])
     trip = trips.measure(PROBE, None, ClockReading(180_000, WALL))
     assert trip == (80_000, 180_000, TimestampSource.USER, None)
 
@@ -75,8 +74,8 @@ def test_without_any_stamp_the_process_is_asked() -> None:
 @pytest.mark.parametrize("stamp_in_new_time", [True, False])
 def test_a_stepped_clock_spoils_the_stamps(step: int, stamp_in_new_time: bool) -> None:
     trips = round_trips()
-    trips.sent([sent()], 42)
-    trips.stamp_came(42, WALL + 100_700)
+    trips.sent([PROBE], SENT, 42)
+    trips.stamps_came([(42, WALL + 100_700)])
     arrival = WALL + 150_000 + (step if stamp_in_new_time else 0)
     trip = trips.measure(PROBE, arrival, ClockReading(180_000, WALL + step))
     assert trip == (80_000, 180_000, TimestampSource.USER, None)
@@ -85,8 +84,8 @@ def test_a_stepped_clock_spoils_the_stamps(step: int, stamp_in_new_time: bool) -
 @pytest.mark.parametrize("drift", [-TOLERANCE, TOLERANCE])
 def test_a_clock_that_is_only_read_unevenly_does_not(drift: int) -> None:
     trips = round_trips()
-    trips.sent([sent()], 42)
-    trips.stamp_came(42, WALL + 100_700)
+    trips.sent([PROBE], SENT, 42)
+    trips.stamps_came([(42, WALL + 100_700)])
     trip = trips.measure(PROBE, WALL + 150_000, ClockReading(180_000, WALL + drift))
     assert trip is not None
     assert trip.source is TimestampSource.KERNEL_TX_RX
@@ -96,7 +95,7 @@ def test_a_clock_that_is_only_read_unevenly_does_not(drift: int) -> None:
 @pytest.mark.parametrize("arrival", [90_000, 99_000 - 1, 181_000 + 1, 10**12])
 def test_an_arrival_before_sending_or_after_now_is_not_believed(arrival: int) -> None:
     trips = round_trips()
-    trips.sent([sent()], 42)
+    trips.sent([PROBE], SENT, 42)
     trip = trips.measure(PROBE, WALL + arrival, ClockReading(180_000, WALL))
     assert trip is not None
     assert trip.source is TimestampSource.USER
@@ -105,18 +104,18 @@ def test_an_arrival_before_sending_or_after_now_is_not_believed(arrival: int) ->
 @pytest.mark.parametrize("stamp", [90_000, 150_001, 10**12])
 def test_a_transmit_stamp_out_of_place_is_left_out(stamp: int) -> None:
     trips = round_trips()
-    trips.sent([sent()], 42)
-    trips.stamp_came(42, WALL + stamp)
+    trips.sent([PROBE], SENT, 42)
+    trips.stamps_came([(42, WALL + stamp)])
     trip = trips.measure(PROBE, WALL + 150_000, ClockReading(180_000, WALL))
     assert trip == (50_000, 150_000, TimestampSource.KERNEL_RX, None)
 
 
 def test_stamps_find_their_probes_by_number() -> None:
     trips = round_trips()
-    trips.sent([sent(probe=ProbeId(n)) for n in range(3)], 2**32 - 1)
-    trips.stamp_came(0, WALL + 101_000)
-    trips.stamp_came(77, WALL + 102_000)
-    trips.stamp_came(2**32 - 1, WALL + 103_000)
+    trips.sent([ProbeId(n) for n in range(3)], SENT, 2**32 - 1)
+    trips.stamps_came([(0, WALL + 101_000)])
+    trips.stamps_came([(77, WALL + 102_000)])
+    trips.stamps_came([(2**32 - 1, WALL + 103_000)])
     stamps = {}
     for probe in range(3):
         trip = trips.measure(ProbeId(probe), WALL + 150_000, ClockReading(180_000, WALL))
@@ -127,7 +126,7 @@ def test_stamps_find_their_probes_by_number() -> None:
     trips.stop_awaiting()
     awaited.append(bool(trips._awaited))
     assert awaited == [True, False]
-    trips.stamp_came(1, WALL + 104_000)
+    trips.stamps_came([(1, WALL + 104_000)])
     trip = trips.measure(ProbeId(2), WALL + 150_000, ClockReading(180_000, WALL))
     assert trip is not None
     assert trip.sent_at_ns is None
@@ -135,8 +134,8 @@ def test_stamps_find_their_probes_by_number() -> None:
 
 def test_a_forgotten_probe_leaves_nothing_behind() -> None:
     trips = round_trips()
-    trips.sent([sent(probe=ProbeId(n)) for n in range(4)], 0)
-    trips.stamp_came(1, WALL + 101_000)
+    trips.sent([ProbeId(n) for n in range(4)], SENT, 0)
+    trips.stamps_came([(1, WALL + 101_000)])
     trips.forget([ProbeId(n) for n in range(10)])
     assert trips.measure(ProbeId(1), WALL + 150_000, ClockReading(180_000, WALL)) is None
     assert not trips._awaited
@@ -145,13 +144,19 @@ def test_a_forgotten_probe_leaves_nothing_behind() -> None:
 
 def test_a_number_that_has_come_round_belongs_to_the_new_probe() -> None:
     trips = round_trips()
-    trips.sent([sent(probe=ProbeId(1))], 5)
-    trips.sent([sent(probe=ProbeId(2))], 5 + 2**32)
+    trips.sent([ProbeId(1)], SENT, 5)
+    trips.sent([ProbeId(2)], SENT, 5 + 2**32)
     trips.forget([ProbeId(1)])
-    trips.stamp_came(5, WALL + 101_000)
+    trips.stamps_came([(5, WALL + 101_000)])
     trip = trips.measure(ProbeId(2), WALL + 150_000, ClockReading(180_000, WALL))
     assert trip is not None
     assert trip.sent_at_ns == WALL + 101_000
+
+
+def test_readings_that_are_close_enough_are_not_repeated() -> None:
+    clock = ScriptedClock([0, 1_000, 1_000, 9_000_000])
+    reading = read_clocks(clock)
+    assert reading == (2_000, WALL)
 
 
 def test_the_closest_pair_of_readings_counts() -> None:
@@ -173,9 +178,9 @@ def test_no_round_trip_is_negative_or_longer_than_the_wait(
     hold: int, delay: int, stamp: int | None, arrival: int | None, step: int
 ) -> None:
     trips = round_trips()
-    trips.sent([sent()], 1)
+    trips.sent([PROBE], SENT, 1)
     if stamp is not None:
-        trips.stamp_came(1, WALL + 100_000 + stamp)
+        trips.stamps_came([(1, WALL + 100_000 + stamp)])
     now = 100_000 + hold + delay
     stamp_of_arrival = None if arrival is None else WALL + 100_000 + arrival
     trip = trips.measure(PROBE, stamp_of_arrival, ClockReading(now, WALL + step))

@@ -26,6 +26,8 @@ LARGEST_BATCH: Final = 1024
 
 _MESSAGE: Final = Struct("=QI4xQQQQi4xI4x")
 _VECTOR: Final = Struct("=QQ")
+_LENGTHS: Final = Struct("=40xQ8xI4x")
+"""Of a message: bytes of control messages, bytes of data."""
 _INT: Final = 4
 _WORDS_PER_MESSAGE: Final = _MESSAGE.size // _INT
 _NAME_LENGTH_AT: Final = KNOWN_LAYOUTS["msghdr"][1]["msg_namelen"] // _INT
@@ -36,7 +38,7 @@ _CONTROL_LENGTH_AT: Final = KNOWN_LAYOUTS["msghdr"][1]["msg_controllen"] // 8
 _LONGS_PER_VECTOR: Final = _VECTOR.size // 8
 _VECTOR_LENGTH_AT: Final = KNOWN_LAYOUTS["iovec"][1]["iov_len"] // 8
 
-assert _MESSAGE.size == KNOWN_LAYOUTS["mmsghdr"][0]
+assert _MESSAGE.size == _LENGTHS.size == KNOWN_LAYOUTS["mmsghdr"][0]
 assert _VECTOR.size == KNOWN_LAYOUTS["iovec"][0]
 
 
@@ -207,14 +209,14 @@ class ReceiveArena(_Arena):
             ints[word + _FLAGS_AT],
         )
 
+    def lengths(self, count: int) -> Iterator[tuple[int, int]]:
+        """Bytes of control messages and of data of the first datagrams of the last call, as far as kept."""
+        return _LENGTHS.iter_unpack(self._message_bytes[: count * _MESSAGE.size])
+
     @property
     def data(self) -> memoryview:
         """The data of all slots, ``data_size`` bytes each; old ones behind the new."""
         return self._data
-
-    def length(self, slot: int) -> int:
-        """Bytes of one datagram of the last call, as far as they are kept."""
-        return self._ints[slot * _WORDS_PER_MESSAGE + _LENGTH_AT]
 
     @property
     def controls(self) -> memoryview:

@@ -77,15 +77,19 @@ class SystemAlarm:
             await future
             return
 
-        def time_came() -> None:
+        timer: asyncio.TimerHandle
+
+        def set_timer() -> None:
             nonlocal timer
-            seconds = _seconds_until(deadline_ns)
-            if seconds > 0:
-                timer = loop.call_later(seconds, time_came)
+            timer = loop.call_later(_seconds_until(deadline_ns), time_came)
+
+        def time_came() -> None:
+            if _seconds_until(deadline_ns) > 0:
+                set_timer()
             else:
                 ring()
 
-        timer = loop.call_later(_seconds_until(deadline_ns), time_came)
+        set_timer()
         try:
             await future
         finally:

@@ -113,7 +113,7 @@ class ConnectCodec(ProbeCodec):
         number = self._by_port.get(source_port)
         if number is None:
             return Refusal.FOREIGN
-        probe, template, _ = self._probes[number]
+        probe, template, _, _ = self._probes[number]
         if template.port != port or template.address != int(quoted.destination):
             return Refusal.FOREIGN
         return probe if probe in self._identifiers else Refusal.RELEASED

@@ -122,19 +122,11 @@ class KernelProbeSocket(ReceivingSocket, Generic[CodecT]):
 
             def sent(start: int, stop: int, now: ClockReading, number: int) -> None:
                 accepted_ns = self._clock.monotonic_ns()
-                fresh = [
-                    SentProbe(
-                        sendable[place].id,
-                        now.monotonic_ns,
-                        now.realtime_ns,
-                        sources[place],
-                        None,
-                        accepted_ns,
-                    )
-                    for place in range(start, stop)
-                ]
-                self._round_trips.sent(fresh, number)
-                reports.update((report.probe_id, report) for report in fresh)
+                sent_ns, sent_at_ns = now.monotonic_ns, now.realtime_ns
+                ids = [probe.id for probe in sendable[start:stop]]
+                self._round_trips.sent(ids, now, number)
+                for probe, source in zip(ids, sources[start:stop], strict=True):
+                    reports[probe] = SentProbe(probe, sent_ns, sent_at_ns, source, None, accepted_ns)
 
             def refused(place: int, now: ClockReading, error: SendError) -> None:
                 probe = sendable[place].id

@@ -8,17 +8,20 @@ probe are not believed.
 
 from __future__ import annotations
 
+from itertools import repeat
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from traceprobe.model import TimestampSource
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from traceprobe.loops import Clock
-    from traceprobe.model import ProbeId, SentProbe
+    from traceprobe.model import ProbeId
 
 _READINGS: Final = 3
+_CLOSE_ENOUGH: Final = 2_000
+"""Nanoseconds between two readings of one clock; what lies between them is known to a half of that."""
 _NUMBERS: Final = 2**32
 
 
@@ -40,15 +43,16 @@ def read_clocks(clock: Clock) -> ClockReading:
 
     The process may lose the processor between two readings; of several pairs the closest one counts.
     """
-    monotonic, realtime = clock.monotonic_ns, clock.realtime_ns
-    after = monotonic()
-    offset = closest = None
-    for _ in range(_READINGS):
-        before, wall, after = after, realtime(), monotonic()
-        if closest is None or after - before < closest:
+    before, wall, after = clock.monotonic_ns(), clock.realtime_ns(), clock.monotonic_ns()
+    closest = after - before
+    if closest <= _CLOSE_ENOUGH:
+        return ClockReading(after, wall - (before + after) // 2)
+    offset = wall - (before + after) // 2
+    for _ in range(1, _READINGS):
+        before, wall, after = after, clock.realtime_ns(), clock.monotonic_ns()
+        if after - before < closest:
             closest = after - before
             offset = wall - (before + after) // 2
-    assert offset is not None
     return ClockReading(after, offset)
 
 
@@ -77,29 +81,38 @@ class RoundTrips:
         self._tolerance_ns = tolerance_ns
         self._unstamped = unstamped
         self._stamped = stamped
-        self._sent: dict[ProbeId, tuple[SentProbe, int]] = {}
+        self._sent: dict[ProbeId, tuple[ClockReading, int]] = {}
         self._awaited: dict[int, ProbeId] = {}
         self._stamps: dict[ProbeId, int] = {}
 
-    def sent(self, reports: Iterable[SentProbe], number: int) -> None:
-        """Note that probes were sent, and how the transmit stamp of the first is numbered."""
+    def sent(self, probes: Sequence[ProbeId], now: ClockReading, number: int) -> None:
+        """Note that probes were sent.
+
+        Args:
+            probes: The probes, sent by one call.
+            now: Both clocks, read just before.
+            number: How the transmit stamp of the first is numbered.
+        """
         number %= _NUMBERS
-        for report in reports:
-            self._sent[report.probe_id] = (report, number)
-            if self._stamped:
-                self._awaited[number] = report.probe_id
-            number = (number + 1) % _NUMBERS
+        numbers: Iterable[int] = range(number, number + len(probes))
+        if number + len(probes) > _NUMBERS:
+            numbers = [each % _NUMBERS for each in numbers]
+        self._sent.update(zip(probes, zip(repeat(now), numbers), strict=False))
+        if self._stamped:
+            self._awaited.update(zip(numbers, probes, strict=True))
 
     @property
     def awaits_stamps(self) -> bool:
         """Whether a transmit stamp is still to come of anything outstanding."""
         return bool(self._awaited)
 
-    def stamp_came(self, number: int, stamp_ns: int) -> None:
-        """Note a transmit stamp."""
-        probe = self._awaited.pop(number, None)
-        if probe is not None:
-            self._stamps[probe] = stamp_ns
+    def stamps_came(self, stamps: Iterable[tuple[int, int]]) -> None:
+        """Note transmit stamps: the number of each, and its time."""
+        awaited, known = self._awaited, self._stamps
+        for number, stamp_ns in stamps:
+            probe = awaited.pop(number, None)
+            if probe is not None:
+                known[probe] = stamp_ns
 
     def stop_awaiting(self) -> None:
         """Numbers mean nothing any more: the kernel's count was reset."""
@@ -107,12 +120,11 @@ class RoundTrips:
 
     def forget(self, probes: Iterable[ProbeId]) -> None:
         """Forget probes that were given up."""
+        sent, stamps, awaited = self._sent, self._stamps, self._awaited
         for probe in probes:
-            known = self._sent.pop(probe, None)
-            if known is not None:
-                self._stamps.pop(probe, None)
-                if self._awaited.get(known[1]) == probe:
-                    del self._awaited[known[1]]
+            known = sent.pop(probe, None)
+            if known is not None and stamps.pop(probe, None) is None and awaited.get(known[1]) == probe:
+                del awaited[known[1]]
 
     def measure(self, probe: ProbeId, arrival_ns: int | None, now: ClockReading) -> RoundTrip | None:
         """Work out the round-trip time of a reply.
@@ -125,23 +137,29 @@ class RoundTrips:
         Returns:
             None if the probe is unknown.
         """
+        trip = self.measured(probe, arrival_ns, now)
+        return None if trip is None else RoundTrip(*trip)
+
+    def measured(
+        self, probe: ProbeId, arrival_ns: int | None, now: ClockReading
+    ) -> tuple[int, int, TimestampSource, int | None] | None:
+        """The same as :meth:`measure` finds, without names, for the many."""
         known = self._sent.get(probe)
         if known is None:
             return None
-        sent = known[0]
-        stamp_ns = self._stamps.get(probe)
-        step_ns = now.offset_ns - (sent.sent_at_ns - sent.sent_ns)
-        if arrival_ns is not None and abs(step_ns) <= self._tolerance_ns:
-            received_ns = arrival_ns - now.offset_ns
-            late_ns = received_ns - now.monotonic_ns
-            early_ns = sent.sent_ns - received_ns
-            if max(late_ns, early_ns) <= self._tolerance_ns:
-                received_ns = min(max(received_ns, sent.sent_ns), now.monotonic_ns)
-                if stamp_ns is not None and sent.sent_at_ns - self._tolerance_ns <= stamp_ns <= arrival_ns:
-                    return RoundTrip(
-                        arrival_ns - stamp_ns, received_ns, TimestampSource.KERNEL_TX_RX, stamp_ns
-                    )
-                rtt_ns = max(arrival_ns - sent.sent_at_ns, 0)
-                return RoundTrip(rtt_ns, received_ns, TimestampSource.KERNEL_RX, None)
-        rtt_ns = now.monotonic_ns - sent.sent_ns
-        return RoundTrip(rtt_ns, now.monotonic_ns, self._unstamped, None)
+        (sent_ns, sent_offset_ns), _ = known
+        now_ns, offset_ns = now
+        tolerance_ns = self._tolerance_ns
+        if arrival_ns is not None and -tolerance_ns <= offset_ns - sent_offset_ns <= tolerance_ns:
+            received_ns = arrival_ns - offset_ns
+            if sent_ns - tolerance_ns <= received_ns <= now_ns + tolerance_ns:
+                if received_ns < sent_ns:
+                    received_ns = sent_ns
+                elif received_ns > now_ns:
+                    received_ns = now_ns
+                sent_at_ns = sent_ns + sent_offset_ns
+                stamp_ns = self._stamps.get(probe)
+                if stamp_ns is not None and sent_at_ns - tolerance_ns <= stamp_ns <= arrival_ns:
+                    return arrival_ns - stamp_ns, received_ns, TimestampSource.KERNEL_TX_RX, stamp_ns
+                return max(arrival_ns - sent_at_ns, 0), received_ns, TimestampSource.KERNEL_RX, None
+        return now_ns - sent_ns, now_ns, self._unstamped, None

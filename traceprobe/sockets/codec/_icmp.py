@@ -8,7 +8,7 @@ number, so that the checksum is the same for all probes of a trace.
 from __future__ import annotations
 
 from struct import Struct
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from traceprobe.config import AddressFamily, Protocol
 from traceprobe.errors import ConfigError
@@ -23,9 +23,22 @@ from traceprobe.packets import (
 from traceprobe.sockets.codec._changes import ipv4_header_sum
 from traceprobe.sockets.codec._identifiers import RandomPool
 from traceprobe.sockets.codec._ledger import ProbeCodec
+from traceprobe.sockets.codec._ordinary import (
+    ECHO_REPLY,
+    ECHOED,
+    EXPIRED,
+    EXPIRED_BUT_SUM,
+    FRAGMENT_OFFSET,
+    ICMP_AT,
+    LAST_HOP_ICMP,
+    LONGEST_SEGMENT,
+    ONE_HOP_LEFT,
+    PLAIN_IPV4,
+    READERS,
+    TIME_EXCEEDED,
+)
 from traceprobe.sockets.codec._refusal import Refusal
 from traceprobe.sockets.codec._template import (
-    BALANCE_SIZE,
     IP_HEADER,
     TOKEN_SIZE,
     TRANSPORT_HEADER,
@@ -40,6 +53,7 @@ if TYPE_CHECKING:
     from traceprobe.config import FlowStrategy
     from traceprobe.model import Probe, ProbeId
     from traceprobe.packets import IcmpOther, TcpSegment, UdpDatagram
+    from traceprobe.sockets.codec._ordinary import Ordinary
 
 _ECHO_REQUEST: Final = {AddressFamily.IPV4: 8, AddressFamily.IPV6: 128}
 _PROTOCOL: Final = {AddressFamily.IPV4: IpProtocol.ICMP, AddressFamily.IPV6: IpProtocol.ICMPV6}
@@ -48,31 +62,18 @@ _WORD: Final = Struct("!H")
 _TWO_WORDS: Final = Struct("!HH")
 _CHECKSUM_AT: Final = 2
 _CHECKSUM: Final = slice(2, 4)
+_IDENTIFIER_AT: Final = 4
 _SEQUENCE_AT: Final = 6
 _LAST_SEQUENCE: Final = 0xFFFF
+_ECHO_REPLY: Final = b"\0\0"
+"""Type and code (IPv4)."""
+_IPV4_TTL_AT: Final = 8  # RFC 791 section 3.1
+_IPV4_SOURCE_AT: Final = 12
 
-_EXPIRY: Final = Struct("!B7xB3x4s4x HxxI HHHHHHII HHHHH")
-"""An IPv4 header, that of an ICMP error, the quoted IPv4 header, and the probe to its balancing word."""
-_ICMP_AT: Final = 20
-_LONGEST_PLAIN: Final = 20 + 8 + 128 + 4
-"""An IPv4 datagram of this size may hold an extension structure (RFC 4884 section 5)."""
-_PLAIN_IPV4: Final = 0x45
-_TIME_EXCEEDED: Final = 0x0B00
-_LAST_HOP_ICMP: Final = 0x0101
-"""Quoted TTL and protocol where nothing is odd."""
-_ECHO_WORD: Final = 0x0800
-_OFFSET_MASK: Final = 0x1FFF
-_NO_QUOTE: Final = (-1,)
+_QUOTED_HEAD: Final = Struct("!BBH")
+_ADDRESSES: Final = Struct("!II")
+_NO_QUOTE: Final = (b"", -1, b"")
 """Equal to nothing: quotes of this template need a closer look."""
-
-
-class Expiry(NamedTuple):
-    """What :meth:`IcmpCodec.recognise` has found: a probe whose TTL ran out, quoted just as it was sent."""
-
-    probe_id: ProbeId
-    sender: bytes
-    """Source address of the message, packed."""
-    reply_ttl: int
 
 
 class IcmpCodec(ProbeCodec):
@@ -92,6 +93,7 @@ class IcmpCodec(ProbeCodec):
     """
 
     protocol = Protocol.ICMP
+    longest_kept = LONGEST_SEGMENT
 
     def __init__(
         self,
@@ -141,70 +143,88 @@ class IcmpCodec(ProbeCodec):
             return self.resolve_echo(message.identifier, message.sequence, message.payload, sender)
         return Refusal.FOREIGN
 
-    def recognise(self, view: memoryview, start: int, end: int) -> Expiry | None:
-        """Recognise the message that nearly all are, without taking it apart.
+    def recognise(
+        self, view: memoryview, start: int, length: int
+    ) -> tuple[ProbeId, bytes, int, Ordinary] | None:
+        """Recognise what nearly all messages are, without taking them apart.
 
         That is an IPv4 time-exceeded without extensions that quotes an outstanding probe with nothing
-        changed. Whatever is different in anything is left to :meth:`resolve`, which tells all there is to
-        tell; what this recognises would come out there the same, at many times the cost.
+        changed, or an echo reply that brings one back whole. Whatever is different in anything is left to
+        :meth:`resolve`, which tells all there is to tell; what this recognises would come out there the
+        same, at many times the cost.
 
         Args:
             view: Where the datagram stands.
             start: Its first byte, that of the IPv4 header.
-            end: Behind its last byte.
+            length: How many bytes it has.
+
+        Returns:
+            The probe, source address (packed) and TTL of the datagram, and what it says.
         """
-        if not _EXPIRY.size <= end - start < _LONGEST_PLAIN or (end - start) & 1:
+        read = READERS[length]
+        if read is None:
             return None
         (
             outer,
             reply_ttl,
             sender,
-            kind,
-            unused,
-            version,
-            length,
+            header,
+            quoted_head,
             identification,
             fragment,
-            ttl_and_protocol,
+            hop,
             header_checksum,
-            source,
-            destination,
-            echo,
-            checksum,
-            identifier,
-            sequence,
-            balance,
-        ) = _EXPIRY.unpack_from(view, start)
-        found = self._probes.get(sequence)
+            addresses,
+            quote,
+        ) = read(view, start)
+        if header[0] == ECHO_REPLY:
+            return self._recognise_echo(view, start, length)
+        found = self._probes.get(quote[_SEQUENCE_AT] << 8 | quote[_SEQUENCE_AT + 1])
         if found is None:
             return None
-        probe, template, _ = found
-        expected = template.quote or self._expect_quote(template)
-        shown = (version, length, ttl_and_protocol, source, destination, echo, checksum, identifier)
-        rest = view[start + _EXPIRY.size : end]
-        header_sum = template.header_sum
+        probe, template, _, segment = found
         if (
-            shown != expected
-            or outer != _PLAIN_IPV4
-            or kind != _TIME_EXCEEDED
-            or unused
-            or fragment & _OFFSET_MASK
-            or header_sum is None
-            or (header_sum + identification + fragment + (1 << 8) + header_checksum) % 0xFFFF
-            or balance != self._balance(template, sequence)
-            or rest != template.rest[: len(rest)]
+            (quoted_head, hop, addresses) != (template.quote or self._expect_quote(template))
+            or outer != PLAIN_IPV4
+            or fragment & FRAGMENT_OFFSET
+            or template.header_sum is None
+            or (template.header_sum + identification + fragment + ONE_HOP_LEFT + header_checksum) % 0xFFFF
             or probe not in self._identifiers
-            or int.from_bytes(view[start + _ICMP_AT : end], "big") % 0xFFFF
         ):
             return None
-        return Expiry(probe, sender, reply_ttl)
+        if quote != segment or header != EXPIRED:
+            shown = segment.startswith(quote) and header[:2] + header[4:] == EXPIRED_BUT_SUM
+            if not shown or int.from_bytes(view[start + ICMP_AT : start + length], "big") % 0xFFFF:
+                return None
+        return probe, sender, reply_ttl, TIME_EXCEEDED
 
-    def _expect_quote(self, template: Template) -> tuple[int, ...]:
-        """What :meth:`recognise` compares quotes with; worked out once for each template."""
-        source, traffic_class = template.source_number, self.sent_header.traffic_class
-        is_ordinary = self.family is AddressFamily.IPV4 and self._constant
+    def _recognise_echo(
+        self, view: memoryview, start: int, length: int
+    ) -> tuple[ProbeId, bytes, int, Ordinary] | None:
+        message = bytes(view[start + ICMP_AT : start + length])
+        found = self._probes.get(message[_SEQUENCE_AT] << 8 | message[_SEQUENCE_AT + 1])
+        if found is None or self.family is not AddressFamily.IPV4:
+            return None
+        probe, template, _, segment = found
         if (
-            not is_ordinary
+            view[start] != PLAIN_IPV4
+            or message[:_CHECKSUM_AT] != _ECHO_REPLY
+            # Identifier, sequence number and the whole payload: all but type and checksum.
+            or message[_IDENTIFIER_AT:] != segment[_IDENTIFIER_AT:]
+            # Less than a whole token does not vouch for whoever sends it.
+            or len(template.token) < TOKEN_SIZE
+            or probe not in self._identifiers
+            or int.from_bytes(message, "big") % 0xFFFF
+        ):
+            return None
+        sender = start + _IPV4_SOURCE_AT
+        return probe, bytes(view[sender : sender + 4]), view[start + _IPV4_TTL_AT], ECHOED
+
+    def _expect_quote(self, template: Template) -> tuple[bytes, int, bytes]:
+        """What :meth:`recognise` compares quoted IP headers with; worked out once for each template."""
+        source, traffic_class = template.source_number, self.sent_header.traffic_class
+        if (
+            self.family is not AddressFamily.IPV4
             or source is None
             or traffic_class is None
             or self.sent_header.dont_fragment is not None
@@ -212,18 +232,11 @@ class IcmpCodec(ProbeCodec):
             template.quote = _NO_QUOTE
             return _NO_QUOTE
         length = IP_HEADER[self.family] + len(template.buffer)
-        (checksum,) = _WORD.unpack_from(template.buffer, _CHECKSUM_AT)
-        template.rest = bytes(template.buffer[TRANSPORT_HEADER + BALANCE_SIZE :])
         template.header_sum = ipv4_header_sum(template, traffic_class, IpProtocol.ICMP, length)
         template.quote = (
-            _PLAIN_IPV4 << 8 | traffic_class,
-            length,
-            _LAST_HOP_ICMP,
-            source,
-            template.address,
-            _ECHO_WORD,
-            checksum,
-            self.identifier,
+            _QUOTED_HEAD.pack(PLAIN_IPV4, traffic_class, length),
+            LAST_HOP_ICMP,
+            _ADDRESSES.pack(source, template.address),
         )
         return template.quote
 
@@ -282,18 +295,20 @@ class IcmpCodec(ProbeCodec):
         self._pool.give_back(identifier)
 
     def _segments(self, template: Template, identifiers: list[int]) -> list[bytes]:
-        base, buffer = template.base, template.buffer
-        segments = []
-        for identifier in identifiers:
-            total = base + identifier
-            balance = 0xFFFF - ((total & 0xFFFF) + (total >> 16))
-            if self._constant:
-                _TWO_WORDS.pack_into(buffer, _SEQUENCE_AT, identifier, balance)
-            else:
-                _WORD.pack_into(buffer, _SEQUENCE_AT, identifier)
-                _WORD.pack_into(buffer, _CHECKSUM_AT, balance)
-            segments.append(bytes(buffer))
-        return segments
+        base, buffer = template.base, bytes(template.buffer)
+        balances = [
+            (identifier, 0xFFFF - ((base + identifier & 0xFFFF) + (base + identifier >> 16)))
+            for identifier in identifiers
+        ]
+        if self._constant:
+            head, tail = buffer[:_SEQUENCE_AT], buffer[_SEQUENCE_AT + _TWO_WORDS.size :]
+            return [head + _TWO_WORDS.pack(*words) + tail for words in balances]
+        head, middle = buffer[:_CHECKSUM_AT], buffer[_IDENTIFIER_AT:_SEQUENCE_AT]
+        tail = buffer[_SEQUENCE_AT + _WORD.size :]
+        return [
+            b"".join((head, _WORD.pack(balance), middle, _WORD.pack(sequence), tail))
+            for sequence, balance in balances
+        ]
 
     def _transport_changes(
         self,

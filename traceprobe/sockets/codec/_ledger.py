@@ -13,6 +13,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections import deque
 from hashlib import blake2b
+from itertools import repeat
 from random import Random, SystemRandom
 from typing import TYPE_CHECKING, ClassVar, Final
 
@@ -73,6 +74,8 @@ class ProbeCodec(QuoteReader):
 
     protocol: ClassVar[Protocol]
     flows: ClassVar[frozenset[FlowStrategy]] = frozenset(FlowStrategy)
+    longest_kept: ClassVar[int] = 0
+    """Bytes of the longest segment that is kept, to compare quotes with."""
 
     def __init__(
         self,
@@ -109,9 +112,9 @@ class ProbeCodec(QuoteReader):
         self._templates: dict[tuple[int, int, int, int], Template] = {}
         self._tokens: dict[bytes, Template] = {}
         # Identifier -> probe; resting identifiers stay, so that a late reply is known for what it is.
-        self._probes: dict[int, tuple[ProbeId, Template, int]] = {}
+        self._probes: dict[int, tuple[ProbeId, Template, int, bytes]] = {}
         self._identifiers: dict[ProbeId, int] = {}
-        self._resting: deque[tuple[int, int]] = deque()
+        self._resting: deque[tuple[int, list[int]]] = deque()
 
     # --- what the protocols differ in ------------------------------------------------------------------
 
@@ -245,7 +248,8 @@ class ProbeCodec(QuoteReader):
                 start = len(segments)
                 template = self._template_for(probes[start], source)
                 stop = end_of_run(probes, start)
-                ids = [probes[place].id for place in range(start, stop)]
+                run = probes[start:stop]
+                ids = [probe.id for probe in run]
                 if len(set(ids)) < len(ids):
                     raise UsageError("a batch can hold a probe only once")
                 if not self._identifiers.keys().isdisjoint(ids):
@@ -256,15 +260,13 @@ class ProbeCodec(QuoteReader):
                     if len(template.token) == TOKEN_SIZE:
                         self._tokens[template.token] = template
                 template.probes += stop - start
-                self._probes.update(
-                    zip(
-                        identifiers,
-                        ((probes[place].id, template, probes[place].ttl) for place in range(start, stop)),
-                        strict=True,
-                    )
-                )
+                made = self._segments(template, identifiers)
+                kept = made if len(template.buffer) <= self.longest_kept else repeat(b"")
+                ttls = [probe.ttl for probe in run]
+                # Columns become rows; the first that ends, and none is longer than another, ends all.
+                self._probes.update(zip(identifiers, zip(ids, repeat(template), ttls, kept), strict=False))
                 self._identifiers.update(zip(ids, identifiers, strict=True))
-                segments += self._segments(template, identifiers)
+                segments += made
         except BaseException:
             self.withdraw([probe.id for probe in probes[: len(segments)]])
             raise
@@ -277,11 +279,10 @@ class ProbeCodec(QuoteReader):
         waits for its probes to be encoded.
         """
         self._end_rest(now_ns)
-        until = now_ns + self._quarantine_ns
-        for probe in probes:
-            identifier = self._identifiers.pop(probe, None)
-            if identifier is not None:
-                self._resting.append((until, identifier))
+        known = self._identifiers
+        released = [known.pop(probe) for probe in probes if probe in known]
+        if released:
+            self._resting.append((now_ns + self._quarantine_ns, released))
 
     def withdraw(self, probes: Iterable[ProbeId]) -> None:
         """Take back probes that never left the machine; their identifiers need no rest."""
@@ -293,10 +294,11 @@ class ProbeCodec(QuoteReader):
     def _end_rest(self, now_ns: int) -> None:
         resting = self._resting
         while resting and resting[0][0] <= now_ns:
-            self._forget(resting.popleft()[1])
+            for identifier in resting.popleft()[1]:
+                self._forget(identifier)
 
     def _forget(self, identifier: int) -> None:
-        _, template, _ = self._probes.pop(identifier)
+        template = self._probes.pop(identifier)[1]
         self._give_back(identifier, template)
         template.probes -= 1
         if not template.probes:
@@ -314,8 +316,8 @@ class ProbeCodec(QuoteReader):
         if identifiers is None:
             raise NoUsableSocketError(
                 f"there are no {count} of the {self.capacity} identifiers of this socket left: "
-                f"{self.outstanding} probes are outstanding, the identifiers of {len(self._resting)} "
-                "others are resting",
+                f"{self.outstanding} probes are outstanding, the identifiers of "
+                f"{len(self._probes) - self.outstanding} others are resting",
                 remedies=("allow fewer probes in flight", "shorten identifier_quarantine"),
             )
         return identifiers
@@ -366,7 +368,7 @@ class ProbeCodec(QuoteReader):
         found = self._probes.get(identifier)
         if found is None:
             return self._refuse(payload, Refusal.UNMATCHED)
-        probe, template, _ = found
+        probe, template, _, _ = found
         expected = template.token
         if self._constant:
             expected = self._leading_word(template, identifier).to_bytes(BALANCE_SIZE) + expected

@@ -34,7 +34,7 @@ class QuoteReader(ABC):
     """Whether probes have a flow label that :meth:`flow_labels` tells."""
     _constant: bool
     _label: int | None
-    _probes: dict[int, tuple[ProbeId, Template, int]]
+    _probes: dict[int, tuple[ProbeId, Template, int, bytes]]
     _identifiers: dict[ProbeId, int]
 
     @abstractmethod
@@ -91,7 +91,7 @@ class QuoteReader(ABC):
         identifier = self._identifiers.get(probe)
         if identifier is None:
             return ()
-        _, template, ttl = self._probes[identifier]
+        _, template, ttl, _ = self._probes[identifier]
         header, known, transport = IP_HEADER[self.family], self.sent_header, quoted.transport
         changes: Sequence[Change] = ()
         label = self._label_of(identifier, template) if self.labelled else None

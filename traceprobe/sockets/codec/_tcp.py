@@ -214,7 +214,7 @@ class TcpCodec(ProbeCodec):
         found = self._probes.get(source_port - self.source_port << _SEQUENCE_BITS | sequence)
         if found is None:
             return otherwise
-        probe, template, _ = found
+        probe, template, _, _ = found
         if template.port != port or template.address != int(destination):
             # Thirty-two bits that nobody can guess: it is the probe, and something has redirected it.
             return Refusal.REWRITTEN

@@ -62,7 +62,6 @@ class Template:
         "port",
         "probes",
         "quote",
-        "rest",
         "source",
         "source_number",
         "tail",
@@ -97,10 +96,8 @@ class Template:
         """What stands from there on, once somebody has asked for it."""
         self.header_sum: int | None = None
         """Sum of what never changes in the IPv4 header, once somebody has asked for it."""
-        self.quote: tuple[int, ...] | None = None
-        """What an error that changes nothing shows of the headers, once somebody has asked for it."""
-        self.rest = b""
-        """What stands behind the words that tell the probes apart; as above."""
+        self.quote: tuple[bytes, int, bytes] | None = None
+        """What an error that changes nothing shows of the IP header, once somebody has asked for it."""
         self.base = 0
         """Ones' complement sum of everything but the identifier and the balancing word."""
         self.probes = 0

@@ -35,11 +35,12 @@ _INT: Final = Struct("=i")
 _NS: Final = 1_000_000_000
 
 _TIMESPECS: Final = 3
-_STAMP_SIZE: Final = _HEADER_SIZE + _TIMESPECS * TIMESPEC.size
-_STAMP_HEADER: Final = (_STAMP_SIZE, _SOL_SOCKET, SO_TIMESTAMPING)
-_ARRIVAL: Final = Struct("=Qiiqq")
+STAMP_SIZE: Final = _HEADER_SIZE + _TIMESPECS * TIMESPEC.size
+"""Bytes of control messages where there is nothing but a stamp."""
+_STAMP_HEADER: Final = CONTROL_HEADER.pack(STAMP_SIZE, _SOL_SOCKET, SO_TIMESTAMPING)
+_ARRIVAL: Final = Struct("=16sqq")
 """A control message with its first ``timespec``."""
-_STAMP: Final = Struct("=Qiiqq32xQii4xB7xI")
+_STAMP: Final = Struct("=16sqq32x8xii4xB7xI")
 """Three ``timespec`` of which the first is filled (``SCM_TIMESTAMPING``), then ``sock_extended_err``."""
 _TTL_KINDS: Final = frozenset({(_SOL_IP, IP_TTL), (_SOL_IPV6, IPV6_HOPLIMIT)})
 _ERROR_KINDS: Final = frozenset({(_SOL_IP, IP_RECVERR), (_SOL_IPV6, IPV6_RECVERR)})
@@ -88,11 +89,11 @@ def read_stamp(controls: memoryview, place: int, length: int) -> tuple[int, int]
     """
     if length < _STAMP.size:
         return None
-    stamp_size, level, kind, seconds, nanoseconds, _, error_level, error_kind, origin, number = (
-        _STAMP.unpack_from(controls, place)
+    header, seconds, nanoseconds, error_level, error_kind, origin, number = _STAMP.unpack_from(
+        controls, place
     )
     if (
-        (stamp_size, level, kind) != _STAMP_HEADER
+        header != _STAMP_HEADER
         or (error_level, error_kind) not in _ERROR_KINDS
         or origin != SO_EE_ORIGIN_TIMESTAMPING
         or not (seconds or nanoseconds)
@@ -112,9 +113,9 @@ def read_arrival(controls: memoryview, place: int, length: int) -> int | None:
         place: Where those of this one begin.
         length: How many bytes they have.
     """
-    if length >= _STAMP_SIZE:
-        size, level, kind, seconds, nanoseconds = _ARRIVAL.unpack_from(controls, place)
-        if (size, level, kind) == _STAMP_HEADER:
+    if length >= STAMP_SIZE:
+        header, seconds, nanoseconds = _ARRIVAL.unpack_from(controls, place)
+        if header == _STAMP_HEADER:
             return seconds * _NS + nanoseconds or None
     return read_control(controls[place : place + length]).stamp_ns
 

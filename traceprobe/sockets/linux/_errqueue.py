@@ -103,13 +103,13 @@ class ErrorQueueSocket(LinuxProbeSocket[CodecT]):
 
     def _drain_error_queue(self) -> int:
         return self._receiver.drain_errors(
-            self._opened.fileno(), self._round_trips.stamp_came, self._error_came
+            self._opened.fileno(), self._round_trips.stamps_came, self._error_came
         )
 
     def _drain_some_errors(self) -> int:
         # Enough to see whether there are any: who floods us with errors must not keep us from sending.
         return self._receiver.drain_errors(
-            self._opened.fileno(), self._round_trips.stamp_came, self._error_came, 1
+            self._opened.fileno(), self._round_trips.stamps_came, self._error_came, 1
         )
 
     def _drain_data(self) -> int:

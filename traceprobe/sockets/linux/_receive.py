@@ -17,7 +17,7 @@ from traceprobe.ffi.linux import (
 )
 from traceprobe.ffi.linux_arena import ReceiveArena
 from traceprobe.sockets._timestamps import read_clocks
-from traceprobe.sockets.linux._control import CONTROL_SIZE, read_arrival, read_control, read_stamp
+from traceprobe.sockets.linux._control import CONTROL_SIZE, STAMP_SIZE, read_control, read_stamp
 from traceprobe.sockets.linux._drops import read_drops
 from traceprobe.sockets.linux._send import PENDING_ERRORS
 from traceprobe.sockets.linux._sockaddr import NAME_SIZE
@@ -67,15 +67,15 @@ class LinuxReceiver:
         self,
         descriptor: int,
         handle: Callable[[ReceivedMessage, Control, ClockReading], None],
-        recognise: Callable[[memoryview, int, int, int | None, ClockReading], bool] | None = None,
+        take_in: Callable[[ReceiveArena, int, ClockReading], None] | None = None,
     ) -> int:
         """Read a socket's data until there is no more.
 
         Args:
             descriptor: The socket.
             handle: Called with each datagram.
-            recognise: Called first, with where all datagrams stand, begin and end of the one in question,
-                its stamp, and both clocks; whether that was all there is to do about it.
+            take_in: Called in its stead, once for what one call has fetched: with where the datagrams stand,
+                how many they are, and both clocks.
 
         Returns:
             How many datagrams there were.
@@ -87,23 +87,14 @@ class LinuxReceiver:
         for count in self._batches(descriptor, 0):
             total += count
             arena, now = self._arena, read_clocks(self._clock)
-            data, data_size, controls, control_size = (
-                arena.data,
-                arena.data_size,
-                arena.controls,
-                arena.control_size,
-            )
-            for slot in range(count):
-                if recognise is not None:
-                    stamp_ns = read_arrival(controls, slot * control_size, arena.control_length(slot))
-                    start = slot * data_size
-                    if recognise(data, start, start + arena.length(slot), stamp_ns, now):
-                        continue
-                message = arena.message(slot)
-                handle(message, read_control(message.control), now)
-            if self._drops_told is not None:
-                last = count - 1
-                drops = read_drops(controls, last * control_size, arena.control_length(last))
+            if take_in is not None:
+                take_in(arena, count, now)
+            else:
+                for message in arena.received():
+                    handle(message, read_control(message.control), now)
+            last = count - 1
+            if self._drops_told is not None and (length := arena.control_length(last)) != STAMP_SIZE:
+                drops = read_drops(arena.controls, last * arena.control_size, length)
                 if drops:
                     self._drops_told(descriptor, drops)
         return total
@@ -111,17 +102,17 @@ class LinuxReceiver:
     def drain_errors(
         self,
         descriptor: int,
-        stamp_came: Callable[[int, int], None],
+        stamps_came: Callable[[list[tuple[int, int]]], None],
         error_came: Callable[[ReceivedMessage, Control, ExtendedError, ClockReading], None] | None,
-        most_rounds: int = _MOST_ROUNDS,
+        most_rounds: int | None = None,
     ) -> int:
         """Read a socket's error queue until there is no more.
 
         Args:
             descriptor: The socket.
-            stamp_came: Called with number and time of each transmit stamp.
+            stamps_came: Called with numbers and times of transmit stamps.
             error_came: Called for each ICMP error; None if the socket gets none.
-            most_rounds: Calls after which the rest is left for later.
+            most_rounds: Calls after which the rest is left for later; None for as many as there may be.
 
         Returns:
             How many ICMP errors there were.
@@ -133,10 +124,11 @@ class LinuxReceiver:
         for count in self._batches(descriptor, MSG_ERRQUEUE, most_rounds):
             arena, now = self._arena, None
             controls, control_size = arena.controls, arena.control_size
-            for slot in range(count):
-                stamp = read_stamp(controls, slot * control_size, arena.control_length(slot))
+            stamps = []
+            for slot, (length, _) in enumerate(arena.lengths(count)):
+                stamp = read_stamp(controls, slot * control_size, length)
                 if stamp is not None:
-                    stamp_came(*stamp)
+                    stamps.append(stamp)
                     continue
                 message = arena.message(slot)
                 control = read_control(message.control)
@@ -145,18 +137,23 @@ class LinuxReceiver:
                     continue
                 if error.origin == SO_EE_ORIGIN_TIMESTAMPING:
                     if control.stamp_ns is not None:
-                        stamp_came(error.data, control.stamp_ns)
+                        stamps.append((error.data, control.stamp_ns))
                 elif error.origin in {SO_EE_ORIGIN_ICMP, SO_EE_ORIGIN_ICMP6} and error_came is not None:
                     errors += 1
                     now = now or read_clocks(self._clock)
+                    if stamps:  # that of the probe may be among them
+                        stamps_came(stamps)
+                        stamps = []
                     error_came(message, control, error, now)
+            if stamps:
+                stamps_came(stamps)
         return errors
 
-    def _batches(self, descriptor: int, flags: int, most_rounds: int = _MOST_ROUNDS) -> Iterator[int]:
+    def _batches(self, descriptor: int, flags: int, most_rounds: int | None = None) -> Iterator[int]:
         """Receive until there is no more; how many datagrams stand in the arena, each time."""
         arena = self._arena
         failures = 0
-        for _ in range(most_rounds):
+        for _ in range(most_rounds or _MOST_ROUNDS):
             count = arena.receive(descriptor, flags)
             if count == -errno.EAGAIN:
                 return

@@ -19,12 +19,13 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from traceprobe.config import AddressFamily, FlowStrategy, Mode, Protocol
 from traceprobe.errors import ConfigError, PacketError, TraceprobeError
 from traceprobe.ffi import linux
-from traceprobe.model import Reply, ReplyKind, SentProbe
+from traceprobe.model import Reply, ReplyKind
 from traceprobe.packets import ones_complement_sum, parse_icmp, parse_tcp
 from traceprobe.sockets._addresses import ipv4_address
 from traceprobe.sockets._catalogue import facts_of
 from traceprobe.sockets.codec import SOURCE_PORTS, IcmpCodec, Refusal, TcpCodec, UdpCodec, read_answer
 from traceprobe.sockets.linux import _options as options
+from traceprobe.sockets.linux._control import read_arrival, read_control
 from traceprobe.sockets.linux._filters import REJECT_ALL, packet_filter, segment_filter, type_filter
 from traceprobe.sockets.linux._handshakes import Handshakes
 from traceprobe.sockets.linux._labels import prepare_flow_labels
@@ -35,17 +36,15 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from traceprobe.config import TracerouteConfig
-    from traceprobe.ffi.linux_arena import ReceivedMessage
+    from traceprobe.ffi.linux_arena import ReceiveArena, ReceivedMessage
     from traceprobe.loops import Clock
-    from traceprobe.model import Probe, ProbeId
+    from traceprobe.model import Probe, ProbeId, SentProbe
     from traceprobe.sockets._timestamps import ClockReading
     from traceprobe.sockets.linux._control import Control
     from traceprobe.sockets.protocol import SocketCapabilities
 
 _ICMP: Final = {AddressFamily.IPV4: socket.IPPROTO_ICMP, AddressFamily.IPV6: socket.IPPROTO_ICMPV6}
 _GOOD_SUM: Final = 0xFFFF
-_TIME_EXCEEDED: Final = 11
-_EXPIRED: Final = ReplyKind.TIME_EXCEEDED
 _FIRST_PORT: Final = 0x4000
 _LAST_PORT: Final = 0x7FFF
 _IPV4_TTL_AT: Final = 8  # RFC 791 section 3.1
@@ -134,18 +133,14 @@ class LinuxRawSocket(LinuxProbeSocket[IcmpCodec | UdpCodec | TcpCodec]):
     def _send_again(self, probes: Sequence[Probe]) -> None:
         """Send probes that came to a destination while it was busy; at worst they stay unanswered."""
         try:
-            sendable, batch, sources = self._encode(probes, {})
+            sendable, batch, _ = self._encode(probes, {})
         except TraceprobeError:  # there are no identifiers left
             return
         if not sendable:
             return
 
         def sent(start: int, stop: int, now: ClockReading, number: int) -> None:
-            reports = [
-                SentProbe(sendable[place].id, now.monotonic_ns, now.realtime_ns, sources[place])
-                for place in range(start, stop)
-            ]
-            self._round_trips.sent(reports, number)
+            self._round_trips.sent([probe.id for probe in sendable[start:stop]], now, number)
 
         taken = self._sender.send_now(batch, sent)
         self._codec.withdraw([probe.id for probe in sendable[taken:]])
@@ -153,12 +148,12 @@ class LinuxRawSocket(LinuxProbeSocket[IcmpCodec | UdpCodec | TcpCodec]):
     _errors_are_stamps = True
 
     def _drain_error_queue(self) -> int:
-        return self._receiver.drain_errors(self._outgoing.fileno(), self._round_trips.stamp_came, None)
+        return self._receiver.drain_errors(self._outgoing.fileno(), self._round_trips.stamps_came, None)
 
     def _drain_data(self) -> int:
         receiver = self._receiver
         if self._transport is None:
-            return receiver.drain(self._icmp.fileno(), self._icmp_came, self._expiry_came)
+            return receiver.drain(self._icmp.fileno(), self._icmp_came, self._messages_came)
         errors = receiver.drain(self._icmp.fileno(), self._icmp_came)
         if isinstance(self._codec, TcpCodec):
             return errors + receiver.drain(self._transport.raw.fileno(), self._segment_came)
@@ -168,36 +163,38 @@ class LinuxRawSocket(LinuxProbeSocket[IcmpCodec | UdpCodec | TcpCodec]):
         for opened in (self._icmp, *(self._transport or ())):
             opened.close()
 
-    def _expiry_came(
-        self, view: memoryview, start: int, end: int, stamp_ns: int | None, now: ClockReading
-    ) -> bool:
-        """Take in a time-exceeded without any peculiarity; whether it was one."""
+    def _messages_came(self, arena: ReceiveArena, count: int, now: ClockReading) -> None:
+        """Take in what has come to the ICMP socket: ordinary replies to echo probes at once."""
         assert isinstance(self._codec, IcmpCodec)
-        found = self._codec.recognise(view, start, end)
-        if found is None:
-            return False
-        probe, sender, reply_ttl = found
-        trip = self._round_trips.measure(probe, stamp_ns, now)
-        if trip is None:
-            self._refuse(Refusal.UNMATCHED)
-            return True
-        rtt_ns, received_ns, source, sent_at_ns = trip
-        self._ready.append(
-            Reply(
-                probe,
-                _EXPIRED,
-                ipv4_address(sender),
-                rtt_ns,
-                received_ns,
-                source,
-                sent_at_ns,
-                _TIME_EXCEEDED,
-                0,
-                reply_ttl,
-                1,
-            )
-        )
-        return True
+        recognise, measured, ready = self._codec.recognise, self._round_trips.measured, self._ready
+        data, data_size = arena.data, arena.data_size
+        controls, control_size = arena.controls, arena.control_size
+        for slot, (control_length, length) in enumerate(arena.lengths(count)):
+            found = recognise(data, slot * data_size, length)
+            if found is not None:
+                probe, sender, reply_ttl, (kind, icmp_type, icmp_code, quoted_ttl) = found
+                stamp_ns = read_arrival(controls, slot * control_size, control_length)
+                trip = measured(probe, stamp_ns, now)
+                if trip is not None:
+                    rtt_ns, received_ns, source, sent_at_ns = trip
+                    ready.append(
+                        Reply(
+                            probe,
+                            kind,
+                            ipv4_address(sender),
+                            rtt_ns,
+                            received_ns,
+                            source,
+                            sent_at_ns,
+                            icmp_type,
+                            icmp_code,
+                            reply_ttl,
+                            quoted_ttl,
+                        )
+                    )
+                    continue
+            message = arena.message(slot)
+            self._icmp_came(message, read_control(message.control), now)
 
     def _icmp_came(self, message: ReceivedMessage, control: Control, now: ClockReading) -> None:
         name = unpack_name(message.name)

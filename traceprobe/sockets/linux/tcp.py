@@ -162,7 +162,7 @@ class LinuxTcpSocket(ReceivingSocket):
         attempt = _Attempt(probe, opened, now.monotonic_ns + round(probe.timeout * _NS))
         self._attempts[probe.id] = attempt
         self._by_descriptor[opened.fileno()] = attempt
-        self._round_trips.sent((report,), 0)
+        self._round_trips.sent((probe.id,), now, 0)
         if probe.timeout > 0:
             heappush(self._deadlines, (attempt.until_ns, probe.id))
         if code == errno.ECONNREFUSED:
@@ -192,7 +192,7 @@ class LinuxTcpSocket(ReceivingSocket):
         # The error queue first: an ICMP error shows as a refused connection too, and is told apart there.
         self._receiver.drain_errors(
             attempt.opened.fileno(),
-            _ignore_stamp,
+            _ignore_stamps,
             lambda message, control, error, now: self._error_came(attempt, message, control, error, now),
         )
         if attempt.probe not in self._attempts:
@@ -318,7 +318,7 @@ class LinuxTcpSocket(ReceivingSocket):
         self._epoll.close()
 
 
-def _ignore_stamp(number: int, stamp_ns: int) -> None:
+def _ignore_stamps(stamps: list[tuple[int, int]]) -> None:
     """Nobody has asked for transmit stamps: connections get none."""
 
 
