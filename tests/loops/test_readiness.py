@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import sys
 from typing import TYPE_CHECKING
@@ -286,3 +287,36 @@ async def test_serving_can_be_cancelled_and_begun_again(pair: tuple[socket.socke
         readiness.close()
         await readiness.serve(lambda: seen.append(b"never"))
     assert not seen
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="descriptors are listed by proc(5)")
+@pytest.mark.parametrize("ending", ["close", "cancel", "fail"])
+async def test_serving_leaves_no_descriptor_behind(
+    pair: tuple[socket.socket, socket.socket], ending: str
+) -> None:
+    here, there = pair
+
+    def read() -> None:
+        here.recv(1)
+        if ending == "fail":
+            raise RuntimeError("on purpose")
+
+    async def serve() -> None:
+        with contextlib.suppress(RuntimeError):
+            await readiness.serve(read)
+
+    before = os.listdir("/proc/self/fd")
+    with anyio.fail_after(60):
+        for _ in range(3):
+            readiness = Readiness(here.fileno())
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(serve)
+                await anyio.wait_all_tasks_blocked()
+                there.send(b"x")
+                if ending == "close":
+                    readiness.close()
+                elif ending == "cancel":
+                    tasks.cancel_scope.cancel()
+            with contextlib.suppress(BlockingIOError):
+                here.recv(1)
+    assert os.listdir("/proc/self/fd") == before

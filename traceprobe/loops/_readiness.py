@@ -6,6 +6,8 @@ asyncio, uvloop and trio alike; readiness is level-triggered, so whoever is woke
 
 from __future__ import annotations
 
+import select
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -13,7 +15,7 @@ import anyio.lowlevel
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 
 class Readiness:
@@ -73,21 +75,21 @@ class Readiness:
             await self._serve_by_waiting(readable)
 
     async def _serve_by_callback(self, loop: asyncio.AbstractEventLoop, readable: Callable[[], None]) -> None:
-        descriptor = self._descriptor
+        with _what_stays_armed(loop, self._descriptor) as watched:
+            await self._serve_what_stays_armed(loop, watched, readable)
+
+    async def _serve_what_stays_armed(
+        self, loop: asyncio.AbstractEventLoop, watched: int, readable: Callable[[], None]
+    ) -> None:
         end: asyncio.Future[None] = loop.create_future()
-        # uvloop announces an error queue once, and then never again until the reader is armed anew.
-        armed_once = not type(loop).__module__.startswith("asyncio.")
 
         def call() -> None:
             if end.done():
                 return
-            if armed_once:
-                loop.remove_reader(descriptor)
-                loop.add_reader(descriptor, call)
             try:
                 readable()
             except Exception as error:
-                loop.remove_reader(descriptor)
+                loop.remove_reader(watched)
                 if not end.done():
                     end.set_exception(error)
 
@@ -96,12 +98,12 @@ class Readiness:
 
         def stop() -> None:
             # At once: the descriptor is about to be closed, and its number may be given to another.
-            loop.remove_reader(descriptor)
+            loop.remove_reader(watched)
             if not end.done():
                 end.set_result(None)
 
         try:
-            loop.add_reader(descriptor, call)
+            loop.add_reader(watched, call)
         except RuntimeError:  # a loop that knows no readiness, such as asyncio's Proactor
             await self._serve_by_waiting(readable)
             return
@@ -111,7 +113,7 @@ class Readiness:
         finally:
             self._knock = self._stop = None
             if not self._closed:
-                loop.remove_reader(descriptor)
+                loop.remove_reader(watched)
 
     async def _serve_by_waiting(self, readable: Callable[[], None]) -> None:
         while not self._closed:
@@ -161,3 +163,19 @@ class Readiness:
         if self._stop is not None:
             self._stop()
         anyio.notify_closing(self._descriptor)
+
+
+@contextmanager
+def _what_stays_armed(loop: asyncio.AbstractEventLoop, descriptor: int) -> Iterator[int]:
+    """What an event loop's reader shall watch so that it is called again and again.
+
+    For asyncio that is the descriptor itself. uvloop takes an error queue for a failure: it announces it
+    once, and then nothing any more until the reader is armed anew, which costs eight system calls each
+    time. An epoll instance that holds the descriptor is merely readable when there is something in it.
+    """
+    if type(loop).__module__.startswith("asyncio.") or not hasattr(select, "epoll"):
+        yield descriptor
+        return
+    with select.epoll() as epoll:
+        epoll.register(descriptor, select.EPOLLIN)
+        yield epoll.fileno()
