@@ -249,3 +249,14 @@ async def test_a_receiver_whose_task_has_ended_is_not_waited_for() -> None:
         await net.clock.pass_time(1.0)
     assert net.clock.monotonic_ns() == 1_000_000_000
     await socket.aclose()
+
+
+async def test_replies_that_have_come_to_probes_given_up_since_are_not_handed_out() -> None:
+    net = network()
+    socket = await open_socket(net)
+    sent = probes(3)
+    await socket.send_probes(sent)
+    await net.clock.pass_time(1.0)
+    socket.release([sent[1].id])
+    assert [reply.probe_id for reply in socket.receive_nowait()] == [sent[0].id, sent[2].id]
+    await socket.aclose()

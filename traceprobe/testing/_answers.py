@@ -14,6 +14,7 @@ from traceprobe.packets import (
     IcmpUnreachableCode,
     Icmpv6Type,
     IpProtocol,
+    IPv4Header,
     TcpFlag,
     build_icmp_echo,
     build_icmp_error,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 _ICMP: Final = frozenset({IpProtocol.ICMP, IpProtocol.ICMPV6})
 _DONT_FRAGMENT: Final = 2
+_IPV6_HEADER: Final = 40
 
 # Most bytes of a datagram that an error quotes: it must fit into 576 bytes (RFC 1812 section 4.3.2.3) or
 # the minimum MTU (RFC 4443 section 2.4), with an IP header and eight bytes of ICMP in front.
@@ -73,8 +75,10 @@ def router_refusal(router: Router, parsed: IPDatagram) -> tuple[int, int, int] |
         pointer = version == 6 and router.refuses is Unreachability.PROTOCOL
         return (*router.refuses.icmp(version), _NEXT_HEADER_AT if pointer else 0)
     header = parsed.header
-    size = header.total_length if version == 4 else header.payload_length + 40  # type: ignore[union-attr]
-    may_fragment = version == 4 and not header.flags & _DONT_FRAGMENT  # type: ignore[union-attr]
+    if isinstance(header, IPv4Header):
+        size, may_fragment = header.total_length, not header.flags & _DONT_FRAGMENT
+    else:
+        size, may_fragment = _IPV6_HEADER + header.payload_length, False
     if router.mtu is not None and size > router.mtu and not may_fragment:
         return (*_TOO_BIG[version], router.mtu)
     return None
@@ -173,7 +177,9 @@ def _error_message(
     kind, code, rest = error
     version = source.version
     header = len(datagram) - len(parse_ip(datagram).payload)
-    structure = _extensions.structure_of(responder) if kind in _EXTENSIBLE[version] else b""
+    structure = b""
+    if kind in _EXTENSIBLE[version]:
+        structure = _extensions.encode(responder.mpls, responder.interfaces, responder.extensions)
     # Quotes in front of a structure are whole words of 64 bits (RFC 4884 section 4).
     longest = (_LONGEST_QUOTE[version] - len(structure)) // 8 * 8 if structure else _LONGEST_QUOTE[version]
     quoted = datagram[: longest if responder.quote is None else header + responder.quote]

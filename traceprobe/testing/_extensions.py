@@ -22,7 +22,7 @@ from traceprobe.packets import (
 from traceprobe.testing import _checks
 
 if TYPE_CHECKING:
-    from traceprobe.testing._stations import Responder
+    from collections.abc import Sequence
 
 _ROLES: Final = {
     InterfaceRole.INCOMING: InterfaceObjectRole.INCOMING,
@@ -112,15 +112,18 @@ def _check(instance: object, where: str, widths: dict[str, int]) -> None:
             raise ConfigError(f"{where}.{name}", value, f"a whole number of {bits} bits")
 
 
-def structure_of(responder: Responder) -> bytes:
-    """The extension structure of a responder's ICMP errors; empty if it has nothing to say."""
-    if not (responder.mpls or responder.interfaces or responder.extensions):
+def encode(
+    mpls: Sequence[MplsLabel],
+    interfaces: Sequence[InterfaceInformation],
+    objects: Sequence[ExtensionObject],
+) -> bytes:
+    """The extension structure of a station's ICMP errors; empty if it has nothing to say."""
+    if not (mpls or interfaces or objects):
         return b""
     return build_extensions(
-        mpls=(LabelStackEntry(one.label, one.tc, one.s, one.ttl) for one in responder.mpls),
+        mpls=(LabelStackEntry(one.label, one.tc, one.s, one.ttl) for one in mpls),
         interfaces=(
-            InterfaceObject(_ROLES[one.role], one.index, one.address, one.name, one.mtu)
-            for one in responder.interfaces
+            InterfaceObject(_ROLES[one.role], one.index, one.address, one.name, one.mtu) for one in interfaces
         ),
-        unknown=(UnknownObject(one.class_num, one.c_type, one.payload) for one in responder.extensions),
+        unknown=(UnknownObject(one.class_num, one.c_type, one.payload) for one in objects),
     )

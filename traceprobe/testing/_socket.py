@@ -179,6 +179,9 @@ class SimulatedSocket(SendAndReceive):
         self._codec.release(probes, self._clock.monotonic_ns())
         for probe in probes:
             self._sent_ns.pop(probe, None)
+        if self._inbox:
+            released = frozenset(probes)
+            self._inbox = [reply for reply in self._inbox if reply.probe_id not in released]
 
     def put_back(self, replies: Iterable[Reply]) -> None:
         """Hand replies out again, to whoever receives next."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 import attrs
 
+from traceprobe.config import AddressFamily
 from traceprobe.errors import PacketError
 from traceprobe.packets import (
     EchoMessage,
@@ -105,8 +106,7 @@ def _echo(message: EchoMessage) -> str:
 
 def _error(message: IcmpError) -> str:
     quoted = message.quoted
-    family = 4 if quoted.version == 4 else 6
-    kind = error_kind(family, message.type, message.code)  # type: ignore[arg-type]
+    kind = error_kind(AddressFamily(quoted.version), message.type, message.code)
     name = "icmp error" if kind is None else kind.value.replace("_", " ")
     text = f"{name} ({message.type}/{message.code})"
     if message.mtu is not None:
