@@ -67,10 +67,11 @@ class Trace(AsyncIterable["Hop"]):
     ) -> None:
         self._left = True
         run = self._started()
-        run.scope.cancel()
         try:
-            with anyio.CancelScope(shield=True):
-                await run.done.wait()
+            if not run.done.is_set():
+                run.scope.cancel()
+                with anyio.CancelScope(shield=True):
+                    await run.done.wait()
         finally:
             if self._owns_tracer:
                 await self._tracer.__aexit__(kind, error, traceback)

@@ -194,18 +194,30 @@ class Tracer:
 
     async def _hub_for(self, config: TracerouteConfig, family: AddressFamily) -> SocketHub:
         key = self._factory.socket_key(config, family)
-        lock = self._opening.setdefault(key, anyio.Lock())
-        async with lock:
-            hub = self._hubs.pop(key, None)
-            if hub is None or hub.failed:
-                hub = await self._open_hub(key, config, family)
-            self._hubs[key] = hub  # the most recently used one stands last
-            hub.leases += 1
-        try:
-            await self._close_idle()
-        except BaseException:
-            hub.leases -= 1
-            raise
+        hub = self._lease(key)
+        if hub is None:
+            async with self._opening.setdefault(key, anyio.Lock()):
+                hub = self._lease(key)
+                if hub is None:
+                    self._hubs[key] = await self._open_hub(key, config, family)
+                    hub = self._lease(key)
+                    assert hub is not None
+        if len(self._hubs) > _IDLE_SOCKETS_KEPT:
+            try:
+                await self._close_idle()
+            except BaseException:
+                hub.leases -= 1
+                raise
+        return hub
+
+    def _lease(self, key: Hashable) -> SocketHub | None:
+        """The socket of a key, if it is open."""
+        hub = self._hubs.get(key)
+        if hub is None or hub.failed:
+            return None
+        del self._hubs[key]
+        self._hubs[key] = hub  # the most recently used one stands last
+        hub.leases += 1
         return hub
 
     async def _open_hub(self, key: Hashable, config: TracerouteConfig, family: AddressFamily) -> SocketHub:
