@@ -37,7 +37,7 @@ PYTHON_HASH = "sha256:b6d6b1071cbed92691e7c37f25f3dcc814cdee2a99b154dcdd1d78c3da
 PYTHON_VERSION = "3.11"
 PYTHON_FOLDER = "cp311"
 
-_LEFT_OUT = frozenset({"coverage", "scapy", "uvloop", "ziglang"})
+_LEFT_OUT = frozenset({"atheris", "coverage", "scapy", "uvloop", "ziglang"})
 """There is no uvloop for Windows; the others are of no use there."""
 _WINDOWS_ONLY = ("cffi", "colorama")
 """What others depend on under Windows; pip judges such conditions by the system that it runs on."""
