@@ -11,9 +11,9 @@ import attrs
 import pytest
 
 from tests.model.samples import hop, replied, result
+from tests.render.hostile import every_name, harmless
 from tests.render.test_html import ALLOWED, ATTRIBUTES, Page
 from tests.render.test_rich import Terminal
-from tests.render.test_sanitize import HOSTILE
 from traceprobe.model import (
     Asn,
     EnrichmentError,
@@ -32,22 +32,6 @@ from traceprobe.render.ndjson import event_line
 from traceprobe.render.rich import RichWriter
 from traceprobe.render.text import Header, TextRenderer, result_to_text
 
-NAMES = HOSTILE | {
-    "a tag": "<script>alert(1)</script>",
-    "an attribute": "\" onmouseover=alert(1) x='",
-    "an entity": "&#x3c;img src=x onerror=alert(1)&#x3e;",
-    "the end of a comment": "--><svg/onload=alert(1)>",
-    "a formula": "=HYPERLINK(1)",
-    "a formula behind a sign": "+1+cmd|' /C calc'!A0",
-    "a formula behind a blank": "\t@SUM(1)",
-    "a wide equals sign": "\uff1dSUM(1)",
-    "quotes and commas": '","=1+1","',
-    "markup of rich": "[bold red]:boom:[/] [link=https://example.com]x[/link]",
-    "a label of 255 bytes": "a" * 255 + "." + "b" * 255,
-    "marks piled up": "e" + "\u0301" * 200,
-    "homoglyphs": "g\u0430teway.ex\u0430mple",
-    "format string": "%s%n{0}{target}",
-}
 ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -65,14 +49,6 @@ def spoken_of(name: str) -> TraceResult:
     probe = attrs.evolve(replied("10.0.0.1", 1.0), interfaces=(told,))
     first = hop(1, probe, ("10.0.0.1", 1.1), names={"10.0.0.1": known})
     return result(first, target=name, stop_reason=StopReason.MAX_TTL)
-
-
-def harmless(page: str) -> bool:
-    """Whether no terminal obeys a page, and no line of it is a name's."""
-    return all(line.isprintable() for line in page.split("\n")) and "\u0301\u0301\u0301" not in page
-
-
-every_name = pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
 
 
 @every_name

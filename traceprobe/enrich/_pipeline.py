@@ -113,7 +113,7 @@ class _Lane:
             if not isinstance(knowledge, Knowledge):
                 raise TypeError(f"an enricher returns Knowledge, not {type(knowledge).__name__}")
         except OSError as error:
-            logger.debug("look-up of %s by %s failed: %s", address, name, error)
+            logger.debug("look-up of %s by %s failed: %r", address, name, error)
             return Knowledge(errors=(EnrichmentError(name, reason_of(error)),))
         except Exception as error:
             # An enricher is somebody else's code. Its fault is theirs to mend: it is told in full, and the

@@ -97,7 +97,7 @@ class BindingRequest:
             return None
         if message.message_class is stun.Class.ERROR:
             code, reason = message.attributes.get("ERROR-CODE", (None, "no reason"))
-            raise StunRefusedError(f"the server refused: {code} {reason}")
+            raise StunRefusedError(f"the server refused: {code} {reason!r}")
         if message.message_class is not stun.Class.RESPONSE:
             return None
         for name in _MAPPED:
