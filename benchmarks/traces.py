@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks import inside
 from benchmarks.figures import first_replies_of, lateness, row_of
-from benchmarks.peers import LIBRARIES, LONG, PEERS, in_order
+from benchmarks.peers import LIBRARIES, LONG, PEERS, in_order, read_lines
 from tests.rigs.require import missing_module
 
 if TYPE_CHECKING:
@@ -146,17 +146,11 @@ def _command_row(world: World, repetitions: int) -> dict[str, Any]:
     command = [sys.executable, "-m", "traceprobe", "-n", "--no-asn", world.target]
     runs = world.call(inside.run_program_repeatedly, command, min(repetitions, 5))
     for run in runs:
-        run["hops"] = in_order(_read_own(run["output"]))
+        run["hops"] = in_order(read_lines(run["output"]))
     row = row_of("traceprobe command, cold", "traceprobe", runs, world)
     if row["probes"] is not None and world.log() is None:
         row["probes"] *= len(runs) / (len(runs) + 1)
     return row
-
-
-def _read_own(output: str) -> dict[int, str]:
-    from benchmarks.peers import read_lines
-
-    return read_lines(output)
 
 
 def _peer_rows(world: World, repetitions: int) -> Iterator[tuple[dict[str, Any] | str, str]]:

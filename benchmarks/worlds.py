@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from types import TracebackType
 
-    from tests.rigs.namespaces import Privileges
+    from tests.rigs.chain import RouterChain
+    from tests.rigs.namespaces import Namespace, Privileges
     from tests.rigs.tun import Log
+    from tests.rigs.tun.simulated import SimulatedInternet
     from traceprobe.testing.topology import Topology
 
 TARGET = "203.0.113.9"
@@ -67,28 +69,30 @@ class World(AbstractContextManager["World"]):
         """Give everything back."""
 
 
-class ChainWorld(World):
-    """Twelve routers in namespaces of their own."""
+class RigWorld(World):
+    """A network that a rig of the tests builds out of namespaces; the prober may open ping sockets there.
 
-    def __init__(self, name: str, title: str, **behaviour: Any) -> None:  # noqa: ANN401 - RouterChain's own
-        from tests.rigs.chain import RouterChain
+    Args:
+        rig: The rig, not built yet.
+    """
 
-        self.name, self.title = name, title
-        self._chain = RouterChain(12, **behaviour)
-        self.target = self._chain.target4
-        self.truth = list(self._chain.hops4)
-        self.reached = self._chain.blackhole_at is None
-        self._counted = 0
+    def __init__(self, rig: RouterChain | SimulatedInternet) -> None:
+        self._rig = rig
+
+    @property
+    @abstractmethod
+    def prober(self) -> Namespace:
+        """Where the prober is."""
 
     def __enter__(self) -> Self:
-        self._chain.__enter__()
-        self._chain.source.write_sysctl("net/ipv4/ping_group_range", "0 2147483647")
+        self._rig.__enter__()
+        self.prober.write_sysctl("net/ipv4/ping_group_range", "0 2147483647")
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._chain.__exit__(kind, error, traceback)
+        self._rig.__exit__(kind, error, traceback)
 
     def call(
         self,
@@ -97,7 +101,27 @@ class ChainWorld(World):
         backend: str | None = None,
         privileges: Privileges | None = None,
     ) -> Any:  # noqa: ANN401 - as declared
-        return self._chain.call(function, *arguments, backend=backend, **_options(privileges))
+        options = {} if privileges is None else {"privileges": privileges}
+        return self._rig.call(function, *arguments, backend=backend, **options)
+
+
+class ChainWorld(RigWorld):
+    """Twelve routers in namespaces of their own."""
+
+    def __init__(self, name: str, title: str, **behaviour: Any) -> None:  # noqa: ANN401 - RouterChain's own
+        from tests.rigs.chain import RouterChain
+
+        self.name, self.title = name, title
+        self._chain = RouterChain(12, **behaviour)
+        super().__init__(self._chain)
+        self.target = self._chain.target4
+        self.truth = list(self._chain.hops4)
+        self.reached = self._chain.blackhole_at is None
+        self._counted = 0
+
+    @property
+    def prober(self) -> Namespace:
+        return self._chain.source
 
     def begin(self) -> None:
         self._counted = self._sent()
@@ -114,7 +138,7 @@ class ChainWorld(World):
         return int(packets) - int(values["Ip6OutRequests"])
 
 
-class InternetWorld(World):
+class InternetWorld(RigWorld):
     """The simulated internet behind a TUN device."""
 
     def __init__(
@@ -133,6 +157,7 @@ class InternetWorld(World):
         self.topology = load_scenario(name) if topology is None else topology
         self._manners = manners
         self.internet = SimulatedInternet(self.topology, vigilant=True)
+        super().__init__(self.internet)
         path = next(path for path in self.topology.paths if _is(path.target.addresses, target))
         stations = list(path.stations(0.0, lambda *_: 0))
         self.truth = [
@@ -142,25 +167,14 @@ class InternetWorld(World):
         self.slowest_ns = round(max(station.rtt for station in stations) * 1e9)
 
     def __enter__(self) -> Self:
-        self.internet.__enter__()
+        super().__enter__()
         if self._manners:
             self.internet.load(self.topology, manners=self._manners)
-        self.internet.namespace.write_sysctl("net/ipv4/ping_group_range", "0 2147483647")
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.internet.__exit__(kind, error, traceback)
-
-    def call(
-        self,
-        function: Callable[..., Any],
-        *arguments: object,
-        backend: str | None = None,
-        privileges: Privileges | None = None,
-    ) -> Any:  # noqa: ANN401 - as declared
-        return self.internet.call(function, *arguments, backend=backend, **_options(privileges))
+    @property
+    def prober(self) -> Namespace:
+        return self.internet.namespace
 
     def begin(self) -> None:
         self.internet.reset()
@@ -275,10 +289,6 @@ def long_path(hops: int) -> Topology:
 
 def _is(addresses: Iterable[object], target: str) -> bool:
     return target in map(str, addresses)
-
-
-def _options(privileges: Privileges | None) -> dict[str, Any]:
-    return {} if privileges is None else {"privileges": privileges}
 
 
 def hops_compared(found: Sequence[str | None], truth: Sequence[str | None]) -> tuple[int, int, int]:

@@ -38,7 +38,7 @@ PYTHON_VERSION = "3.11"
 PYTHON_FOLDER = "cp311"
 
 _LEFT_OUT = frozenset({"atheris", "coverage", "scapy", "uvloop", "ziglang"})
-"""There is no uvloop for Windows; the others are of no use there."""
+"""There is neither atheris nor uvloop for Windows; the others are of no use there."""
 _WINDOWS_ONLY = ("cffi", "colorama")
 """What others depend on under Windows; pip judges such conditions by the system that it runs on."""
 _LOWERED = ("rpds-py==0.18.1",)
