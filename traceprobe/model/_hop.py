@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections import Counter
 from enum import StrEnum
-from functools import cached_property
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
@@ -164,14 +163,15 @@ class Hop:
         if len(ordered) > 1:
             ordered = tuple(sorted(ordered, key=attrgetter("attempt")))
         known = knowledge or {}
-        first = ordered[0].address if ordered else None
-        if first is not None and all(probe.address is first for probe in ordered):
+        addresses = [probe.address for probe in ordered]
+        first = addresses[0] if addresses else None
+        if first is not None and addresses.count(first) == len(addresses):
             # The ordinary hop: one router has answered every time, and nothing needs counting.
             about = known.get(first, NOTHING_KNOWN) if known else NOTHING_KNOWN
             return cls(ttl, ordered, (Responder(first, len(ordered), about),), ttl_zero_forwarding)
         # Counter keeps the order of first appearance, and most_common is stable: ties go to the
         # earliest attempt.
-        counted = Counter(probe.address for probe in ordered if probe.address is not None)
+        counted = Counter(address for address in addresses if address is not None)
         responders = tuple(
             Responder(address, replies, known.get(address, NOTHING_KNOWN))
             for address, replies in counted.most_common()
@@ -234,12 +234,12 @@ class Hop:
         errors = (error for responder in self.responders for error in responder.enrichment_errors)
         return tuple(dict.fromkeys(errors))
 
-    @cached_property
+    @property
     def sent(self) -> int:
         """Probes that count: those sent, but for the ones that were cancelled."""
         return sum(p.status in {ProbeStatus.REPLY, ProbeStatus.TIMEOUT} for p in self.probes)
 
-    @cached_property
+    @property
     def received(self) -> int:
         """Probes that were answered, late ones included."""
         return sum(p.status is ProbeStatus.REPLY for p in self.probes)
@@ -249,7 +249,7 @@ class Hop:
         """Share of the probes that count which no reply came for, 0.0 to 1.0; None if none counts."""
         return None if not self.sent else (self.sent - self.received) / self.sent
 
-    @cached_property
+    @property
     def statistics(self) -> RttStatistics | None:
         """Round-trip times of the hop; None if it is silent."""
         return RttStatistics.of(p.rtt_ns for p in self.probes if p.rtt_ns is not None)
@@ -259,7 +259,7 @@ class Hop:
         """Fastest round-trip time in seconds; None if the hop is silent."""
         return None if self.statistics is None else self.statistics.min
 
-    @cached_property
+    @property
     def nat(self) -> bool | None:
         """Whether probes had gone through an address translator before they ended here.
 
@@ -268,7 +268,7 @@ class Hop:
         """
         return translated(self.probes)
 
-    @cached_property
+    @property
     def forward_path_length(self) -> int | None:
         """How many hops away who answered is, by the TTL that an error other than time-exceeded quotes.
 
