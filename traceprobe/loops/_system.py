@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import anyio.lowlevel
 
@@ -147,10 +147,10 @@ class SystemClock:
 
     __slots__ = ()
 
-    monotonic_ns = staticmethod(_now_ns)
+    monotonic_ns: ClassVar[staticmethod[[], int]] = staticmethod(_now_ns)
     """``CLOCK_MONOTONIC`` in nanoseconds (clock_gettime(2)); on Windows the performance counter."""
 
-    realtime_ns = staticmethod(time.time_ns)
+    realtime_ns: ClassVar[staticmethod[[], int]] = staticmethod(time.time_ns)
     """``CLOCK_REALTIME`` in nanoseconds since the epoch (clock_gettime(2))."""
 
     def alarm(self) -> SystemAlarm:
