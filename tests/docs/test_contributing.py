@@ -37,6 +37,14 @@ def test_the_commands_are_those_of_the_stage(row: list[str]) -> None:
             assert word.strip("'\"") in script, f"{command}: {word}"
 
 
+@pytest.mark.parametrize("row", PAGE.table("job"), ids=lambda row: row[0].strip("`"))
+def test_the_commands_are_those_of_the_job(row: list[str]) -> None:
+    workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8")
+    job = re.search(rf"^  {row[0].strip('`')}:\n((?:    .*\n|\n)+)", workflow, re.MULTILINE)
+    assert job
+    assert not [command for command in commands(row[1]) if command not in job[1]]
+
+
 def test_every_rig_is_named() -> None:
     text = PAGE.text
     hidden = {
