@@ -213,10 +213,9 @@ def test_what_no_probe_can_look_like_is_refused_by_the_configuration(option: str
                 "flow",
                 "paris",
                 mode="linux_udp",
-                remedy="choose 'classic', or mode 'linux_raw', which holds it",
+                remedy="choose 'classic', or mode 'linux_raw'",
             ),
-            "--flow paris: mode linux_udp has no support for it; choose classic, or --mode linux_raw, which "
-            "holds it",
+            "--flow paris: mode linux_udp has no support for it; choose classic, or --mode linux_raw",
         ),
         (
             UnsupportedOption(

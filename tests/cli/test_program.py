@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -179,9 +180,14 @@ def test_a_terminal_shows_colours_and_the_same_words() -> None:
         assert word in plain
 
 
-@pytest.mark.parametrize("variables", [{"TERM": "xterm", "NO_COLOR": "1"}, {"TERM": "dumb"}])
-def test_whoever_wants_no_colours_gets_none(variables: dict[str, str]) -> None:
-    assert on_a_terminal(*PROGRAM, "demo", **variables) == program("demo").stdout
+def test_a_dumb_terminal_gets_the_plain_view() -> None:
+    assert on_a_terminal(*PROGRAM, "demo", TERM="dumb") == program("demo").stdout
+
+
+def test_whoever_wants_no_colours_gets_none() -> None:
+    shown = on_a_terminal(*PROGRAM, "demo", TERM="xterm-256color", NO_COLOR="1")
+    assert "Reached " in shown
+    assert not re.search(r"\x1b\[[\d;]*m", shown)
 
 
 def test_without_rich_a_terminal_shows_plain_text() -> None:

@@ -1,48 +1,54 @@
-"""Colours: only on a terminal that wants them, and never instead of words."""
+"""Colours and drawing in place: only on a terminal that can do it, and colours never instead of words."""
 
 from __future__ import annotations
 
 import io
-import re
 
 import pytest
 
 from tests.render.samples import ALL
-from traceprobe.render.rich import RichWriter, colours_wanted
+from tests.terminal import Terminal
+from traceprobe.render.rich import RichWriter, can_be_redrawn, colours_wanted
 from traceprobe.render.text import Header, TextRenderer, result_to_text
 
 
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
 @pytest.mark.parametrize(
-    ("stream", "environment", "wanted"),
+    ("stream", "environment", "expected"),
     [
         (Terminal(), {"TERM": "xterm"}, True),
         (Terminal(), {}, True),
-        (Terminal(), {"NO_COLOR": ""}, True),
-        (Terminal(), {"NO_COLOR": "1"}, False),
         (Terminal(), {"TERM": "dumb"}, False),
         (io.StringIO(), {"TERM": "xterm"}, False),
     ],
 )
-def test_colours_are_for_terminals_that_want_them(
-    stream: io.StringIO, environment: dict[str, str], wanted: bool
+def test_only_a_terminal_that_can_go_back_is_drawn_on(
+    stream: io.StringIO, environment: dict[str, str], expected: bool
 ) -> None:
-    assert colours_wanted(stream, environment) is wanted
+    assert can_be_redrawn(stream, environment) is expected
 
 
-@pytest.mark.parametrize("name", ALL)
-def test_without_its_colours_it_is_the_plain_text(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("environment", "wanted"), [({}, True), ({"NO_COLOR": ""}, True), ({"NO_COLOR": "1"}, False)]
+)
+def test_colours_are_for_those_who_want_them(environment: dict[str, str], wanted: bool) -> None:
+    assert colours_wanted(environment) is wanted
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    """A terminal that is wide enough."""
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.delenv("NO_COLOR", raising=False)
-    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setenv("COLUMNS", "400")
+    return Terminal(400)
+
+
+@pytest.mark.parametrize("colours", [True, False])
+@pytest.mark.parametrize("name", ALL)
+def test_without_its_colours_it_is_the_plain_text(name: str, colours: bool, terminal: Terminal) -> None:
     result = ALL[name]
-    stream = Terminal()
     renderer = TextRenderer(
-        RichWriter(stream),
+        RichWriter(terminal, colours=colours),
         queries=max((len(hop.probes) for hop in result.hops), default=1),
         first_ttl=result.hops[0].ttl if result.hops else 1,
     )
@@ -50,13 +56,23 @@ def test_without_its_colours_it_is_the_plain_text(name: str, monkeypatch: pytest
         Header(target=result.target, address=result.address, protocol=result.protocol, port=result.port)
     )
     renderer.finish(result)
-    coloured = stream.getvalue()
-    assert "\x1b[" in coloured
-    assert re.sub(r"\x1b\[[0-9;]*m", "", coloured) == result_to_text(result)
+    assert terminal.coloured is colours
+    assert "\n".join(terminal.shown()) + "\n" == result_to_text(result)
 
 
-def test_names_are_no_markup(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TERM", "xterm")
-    stream = Terminal()
-    RichWriter(stream)((("[bold red]:boom: 10.0.0.1[/]", "name"),))
-    assert "[bold red]:boom: 10.0.0.1[/]" in stream.getvalue()
+def test_names_are_no_markup(terminal: Terminal) -> None:
+    RichWriter(terminal)((("[bold red]:boom: 10.0.0.1[/]", "name"),))
+    assert terminal.shown() == ["[bold red]:boom: 10.0.0.1[/]"]
+
+
+def test_what_stays_is_written_above_what_is_drawn(terminal: Terminal) -> None:
+    with RichWriter(terminal) as screen:
+        screen.draw([(("one", "plain"),), (("status", "dim"),)])
+        screen((("one is complete", "plain"),))
+        assert terminal.shown() == ["one", "status"], "it waits for the rest"
+        screen.draw([(("status", "dim"),)])
+        assert (terminal.shown(), terminal.cursor_hidden) == (["one is complete", "status"], True)
+    assert (terminal.shown(), terminal.cursor_hidden) == (["one is complete"], False)
+    screen((("the end", "good"),))
+    assert terminal.shown() == ["one is complete", "the end"]
+    assert len(terminal.frames) == 5, "each change is drawn in one piece"

@@ -7,16 +7,21 @@ short, and prints whatever is still missing.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     import argparse
 
     from traceprobe import Trace, TraceResult
     from traceprobe.cli._console import Results
+    from traceprobe.render.rich import RichWriter
     from traceprobe.render.text import LineWriter, TextRenderer
 
 __all__ = ["Printer", "printer_for"]
+
+_STAMPED_ELSEWHERE: Final = ("linux_", "simulated")
+"""Ways of probing whose replies are stamped before Python sees them. With the others this process reads the
+clock, so it must not be busy while they come."""
 
 
 class Printer(Protocol):
@@ -51,19 +56,36 @@ def printer_for(namespace: argparse.Namespace, results: Results, *, host: str | 
 
 
 class _Text:
-    """Lines for people."""
+    """Lines for people: on a terminal, those of hops that are not complete yet change in place."""
 
     def __init__(self, results: Results, *, verbose: bool) -> None:
         self._results = results
         self._verbose = verbose
+        self._trace: Trace | None = None
         self._renderer: TextRenderer | None = None
 
     async def follow(self, trace: Trace) -> None:
-        from traceprobe.render.text import Header, TextRenderer
+        self._trace = trace
+        if trace.mode.startswith(_STAMPED_ELSEWHERE):
+            await _first_probes(trace)
+        screen = screen_for(self._results)
+        renderer = self._begin(trace, screen)
+        if screen is not None:
+            from traceprobe.cli._live import draw
+
+            with screen:
+                await draw(trace, renderer, screen)
+        else:
+            async for hop in trace.hops(until="enriched"):
+                renderer.hop(hop)
+        await trace.wait()
+
+    def _begin(self, trace: Trace, screen: RichWriter | None) -> TextRenderer:
+        from traceprobe.render.text import Header, PlainWriter, TextRenderer
 
         config = trace.config
         self._renderer = TextRenderer(
-            line_writer(self._results),
+            screen or PlainWriter(self._results),
             queries=config.queries,
             first_ttl=config.first_ttl,
             verbose=self._verbose,
@@ -78,26 +100,38 @@ class _Text:
                 max_ttl=config.max_ttl,
             )
         )
-        async for hop in trace.hops(until="enriched"):
-            self._renderer.hop(hop)
-        await trace.wait()
+        return self._renderer
 
     def finish(self, result: TraceResult) -> None:
-        if self._renderer is not None:
-            self._renderer.finish(result)
+        if self._trace is not None:
+            # Whoever interrupts at once does so before anything was written.
+            renderer = self._renderer or self._begin(self._trace, screen_for(self._results))
+            renderer.finish(result)
+
+
+async def _first_probes(trace: Trace) -> None:
+    """Wait until the first probes have left: what rendering needs is imported behind them, not before."""
+    async for _ in trace.events():
+        break
+
+
+def screen_for(results: Results) -> RichWriter | None:
+    """The terminal, if it is one that can be redrawn and ``rich`` is there."""
+    from traceprobe.render.rich import RichWriter, can_be_redrawn, colours_wanted
+
+    if can_be_redrawn(results, os.environ):
+        try:
+            return RichWriter(results, colours=colours_wanted(os.environ))
+        except ImportError:
+            pass
+    return None
 
 
 def line_writer(results: Results) -> LineWriter:
     """Colours where they are wanted and to be had."""
-    from traceprobe.render.rich import RichWriter, colours_wanted
     from traceprobe.render.text import PlainWriter
 
-    if colours_wanted(results, os.environ):
-        try:
-            return RichWriter(results)
-        except ImportError:
-            pass
-    return PlainWriter(results)
+    return screen_for(results) or PlainWriter(results)
 
 
 class _Json:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import gc
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, cast
 
 import anyio
 
@@ -22,10 +22,6 @@ if TYPE_CHECKING:
     from traceprobe.cli._printers import Printer
 
 __all__ = ["options_of", "trace_and_print"]
-
-_STAMPED_ELSEWHERE: Final = ("linux_", "simulated")
-"""Ways of probing whose replies are stamped before Python sees them. With the others this process reads the
-clock, so it must not be busy while they come."""
 
 
 def options_of(namespace: argparse.Namespace) -> TraceOptions:
@@ -103,12 +99,6 @@ def trace_and_print(
     return ExitStatus.REACHED if result.reached else ExitStatus.NOT_REACHED
 
 
-async def _under_way(trace: traceprobe.Trace) -> None:
-    """Wait until the first probes have left: what rendering needs is imported behind them, not before."""
-    async for _ in trace.events():
-        break
-
-
 async def _follow(trace: traceprobe.Trace, printer: Printer) -> TraceResult:
     """Print the trace while it runs, and its end.
 
@@ -117,9 +107,7 @@ async def _follow(trace: traceprobe.Trace, printer: Printer) -> TraceResult:
     """
     try:
         async with trace:
-            if trace.mode.startswith(_STAMPED_ELSEWHERE):
-                await _under_way(trace)
-            gc.enable()
+            gc.enable()  # all that is needed until the first probe leaves has been imported
             await printer.follow(trace)
     except anyio.get_cancelled_exc_class():
         if trace.finished:

@@ -69,10 +69,11 @@ class TextRenderer:
     def __init__(self, write: LineWriter, *, queries: int, first_ttl: int = 1, verbose: bool = False) -> None:
         self._write = write
         self._verbose = verbose
-        self._known: set[str] = set()
+        self.known: set[str] = set()
         """What hops have shown of the probes' fate; it goes without saying at those behind them."""
         self._columns = max(queries, 1)
-        self._next_ttl = first_ttl
+        self.next_ttl = first_ttl
+        """TTL of the nearest hop that has not been written yet."""
         self._held: dict[int, Hop] = {}
         self._written: dict[int, list[Line]] = {}
 
@@ -87,9 +88,9 @@ class TextRenderer:
     def hop(self, hop: Hop) -> None:
         """Take a hop that has settled and whose names are there or given up."""
         self._held[hop.ttl] = hop
-        while self._next_ttl in self._held:
-            self._write_hop(self._held.pop(self._next_ttl))
-            self._next_ttl += 1
+        while self.next_ttl in self._held:
+            self._write_hop(self._held.pop(self.next_ttl))
+            self.next_ttl += 1
 
     def finish(self, result: TraceResult) -> None:
         """Write the hops that are still missing, what has changed meanwhile, and how the trace ended."""
@@ -102,7 +103,7 @@ class TextRenderer:
             self._write(line)
 
     def _write_hop(self, hop: Hop) -> None:
-        lines = hop_lines(hop, self._columns, known=self._known, verbose=self._verbose)
+        lines = hop_lines(hop, self._columns, known=self.known, verbose=self._verbose)
         self._written[hop.ttl] = lines
         for line in lines:
             self._write(line)
