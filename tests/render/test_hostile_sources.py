@@ -17,12 +17,10 @@ from tests.enrich.stun_server import ERROR, message, stun_server
 from tests.model.samples import TYPICAL
 from tests.render.hostile import NAMES, every_name, harmless, printable
 from tests.rigs.dns_server import DnsServer
-from tests.tracer.fakes import HeldNetwork
+from tests.tracer.fakes import HeldNetwork, path_over
 from traceprobe import (
     EnrichmentConfig,
     ModeReport,
-    Reply,
-    ReplyKind,
     Tracer,
     TraceResult,
     errors,
@@ -38,8 +36,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.tracer.fakes import HeldSocket
-    from traceprobe import Probe
 
 ROUTERS = {f"11.0.{number}.1": name for number, name in enumerate(NAMES.values(), 1)}
 """Each router has one of the names. Their networks belong to somebody, so that they are looked up."""
@@ -67,16 +63,8 @@ def wire(name: str, longest: int) -> str:
 
 def network() -> HeldNetwork:
     """A path over all these routers, which only this process knows of."""
-
-    def prepare(socket: HeldSocket) -> None:
-        def answer(probe: Probe) -> Reply | None:
-            kind = ReplyKind.ECHO_REPLY if probe.ttl == len(HOPS) else ReplyKind.TIME_EXCEEDED
-            return socket.reply(probe, HOPS[probe.ttl - 1], kind) if probe.ttl <= len(HOPS) else None
-
-        socket.answers = answer
-
     held = HeldNetwork()
-    held.prepare = prepare
+    held.prepare = path_over(HOPS)
     return held
 
 
@@ -180,7 +168,8 @@ async def test_reasons_of_stun_servers(caplog: pytest.LogCaptureFixture) -> None
         async with stun_server(refuse) as server:
             lookups = EnrichmentConfig(public_address=True, stun_servers=(server.name,))
             async with Tracer(enrichment=lookups, mode="linux_udp") as tracer:
-                result = await tracer.trace("127.0.0.1", enrichment_timeout=30.0)
+                # Not the server's own address: probes go to ports that may well be its.
+                result = await tracer.trace("127.0.0.2", enrichment_timeout=30.0)
         (failure,) = result.enrichment_errors
         assert "the server refused: 400" in failure.reason
         assert failure.reason.isprintable()
