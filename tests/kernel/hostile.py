@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 ROUTERS = {4: "198.51.100.{}", 6: "2001:db8:1::{}"}
 TARGETS = {4: "203.0.113.{}", 6: "2001:db8:9::{}"}
 HOPS = 5
-QUERIES = 3
+QUERIES = 2
+MAX_TTL = 7
+"""Some probes go beyond the target, as they do in any trace."""
 
 _ROUND_TRIPS = "round trips shorter than the truth"
 _KINDS = {4: {(11, 0): "time_exceeded", (3, 3): "port_unreachable", (0, 0): "echo_reply"}}

@@ -60,6 +60,8 @@ class Kind:
     timings: tuple[tuple[float, float], ...] = (BEFORE, AFTER)
     flows: frozenset[str] = frozenset({"paris", "dublin", "classic"})
     """Where it is wrong: what differs may tell probes apart with some flows only."""
+    is_guess: bool = False
+    """Whether it may be right by chance, once in thousands of times."""
 
     def timed(self) -> tuple[Forgery, ...]:
         """Each forgery at each of its times."""
@@ -140,11 +142,14 @@ def _quotes(protocol: str, version: int) -> list[Kind]:
             Kind(f"{name}, eight bytes", _errors(version, *edits, short)),
             Kind(f"{name}, padded", _errors(version, *edits, short, padded)),
         ]
-    some.append(Kind("guessed sequence", _errors(version, *_guess(protocol))))
+    some += [
+        Kind("guessed sequence", _errors(version, *_guess(protocol)), is_guess=True),
+        Kind("guessed sequence, eight bytes", _errors(version, *_guess(protocol), short), is_guess=True),
+    ]
     if protocol == "udp":
         # A translator changes checksums; what else tells such probes apart is the payload's first word.
         edits = (add("quoted", 6, 1), add("quoted", 8, -1))
-        some.append(Kind("guessed checksum", _errors(version, *edits), flows=_CONSTANT))
+        some.append(Kind("guessed checksum", _errors(version, *edits), flows=_CONSTANT, is_guess=True))
         some.append(Kind("wrong first word", _errors(version, flip("quoted", 8, "0100")), flows=_CONSTANT))
     if protocol != "tcp":
         some += [
@@ -321,7 +326,8 @@ def _echoes(version: int) -> list[Kind]:
     form, forgers = _ECHO_REPLY[version], (FORGERS[version], STATION, TARGET)
 
     def kind(name: str, *edits: Edit) -> Kind:
-        return Kind(f"echo reply: {name}", _from(forgers, form, *edits))
+        is_guess = name.startswith("guessed")
+        return Kind(f"echo reply: {name}", _from(forgers, form, *edits), is_guess=is_guess)
 
     return [
         kind("wrong identifier", flip("message", 4, "a5a5")),

@@ -2,7 +2,8 @@
 
 Routers that balance load by flow hash the ports. With a constant flow both ports stay the same and the
 checksum is the identifier of a probe; a payload word balances it. In the classic way the destination port
-is the identifier, counted up from a base port.
+is the identifier, one of the lowest free ones from a base port up. Which probe gets which of them is left to
+chance, and so is the payload's first word: whoever has seen one probe of a trace can't tell what others are.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ _WORD: Final = Struct("!H")
 _TWO_WORDS: Final = Struct("!HH")
 _PORT_AT: Final = 2
 _CHECKSUM_AT: Final = 6
+_WORD_PLACE: Final = slice(TRANSPORT_HEADER, TRANSPORT_HEADER + BALANCE_SIZE)
 # 0 means that there is no checksum (RFC 768), and 0xffff is how a sum of 0 is written.
 _FIRST_CHECKSUM: Final = 1
 _LAST_CHECKSUM: Final = 0xFFFE
@@ -94,6 +96,9 @@ class UdpCodec(ProbeCodec):
         self.default_port = default_port
         self._pool = RandomPool(_FIRST_CHECKSUM, _LAST_CHECKSUM, self._random)
         self._ports: dict[tuple[int, int], PortPool] = {}
+        # In the classic way as well the token stands behind a word: identifier -> that word.
+        self._token_at = TRANSPORT_HEADER + BALANCE_SIZE
+        self._words: dict[int, bytes] = {}
 
     @property
     def capacity(self) -> int:
@@ -213,7 +218,8 @@ class UdpCodec(ProbeCodec):
             if found is None or found[0] != probe:
                 changes.append(Change(ChangedField.TRANSPORT_CHECKSUM, self._identifiers[probe], checksum))
         elif template.source is not None:
-            sent = self._checksum(template.base - template.port + port)
+            word = int.from_bytes(self._words[self._identifiers[probe]])
+            sent = self._checksum(template.base - template.port + port + word)
             if checksum != sent:
                 changes.append(Change(ChangedField.TRANSPORT_CHECKSUM, sent, checksum))
         return changes
@@ -232,12 +238,15 @@ class UdpCodec(ProbeCodec):
         if ports is None:
             return None
         self._ports[place, template.port] = pool
-        return [place + port for port in ports]
+        # In the order of random words, which are cheaper to have than a shuffle.
+        chance = memoryview(self._random.randbytes(4 * count)).cast("I")
+        return [place + port for _, port in sorted(zip(chance, ports, strict=True))]
 
     def _give_back(self, identifier: int, template: Template) -> None:
         if self._constant:
             self._pool.give_back(identifier)
             return
+        self._words.pop(identifier, None)
         key = (template.address << 16, template.port)
         pool = self._ports[key]
         pool.give_back(identifier & LAST_PORT)
@@ -255,13 +264,38 @@ class UdpCodec(ProbeCodec):
                 segments.append(bytes(buffer))
             return segments
         base -= template.port  # the base sum holds the base port
-        for identifier in identifiers:
+        chance = self._random.randbytes(BALANCE_SIZE * len(identifiers))
+        for place, identifier in enumerate(identifiers):
             port = identifier & LAST_PORT
+            word = self._words[identifier] = chance[BALANCE_SIZE * place : BALANCE_SIZE * (place + 1)]
             _WORD.pack_into(buffer, _PORT_AT, port)
+            buffer[_WORD_PLACE] = word
             if template.source is not None:
-                _WORD.pack_into(buffer, _CHECKSUM_AT, self._checksum(base + port))
+                checksum = self._checksum(base + port + int.from_bytes(word))
+                _WORD.pack_into(buffer, _CHECKSUM_AT, checksum)
             segments.append(bytes(buffer))
         return segments
+
+    def _match(
+        self,
+        identifier: int,
+        destination: IPv4Address | IPv6Address | None,
+        payload: memoryview,
+        *,
+        complete: bool = False,
+    ) -> ProbeId | Refusal:
+        """Compare everything that a message shows of its probe; see :class:`ProbeCodec`."""
+        if self._constant:
+            return super()._match(identifier, destination, payload, complete=complete)
+        word = self._words.get(identifier)
+        if word is None:
+            return self._refuse(payload, Refusal.UNMATCHED)
+        # Zeros at the end are nothing shown, here as well.
+        shown = bytes(payload[: BALANCE_SIZE + TOKEN_SIZE]).rstrip(b"\0")
+        if not word.startswith(shown[:BALANCE_SIZE]):
+            return self._refuse(payload, Refusal.BAD_TOKEN)
+        outcome = super()._match(identifier, destination, payload[BALANCE_SIZE:], complete=complete)
+        return self._refuse(payload, outcome) if outcome is Refusal.BAD_TOKEN else outcome
 
 
 def _place(destination: IPv4Address | IPv6Address) -> int:
