@@ -9,6 +9,7 @@ return a negative error number, as the kernel itself does, because on this path 
 
 from __future__ import annotations
 
+from array import array
 from struct import Struct
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -16,7 +17,7 @@ from traceprobe.ffi._generated_linux import ffi
 from traceprobe.ffi.linux import CONTROL_ALIGNMENT, CONTROL_HEADER, KNOWN_LAYOUTS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 _libc: Any = ffi.dlopen(None)
 
@@ -29,6 +30,7 @@ _VECTOR: Final = Struct("=QQ")
 _LENGTHS: Final = Struct("=40xQ8xI4x")
 """Of a message: bytes of control messages, bytes of data."""
 _INT: Final = 4
+_LAST_NUMBER: Final = 0xFFFFFFFF
 _WORDS_PER_MESSAGE: Final = _MESSAGE.size // _INT
 _NAME_LENGTH_AT: Final = KNOWN_LAYOUTS["msghdr"][1]["msg_namelen"] // _INT
 _FLAGS_AT: Final = KNOWN_LAYOUTS["msghdr"][1]["msg_flags"] // _INT
@@ -107,7 +109,7 @@ class TransmitArena(_Arena):
         self._step = room * len(controls) // _INT
         self._first_number = CONTROL_HEADER.size // _INT
         self._next_number = room // _INT
-        self._named: list[bytes | None] = [None] * slots
+        self._named = [b""] * slots
 
     def fill(
         self, data: Sequence[bytes], names: Sequence[bytes], numbers: Sequence[int], first: int = 0
@@ -121,24 +123,23 @@ class TransmitArena(_Arena):
             first: Value of the second control message of the first datagram, if there is one; counted up
                 in the following ones.
         """
-        buffer, lengths, named, controls = self._data, self._lengths, self._named, self._numbers
-        data_size, step, place = self.data_size, self._step, self._first_number
-        second = self._next_number if self._next_number < step else None
-        start = 0
-        for slot, packet in enumerate(data):
-            length = len(packet)
-            buffer[start : start + length] = packet
-            start += data_size
-            lengths[slot * _LONGS_PER_VECTOR + _VECTOR_LENGTH_AT] = length
-            name = names[slot]
-            if named[slot] is not name:
-                at = slot * self._name_size
-                self._names[at : at + len(name)] = name
-                named[slot] = name
-            controls[place] = numbers[slot]
-            if second is not None:
-                controls[place + second] = first + slot & 0xFFFFFFFF
-            place += step
+        count, step, place = len(data), self._step, self._first_number
+        _spread(self._data, self.data_size, data)
+        # Each of these stores a column: what all slots have in the same place.
+        self._lengths[_VECTOR_LENGTH_AT : count * _LONGS_PER_VECTOR : _LONGS_PER_VECTOR] = array(
+            "Q", map(len, data)
+        )
+        if self._named[:count] != names:
+            _spread(self._names, self._name_size, names)
+            self._named[:count] = names
+        self._numbers[place : count * step : step] = array("I", numbers)
+        place += self._next_number
+        if place < step:
+            first &= _LAST_NUMBER
+            counted: Iterable[int] = range(first, first + count)
+            if first + count > _LAST_NUMBER:
+                counted = [number & _LAST_NUMBER for number in counted]
+            self._numbers[place : count * step : step] = array("I", counted)
 
     def send(self, descriptor: int, first: int, count: int) -> int:
         """Send some of the slots (sendmmsg(2)).
@@ -231,6 +232,17 @@ class ReceiveArena(_Arena):
     def control_length(self, slot: int) -> int:
         """Bytes of control messages that came with one datagram of the last call."""
         return self._longs[slot * _LONGS_PER_MESSAGE + _CONTROL_LENGTH_AT]
+
+
+def _spread(room: memoryview, stride: int, pieces: Sequence[bytes]) -> None:
+    """Store pieces a stride apart; if all have one length, which they nearly always have, by one copy."""
+    size = len(pieces[0])
+    if all(map(size.__eq__, map(len, pieces))):
+        joined = bytes(stride - size).join(pieces)
+        room[: len(joined)] = joined
+        return
+    for slot, piece in enumerate(pieces):
+        room[slot * stride : slot * stride + len(piece)] = piece
 
 
 def _negative_errno() -> int:

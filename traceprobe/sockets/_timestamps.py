@@ -23,6 +23,8 @@ _READINGS: Final = 3
 _CLOSE_ENOUGH: Final = 2_000
 """Nanoseconds between two readings of one clock; what lies between them is known to a half of that."""
 _NUMBERS: Final = 2**32
+_KERNEL_TX_RX: Final = TimestampSource.KERNEL_TX_RX
+_KERNEL_RX: Final = TimestampSource.KERNEL_RX
 
 
 class ClockReading(NamedTuple):
@@ -81,7 +83,8 @@ class RoundTrips:
         self._tolerance_ns = tolerance_ns
         self._unstamped = unstamped
         self._stamped = stamped
-        self._sent: dict[ProbeId, tuple[ClockReading, int]] = {}
+        # When, on both clocks and how far they were apart; and the number of the transmit stamp.
+        self._sent: dict[ProbeId, tuple[tuple[int, int, int], int]] = {}
         self._awaited: dict[int, ProbeId] = {}
         self._stamps: dict[ProbeId, int] = {}
 
@@ -97,7 +100,8 @@ class RoundTrips:
         numbers: Iterable[int] = range(number, number + len(probes))
         if number + len(probes) > _NUMBERS:
             numbers = [each % _NUMBERS for each in numbers]
-        self._sent.update(zip(probes, zip(repeat(now), numbers), strict=False))
+        when = (now.monotonic_ns, now.offset_ns, now.realtime_ns)
+        self._sent.update(zip(probes, zip(repeat(when), numbers), strict=False))
         if self._stamped:
             self._awaited.update(zip(numbers, probes, strict=True))
 
@@ -147,8 +151,8 @@ class RoundTrips:
         known = self._sent.get(probe)
         if known is None:
             return None
-        (sent_ns, sent_offset_ns), _ = known
-        now_ns, offset_ns = now
+        sent_ns, sent_offset_ns, sent_at_ns = known[0]
+        now_ns, offset_ns = now.monotonic_ns, now.offset_ns
         tolerance_ns = self._tolerance_ns
         if arrival_ns is not None and -tolerance_ns <= offset_ns - sent_offset_ns <= tolerance_ns:
             received_ns = arrival_ns - offset_ns
@@ -157,9 +161,8 @@ class RoundTrips:
                     received_ns = sent_ns
                 elif received_ns > now_ns:
                     received_ns = now_ns
-                sent_at_ns = sent_ns + sent_offset_ns
                 stamp_ns = self._stamps.get(probe)
                 if stamp_ns is not None and sent_at_ns - tolerance_ns <= stamp_ns <= arrival_ns:
-                    return arrival_ns - stamp_ns, received_ns, TimestampSource.KERNEL_TX_RX, stamp_ns
-                return max(arrival_ns - sent_at_ns, 0), received_ns, TimestampSource.KERNEL_RX, None
+                    return arrival_ns - stamp_ns, received_ns, _KERNEL_TX_RX, stamp_ns
+                return max(arrival_ns - sent_at_ns, 0), received_ns, _KERNEL_RX, None
         return now_ns - sent_ns, now_ns, self._unstamped, None

@@ -43,6 +43,7 @@ from traceprobe.sockets.codec._template import (
     TOKEN_SIZE,
     TRANSPORT_HEADER,
     Template,
+    copies,
 )
 
 if TYPE_CHECKING:
@@ -59,11 +60,11 @@ _ECHO_REQUEST: Final = {AddressFamily.IPV4: 8, AddressFamily.IPV6: 128}
 _PROTOCOL: Final = {AddressFamily.IPV4: IpProtocol.ICMP, AddressFamily.IPV6: IpProtocol.ICMPV6}
 _HEADER: Final = Struct("!BBHHH")
 _WORD: Final = Struct("!H")
-_TWO_WORDS: Final = Struct("!HH")
 _CHECKSUM_AT: Final = 2
 _CHECKSUM: Final = slice(2, 4)
 _IDENTIFIER_AT: Final = 4
 _SEQUENCE_AT: Final = 6
+_BALANCE_AT: Final = 8
 _LAST_SEQUENCE: Final = 0xFFFF
 _ECHO_REPLY: Final = b"\0\0"
 """Type and code (IPv4)."""
@@ -295,20 +296,11 @@ class IcmpCodec(ProbeCodec):
         self._pool.give_back(identifier)
 
     def _segments(self, template: Template, identifiers: list[int]) -> list[bytes]:
-        base, buffer = template.base, bytes(template.buffer)
-        balances = [
-            (identifier, 0xFFFF - ((base + identifier & 0xFFFF) + (base + identifier >> 16)))
-            for identifier in identifiers
-        ]
-        if self._constant:
-            head, tail = buffer[:_SEQUENCE_AT], buffer[_SEQUENCE_AT + _TWO_WORDS.size :]
-            return [head + _TWO_WORDS.pack(*words) + tail for words in balances]
-        head, middle = buffer[:_CHECKSUM_AT], buffer[_IDENTIFIER_AT:_SEQUENCE_AT]
-        tail = buffer[_SEQUENCE_AT + _WORD.size :]
-        return [
-            b"".join((head, _WORD.pack(balance), middle, _WORD.pack(sequence), tail))
-            for sequence, balance in balances
-        ]
+        base = template.base
+        # In the arithmetic of checksums, which is modulo 0xffff: what is missing to nothing.
+        balances = [-(base + identifier) % 0xFFFF for identifier in identifiers]
+        balance_at = _BALANCE_AT if self._constant else _CHECKSUM_AT
+        return copies(template.buffer, len(identifiers), (_SEQUENCE_AT, identifiers), (balance_at, balances))
 
     def _transport_changes(
         self,

@@ -40,10 +40,11 @@ STAMP_SIZE: Final = _HEADER_SIZE + _TIMESPECS * TIMESPEC.size
 _STAMP_HEADER: Final = CONTROL_HEADER.pack(STAMP_SIZE, _SOL_SOCKET, SO_TIMESTAMPING)
 _ARRIVAL: Final = Struct("=16sqq")
 """A control message with its first ``timespec``."""
-_STAMP: Final = Struct("=16sqq32x8xii4xB7xI")
+_STAMP: Final = Struct("=16sqq32x8x8s4xB7xI")
 """Three ``timespec`` of which the first is filled (``SCM_TIMESTAMPING``), then ``sock_extended_err``."""
 _TTL_KINDS: Final = frozenset({(_SOL_IP, IP_TTL), (_SOL_IPV6, IPV6_HOPLIMIT)})
 _ERROR_KINDS: Final = frozenset({(_SOL_IP, IP_RECVERR), (_SOL_IPV6, IPV6_RECVERR)})
+_PACKED_ERROR_KINDS: Final = frozenset(Struct("=ii").pack(*kind) for kind in _ERROR_KINDS)
 
 CONTROL_SIZE: Final = 256
 """Bytes that all control messages asked for fit into: stamps, TTL, and an error with its offender."""
@@ -89,12 +90,10 @@ def read_stamp(controls: memoryview, place: int, length: int) -> tuple[int, int]
     """
     if length < _STAMP.size:
         return None
-    header, seconds, nanoseconds, error_level, error_kind, origin, number = _STAMP.unpack_from(
-        controls, place
-    )
+    header, seconds, nanoseconds, error_kind, origin, number = _STAMP.unpack_from(controls, place)
     if (
         header != _STAMP_HEADER
-        or (error_level, error_kind) not in _ERROR_KINDS
+        or error_kind not in _PACKED_ERROR_KINDS
         or origin != SO_EE_ORIGIN_TIMESTAMPING
         or not (seconds or nanoseconds)
     ):
