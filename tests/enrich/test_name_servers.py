@@ -5,14 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tests.rigs.dns_server import Manner
-from tests.tracer.fakes import HeldNetwork
+from tests.tracer.fakes import HeldNetwork, path_over
 from traceprobe import (
     Asn,
     EnrichmentConfig,
     EnrichmentError,
     HopEnriched,
-    Reply,
-    ReplyKind,
     ReplyReceived,
     TraceFinished,
     Tracer,
@@ -21,8 +19,6 @@ from traceprobe import (
 
 if TYPE_CHECKING:
     from tests.rigs.dns_server import DnsServer
-    from tests.tracer.fakes import HeldSocket
-    from traceprobe import Probe
 
 TARGET = "11.0.5.9"
 HOPS = ["192.168.0.1", "11.0.1.1", "11.0.2.1", "11.0.3.1", "11.0.4.1", TARGET]
@@ -30,16 +26,8 @@ HOPS = ["192.168.0.1", "11.0.1.1", "11.0.2.1", "11.0.3.1", "11.0.4.1", TARGET]
 
 def network() -> HeldNetwork:
     """A path through networks that belong to somebody, which only this process knows of."""
-
-    def prepare(socket: HeldSocket) -> None:
-        def answer(probe: Probe) -> Reply | None:
-            kind = ReplyKind.ECHO_REPLY if probe.ttl == len(HOPS) else ReplyKind.TIME_EXCEEDED
-            return socket.reply(probe, HOPS[probe.ttl - 1], kind) if probe.ttl <= len(HOPS) else None
-
-        socket.answers = answer
-
     held = HeldNetwork()
-    held.prepare = prepare
+    held.prepare = path_over(HOPS)
     return held
 
 

@@ -14,6 +14,8 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.rigs.chain import RouterChain
+
 if sys.platform != "linux":
     collect_ignore_glob = ["test_*.py"]  # nothing in here can even be imported elsewhere
 
@@ -44,3 +46,13 @@ def kernel_stamps() -> Iterator[None]:
             seconds, nanoseconds = struct.unpack("=qq", ancillary[0][2])
             stamp = seconds * 1_000_000_000 + nanoseconds
         yield
+
+
+@pytest.fixture(scope="module")
+def open_chain() -> Iterator[RouterChain]:
+    """A chain whose source lets everybody open ping sockets."""
+    from tests.rigs.chain import RouterChain
+
+    with RouterChain(10) as built:
+        built.source.write_sysctl("net/ipv4/ping_group_range", "0 2147483647")
+        yield built

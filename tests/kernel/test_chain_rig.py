@@ -53,15 +53,11 @@ def trace(
     return found
 
 
-def hops(chain: RouterChain, version: int) -> tuple[str | None, ...]:
-    return chain.hops4 if version == 4 else chain.hops6
-
-
 @both_versions
 @both_protocols
 def test_every_hop_answers_as_the_chain_says(chain: RouterChain, version: int, protocol: str) -> None:
     found = trace(chain, version, protocol, 13)
-    *routers, target = hops(chain, version)
+    *routers, target = chain.hops(version)
     assert len(routers) == 10
     end = ECHO_REPLY if protocol == "icmp" else PORT_UNREACHABLE
     expected = {ttl: {(address, TIME_EXCEEDED[version])} for ttl, address in enumerate(routers, 1)}
@@ -91,7 +87,7 @@ def test_silent_routers_forward_and_say_nothing(version: int, protocol: str) -> 
         found = trace(chain, version, protocol, 7)
         assert [ttl for ttl in range(1, 8) if ttl not in found] == [2, 5]
         assert [None if ttl not in found else next(iter(found[ttl]))[0] for ttl in range(1, 8)] == list(
-            hops(chain, version)
+            chain.hops(version)
         )
 
 
@@ -107,9 +103,9 @@ def test_a_silent_target_answers_echo_requests_only(version: int) -> None:
 def test_an_unreachable_target_is_told_of_by_the_last_router(version: int, protocol: str) -> None:
     with RouterChain(5, unreachable_at=3) as chain:
         found = trace(chain, version, protocol, 6)
-        last = hops(chain, version)[-1]
-        assert len(hops(chain, version)) == 3
-        assert found[2] == {(hops(chain, version)[1], TIME_EXCEEDED[version])}
+        last = chain.hops(version)[-1]
+        assert len(chain.hops(version)) == 3
+        assert found[2] == {(chain.hops(version)[1], TIME_EXCEEDED[version])}
         assert [found.get(ttl) for ttl in (3, 4, 5, 6)] == [{(last, HOST_UNREACHABLE[version])}] * 4
 
 
@@ -118,7 +114,7 @@ def test_an_unreachable_target_is_told_of_by_the_last_router(version: int, proto
 def test_a_prohibiting_router_answers_at_its_own_ttl_too(version: int, protocol: str) -> None:
     with RouterChain(5, prohibited_at=3) as chain:
         found = trace(chain, version, protocol, 5)
-        last = hops(chain, version)[-1]
+        last = chain.hops(version)[-1]
         assert found[3] == {(last, TIME_EXCEEDED[version])}
         assert found[4] == found[5] == {(last, PROHIBITED[version])}
 
@@ -129,7 +125,7 @@ def test_nothing_answers_behind_a_black_hole(version: int, protocol: str) -> Non
     with RouterChain(5, blackhole_at=3) as chain:
         found = trace(chain, version, protocol, 6)
         assert sorted(found) == [1, 2, 3]
-        assert found[3] == {(hops(chain, version)[2], TIME_EXCEEDED[version])}
+        assert found[3] == {(chain.hops(version)[2], TIME_EXCEEDED[version])}
 
 
 def test_rate_limits_can_be_left_on() -> None:

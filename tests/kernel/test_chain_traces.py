@@ -15,7 +15,6 @@ from traceprobe.schema import event_schema, trace_schema
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Iterator
 
 pytestmark = pytest.mark.netns
 
@@ -31,22 +30,6 @@ every_mode = pytest.mark.parametrize(
 )
 
 
-def target(chain: RouterChain, version: int) -> str:
-    return chain.target4 if version == 4 else chain.target6
-
-
-def hops(chain: RouterChain, version: int) -> list[str | None]:
-    return list(chain.hops4 if version == 4 else chain.hops6)
-
-
-@pytest.fixture(scope="module")
-def open_chain() -> Iterator[RouterChain]:
-    """A chain whose source lets everybody open ping sockets."""
-    with RouterChain(10) as built:
-        built.source.write_sysctl("net/ipv4/ping_group_range", "0 2147483647")
-        yield built
-
-
 @pytest.mark.usefixtures("kernel_stamps")
 @every_loop
 @both_versions
@@ -55,9 +38,9 @@ def test_every_hop_is_right(
     open_chain: RouterChain, version: int, mode: str, protocol: str, loop: str
 ) -> None:
     document = open_chain.call(
-        inside.trace, target(open_chain, version), {"mode": mode, "protocol": protocol}, backend=loop
+        inside.trace, open_chain.target_address(version), {"mode": mode, "protocol": protocol}, backend=loop
     )
-    assert addresses(document) == hops(open_chain, version)
+    assert addresses(document) == open_chain.hops(version)
     assert (document["mode"], document["protocol"]) == (mode, protocol)
     assert document["reached"]
     assert document["stop_reason"] == "destination_reached"
@@ -76,16 +59,16 @@ def test_every_hop_is_right(
 @both_protocols
 def test_quotes_tell_the_ttl_that_the_router_saw(chain: RouterChain, version: int, protocol: str) -> None:
     options = {"mode": "linux_raw", "protocol": protocol}
-    document = chain.call(inside.trace, target(chain, version), options)
+    document = chain.call(inside.trace, chain.target_address(version), options)
     quoted = [[probe["quoted_ttl"] for probe in hop["probes"]] for hop in document["hops"][:10]]
     assert quoted == [[1, 1, 1]] * 10
 
 
 @both_versions
 def test_the_best_mode_is_chosen(chain: RouterChain, version: int) -> None:
-    document = chain.call(inside.trace_and_block, target(chain, version), {})
+    document = chain.call(inside.trace_and_block, chain.target_address(version), {})
     assert (document["mode"], document["protocol"], document["flow"]) == ("linux_raw", "icmp", "paris")
-    assert addresses(document) == hops(chain, version)
+    assert addresses(document) == chain.hops(version)
 
 
 @both_versions
@@ -93,8 +76,10 @@ def test_the_best_mode_is_chosen(chain: RouterChain, version: int) -> None:
 def test_silent_routers_are_listed_as_silent(version: int, mode: str, protocol: str) -> None:
     with RouterChain(9, silent={1, 4, 5}) as chain:
         chain.source.write_sysctl("net/ipv4/ping_group_range", "0 2147483647")
-        document = chain.call(inside.trace, target(chain, version), {"mode": mode, "protocol": protocol})
-        assert addresses(document) == hops(chain, version)
+        document = chain.call(
+            inside.trace, chain.target_address(version), {"mode": mode, "protocol": protocol}
+        )
+        assert addresses(document) == chain.hops(version)
         assert [hop["ttl"] for hop in document["hops"] if hop["address"] is None] == [1, 4, 5]
         for hop in document["hops"]:
             silent = hop["ttl"] in {1, 4, 5}
@@ -114,9 +99,9 @@ def test_an_unreachable_target_ends_the_trace(version: int, mode: str, protocol:
     with RouterChain(6, unreachable_at=4) as chain:
         chain.source.write_sysctl("net/ipv4/ping_group_range", "0 2147483647")
         document = chain.call(
-            inside.trace, target(chain, version), {"mode": mode, "protocol": protocol, **QUICK}
+            inside.trace, chain.target_address(version), {"mode": mode, "protocol": protocol, **QUICK}
         )
-        assert addresses(document) == hops(chain, version)
+        assert addresses(document) == chain.hops(version)
         assert (document["reached"], document["stop_reason"]) == (False, "unreachable")
         for probe in last_probes(document):
             assert probe["reply"] == "unreachable"
@@ -127,8 +112,8 @@ def test_an_unreachable_target_ends_the_trace(version: int, mode: str, protocol:
 @both_protocols
 def test_a_prohibiting_router_is_seen_twice(version: int, protocol: str) -> None:
     with RouterChain(6, prohibited_at=4) as chain:
-        document = chain.call(inside.trace, target(chain, version), {"protocol": protocol, **QUICK})
-        routers = hops(chain, version)
+        document = chain.call(inside.trace, chain.target_address(version), {"protocol": protocol, **QUICK})
+        routers = chain.hops(version)
         assert addresses(document) == [*routers, routers[-1]]
         assert document["stop_reason"] == "unreachable"
         assert {probe["reply"] for probe in document["hops"][3]["probes"]} == {"time_exceeded"}
@@ -142,10 +127,10 @@ def test_a_black_hole_is_silence_to_the_end(version: int, mode: str, protocol: s
     with RouterChain(6, blackhole_at=3) as chain:
         chain.source.write_sysctl("net/ipv4/ping_group_range", "0 2147483647")
         options = {"mode": mode, "protocol": protocol, "max_ttl": 8, **QUICK}
-        document = chain.call(inside.trace, target(chain, version), options)
-        assert addresses(document) == [*hops(chain, version), None, None, None, None, None]
+        document = chain.call(inside.trace, chain.target_address(version), options)
+        assert addresses(document) == [*chain.hops(version), None, None, None, None, None]
         assert (document["reached"], document["stop_reason"]) == (False, "max_ttl")
-        document = chain.call(inside.trace, target(chain, version), {**options, "gap_limit": 2})
+        document = chain.call(inside.trace, chain.target_address(version), {**options, "gap_limit": 2})
         assert document["stop_reason"] == "gap_limit"
 
 
@@ -155,14 +140,14 @@ def test_a_first_trace_survives_the_rate_limits_of_linux(version: int, mode: str
     with RouterChain(10, icmp_rate_limits=True) as chain:
         chain.source.write_sysctl("net/ipv4/ping_group_range", "0 2147483647")
         first, second = chain.call(
-            inside.trace_twice, target(chain, version), {"mode": mode, "protocol": protocol, **QUICK}
+            inside.trace_twice, chain.target_address(version), {"mode": mode, "protocol": protocol, **QUICK}
         )
         # Six answers are free: three for the trace, and no probe is sent twice.
-        assert addresses(first) == hops(chain, version)
+        assert addresses(first) == chain.hops(version)
         assert [hop["received"] for hop in first["hops"]] == [3] * 11
         assert first["stop_reason"] == "destination_reached"
         # Later, answers may be missing, but none may be wrong.
-        truth = dict(enumerate(hops(chain, version), 1))
+        truth = dict(enumerate(chain.hops(version), 1))
         for hop in second["hops"]:
             assert hop["address"] in {None, truth.get(hop["ttl"])}
         if protocol == "icmp":
@@ -172,8 +157,8 @@ def test_a_first_trace_survives_the_rate_limits_of_linux(version: int, mode: str
 @both_versions
 def test_nothing_is_left_open_by_leaving_early(chain: RouterChain, version: int) -> None:
     for loop in ("asyncio", "trio"):
-        found = chain.call(inside.leave_early, target(chain, version), {}, backend=loop)
-        assert found["first"] in hops(chain, version)
+        found = chain.call(inside.leave_early, chain.target_address(version), {}, backend=loop)
+        assert found["first"] in chain.hops(version)
         assert found["after"] == found["before"]
 
 
@@ -200,16 +185,16 @@ def _validator(schema: dict[str, Any]) -> Any:
 @both_versions
 @both_protocols
 def test_json_is_what_the_schema_says(chain: RouterChain, version: int, protocol: str) -> None:
-    finished = command(chain, *NO_LOOKUPS, "--json", f"--{protocol}", target(chain, version))
+    finished = command(chain, *NO_LOOKUPS, "--json", f"--{protocol}", chain.target_address(version))
     assert (finished.returncode, finished.stderr) == (0, "")
     document = json.loads(finished.stdout)
     _validator(trace_schema()).validate(document)
-    assert addresses(document) == hops(chain, version)
+    assert addresses(document) == chain.hops(version)
 
 
 @both_versions
 def test_each_line_of_ndjson_is_what_the_schema_says(chain: RouterChain, version: int) -> None:
-    finished = command(chain, *NO_LOOKUPS, "--ndjson", target(chain, version))
+    finished = command(chain, *NO_LOOKUPS, "--ndjson", chain.target_address(version))
     assert (finished.returncode, finished.stderr) == (0, "")
     lines = [json.loads(line) for line in finished.stdout.splitlines()]
     validator = _validator(event_schema())
@@ -220,10 +205,10 @@ def test_each_line_of_ndjson_is_what_the_schema_says(chain: RouterChain, version
 
 @both_versions
 def test_text_lists_every_hop(chain: RouterChain, version: int) -> None:
-    finished = command(chain, *NO_LOOKUPS, target(chain, version))
+    finished = command(chain, *NO_LOOKUPS, chain.target_address(version))
     assert finished.returncode == 0
     shown = re.findall(r"^ +\d+ .* ms +(\S+)$", finished.stdout, re.MULTILINE)
-    assert shown == hops(chain, version)
+    assert shown == chain.hops(version)
 
 
 def test_exit_status_tells_how_it_ended(chain: RouterChain) -> None:

@@ -44,10 +44,6 @@ def named_chain() -> Iterator[tuple[RouterChain, DnsServer]]:
             shutil.rmtree(folder)
 
 
-def target(chain: RouterChain, version: int) -> str:
-    return chain.target4 if version == 4 else chain.target6
-
-
 # --- what was asked for ---------------------------------------------------------------------------------
 
 
@@ -57,7 +53,7 @@ def test_the_command_asks_the_name_servers_of_the_system(
 ) -> None:
     chain, server = named_chain
     server.asked.clear()
-    finished = chain.run(["python", "-m", "traceprobe", target(chain, version)])
+    finished = chain.run(["python", "-m", "traceprobe", chain.target_address(version)])
     assert finished.stderr == ""
     addresses = chain.hops4 if version == 4 else chain.hops6
     named = re.findall(r"^ *(\d+) .* (hop\d\.example) \((\S+)\)", finished.stdout, re.MULTILINE)
@@ -135,10 +131,10 @@ def test_by_default_the_library_sends_nothing_but_probes(
     chain, server = named_chain
     server.asked.clear()
     with Capture(chain.source, DEVICE) as capture, Capture(chain.source, "lo") as loopback:
-        document = chain.call(inside.trace, target(chain, version), {})
+        document = chain.call(inside.trace, chain.target_address(version), {})
         sent = capture.sent()
         assert loopback.frames() == []
-    assert others(sent, target(chain, version)) == []
+    assert others(sent, chain.target_address(version)) == []
     assert not any(map(is_dns, sent))
     assert len(sent) == document["timings"]["probes_sent"] > 0
     assert not server.asked
@@ -181,13 +177,13 @@ def test_the_command_without_look_ups_sends_nothing_but_probes(
 ) -> None:
     chain, server = named_chain
     server.asked.clear()
-    command = ["python", "-m", "traceprobe", "-n", "--no-asn", *form, target(chain, version)]
+    command = ["python", "-m", "traceprobe", "-n", "--no-asn", *form, chain.target_address(version)]
     with Capture(chain.source, DEVICE) as capture, Capture(chain.source, "lo") as loopback:
         finished = chain.run(command)
         sent = capture.sent()
         assert loopback.frames() == []
     assert finished.stdout
-    assert others(sent, target(chain, version)) == []
+    assert others(sent, chain.target_address(version)) == []
     assert not any(map(is_dns, sent))
     assert len(sent) == 90, "30 hops of 3 probes, all at once, and not a packet more"
     assert not server.asked

@@ -36,14 +36,10 @@ def slow_chain() -> Iterator[RouterChain]:
         yield built
 
 
-def hops(chain: RouterChain, version: int) -> list[str | None]:
-    return list(chain.hops4 if version == 4 else chain.hops6)
-
-
 @both_versions
 @every_loop
 def test_an_open_port_answers_every_probe(slow_chain: RouterChain, version: int, loop: str) -> None:
-    expected = hops(slow_chain, version)
+    expected = slow_chain.hops(version)
     options = {"protocol": "tcp", "mode": "linux_raw", "port": OPEN, **UNHURRIED}
     document = slow_chain.call(inside.trace, expected[-1], options, backend=loop)
     assert (document["flow"], document["stop_reason"]) == ("paris", "destination_reached")
@@ -62,7 +58,7 @@ def test_an_open_port_answers_every_probe(slow_chain: RouterChain, version: int,
 def test_traces_of_the_same_open_port_are_not_in_each_others_way(
     slow_chain: RouterChain, version: int
 ) -> None:
-    expected = hops(slow_chain, version)
+    expected = slow_chain.hops(version)
     options = {"protocol": "tcp", "mode": "linux_raw", "port": OPEN, **UNHURRIED}
     for document in slow_chain.call(inside.trace_all, [expected[-1]] * 5, options):
         assert addresses(document) == expected
@@ -71,7 +67,7 @@ def test_traces_of_the_same_open_port_are_not_in_each_others_way(
 
 @both_versions
 def test_a_closed_port_answers_every_probe(slow_chain: RouterChain, version: int) -> None:
-    expected = hops(slow_chain, version)
+    expected = slow_chain.hops(version)
     options = {"protocol": "tcp", "mode": "linux_raw", "port": CLOSED, **UNHURRIED}
     document = slow_chain.call(inside.trace, expected[-1], options)
     assert addresses(document) == expected

@@ -49,14 +49,6 @@ def tcp_chain() -> Iterator[RouterChain]:
         yield built
 
 
-def target(chain: RouterChain, version: int) -> str:
-    return chain.target4 if version == 4 else chain.target6
-
-
-def hops(chain: RouterChain, version: int) -> list[str | None]:
-    return list(chain.hops4 if version == 4 else chain.hops6)
-
-
 def trace(
     chain: RouterChain,
     interpreter: PortableInterpreter,
@@ -69,7 +61,7 @@ def trace(
     loop = options.pop("loop", None)
     return chain.call(
         inside.trace,
-        target(chain, version),
+        chain.target_address(version),
         {"protocol": "tcp", "mode": mode, "port": port, **options},
         privileges=privileges,
         interpreter=None if privileges is Privileges.ROOT else interpreter,
@@ -90,7 +82,7 @@ def test_open_and_closed_ports_are_told_apart(
     answer: str,
 ) -> None:
     document = trace(tcp_chain, portable_interpreter, version, mode, privileges, port)
-    assert addresses(document) == hops(tcp_chain, version)
+    assert addresses(document) == tcp_chain.hops(version)
     assert (document["protocol"], document["mode"], document["port"]) == ("tcp", mode, port)
     assert (document["reached"], document["stop_reason"]) == (True, "destination_reached")
     assert [hop["received"] for hop in document["hops"]] == [3] * (ROUTERS + 1)
@@ -112,7 +104,7 @@ def test_a_port_that_is_dropped_is_silence(
     document = trace(
         tcp_chain, portable_interpreter, version, mode, privileges, DROPPED, max_ttl=ROUTERS + 2, **QUICK
     )
-    assert addresses(document) == [*hops(tcp_chain, version)[:-1], None, None]
+    assert addresses(document) == [*tcp_chain.hops(version)[:-1], None, None]
     assert (document["reached"], document["stop_reason"]) == (False, "max_ttl")
     assert {probe["status"] for probe in last_probes(document)} == {"timeout"}
 
@@ -127,7 +119,7 @@ def test_a_port_that_is_prohibited_is_said_to_be(
     privileges: Privileges,
 ) -> None:
     document = trace(tcp_chain, portable_interpreter, version, mode, privileges, PROHIBITED, **QUICK)
-    routers = hops(tcp_chain, version)[:-1]
+    routers = tcp_chain.hops(version)[:-1]
     # The last router answers once because the TTL is used up, and once because it must not forward.
     assert addresses(document) == [*routers, routers[-1]]
     assert (document["reached"], document["stop_reason"]) == (False, "unreachable")
@@ -145,7 +137,7 @@ def test_every_loop_is_woken(
 ) -> None:
     for port in (OPEN, CLOSED):
         document = trace(tcp_chain, portable_interpreter, 4, mode, Privileges.ROOT, port, loop=loop)
-        assert addresses(document) == hops(tcp_chain, 4)
+        assert addresses(document) == tcp_chain.hops(4)
         assert [hop["received"] for hop in document["hops"]] == [3] * (ROUTERS + 1)
 
 
@@ -173,7 +165,7 @@ def test_the_best_mode_is_chosen(
         interpreter=None if privileges is Privileges.ROOT else portable_interpreter,
     )
     assert document["mode"] == ("linux_raw" if privileges is Privileges.ROOT else "linux_tcp")
-    assert addresses(document) == hops(tcp_chain, 4)
+    assert addresses(document) == tcp_chain.hops(4)
 
 
 @both_versions
@@ -187,12 +179,12 @@ def test_nothing_is_left_open(
 ) -> None:
     found = tcp_chain.call(
         inside.leave_early,
-        target(tcp_chain, version),
+        tcp_chain.target_address(version),
         {"protocol": "tcp", "mode": mode, "port": OPEN},
         privileges=privileges,
         interpreter=None if privileges is Privileges.ROOT else portable_interpreter,
     )
-    assert found["first"] in hops(tcp_chain, version)
+    assert found["first"] in tcp_chain.hops(version)
     assert found["after"] == found["before"]
 
 
@@ -204,13 +196,13 @@ def test_few_descriptors_make_it_slower_and_lose_nothing(
     for port in (OPEN, CLOSED):
         found = tcp_chain.call(
             inside.trace_with_few_descriptors,
-            target(tcp_chain, version),
+            tcp_chain.target_address(version),
             {"protocol": "tcp", "mode": "linux_tcp", "port": port},
             32,
             privileges=Privileges.NOBODY,
             interpreter=portable_interpreter,
         )
-        assert addresses(found["document"]) == hops(tcp_chain, version)
+        assert addresses(found["document"]) == tcp_chain.hops(version)
         assert [hop["received"] for hop in found["document"]["hops"]] == [3] * (ROUTERS + 1)
         assert found["left_open"] == 0
 
@@ -220,10 +212,10 @@ def test_few_descriptors_make_it_slower_and_lose_nothing(
 def test_many_targets_at_once_are_not_mixed_up(tcp_chain: RouterChain, version: int, mode: str) -> None:
     ports = [OPEN, CLOSED] * 10
     found = tcp_chain.call(
-        inside.trace_ports, target(tcp_chain, version), ports, {"protocol": "tcp", "mode": mode}
+        inside.trace_ports, tcp_chain.target_address(version), ports, {"protocol": "tcp", "mode": mode}
     )
     for port, document in zip(ports, found, strict=True):
-        assert addresses(document) == hops(tcp_chain, version)
+        assert addresses(document) == tcp_chain.hops(version)
         answer = "syn_ack" if port == OPEN else "rst"
         assert {probe["reply"] for probe in last_probes(document)} == {answer}
 
@@ -244,11 +236,11 @@ def test_the_command_speaks_tcp(
             "-T",
             "-p",
             str(OPEN),
-            target(tcp_chain, version),
+            tcp_chain.target_address(version),
         ],
         privileges=privileges,
         interpreter=None if privileges is Privileges.ROOT else portable_interpreter,
         check=False,
     )
     assert (finished.returncode, finished.stderr) == (0, "")
-    assert addresses(json.loads(finished.stdout)) == hops(tcp_chain, version)
+    assert addresses(json.loads(finished.stdout)) == tcp_chain.hops(version)

@@ -9,13 +9,12 @@ import pytest
 
 from tests.kernel import inside
 from tests.kernel.inside import addresses
-from tests.rigs.chain import RouterChain
 from tests.rigs.namespaces import Privileges
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Iterator
 
+    from tests.rigs.chain import RouterChain
     from tests.rigs.unprivileged import PortableInterpreter
 
 pytestmark = [pytest.mark.netns, pytest.mark.unprivileged]
@@ -26,22 +25,6 @@ without_privileges = pytest.mark.parametrize(
 )
 
 
-def target(chain: RouterChain, version: int) -> str:
-    return chain.target4 if version == 4 else chain.target6
-
-
-def hops(chain: RouterChain, version: int) -> list[str | None]:
-    return list(chain.hops4 if version == 4 else chain.hops6)
-
-
-@pytest.fixture(scope="module")
-def open_chain() -> Iterator[RouterChain]:
-    """A chain whose source lets everybody open ping sockets."""
-    with RouterChain(10) as built:
-        built.source.write_sysctl("net/ipv4/ping_group_range", "0 2147483647")
-        yield built
-
-
 @pytest.mark.usefixtures("kernel_stamps")
 @both_versions
 @without_privileges
@@ -50,13 +33,13 @@ def test_udp_finds_every_hop_with_stock_settings(
 ) -> None:
     document = chain.call(
         inside.trace,
-        target(chain, version),
+        chain.target_address(version),
         {"protocol": "udp"},
         privileges=privileges,
         interpreter=portable_interpreter,
     )
     assert document["mode"] == "linux_udp"
-    assert addresses(document) == hops(chain, version)
+    assert addresses(document) == chain.hops(version)
     assert [hop["received"] for hop in document["hops"]] == [3] * 11
     assert document["reached"]
     assert {probe["timestamp_source"] for hop in document["hops"] for probe in hop["probes"]} == {
@@ -71,13 +54,13 @@ def test_ping_sockets_find_every_hop_where_they_are_allowed(
 ) -> None:
     document = open_chain.call(
         inside.trace,
-        target(open_chain, version),
+        open_chain.target_address(version),
         {"protocol": "icmp"},
         privileges=privileges,
         interpreter=portable_interpreter,
     )
     assert document["mode"] == "linux_ping"
-    assert addresses(document) == hops(open_chain, version)
+    assert addresses(document) == open_chain.hops(version)
     assert [hop["received"] for hop in document["hops"]] == [3] * 11
 
 
@@ -94,7 +77,7 @@ def test_error_queues_wake_the_other_loops_too(
         interpreter=portable_interpreter,
         backend=loop,
     )
-    assert addresses(document) == hops(open_chain, 4)
+    assert addresses(document) == open_chain.hops(4)
 
 
 @without_privileges
@@ -136,7 +119,7 @@ def command(
 def test_nobody_can_use_the_command(chain: RouterChain, portable_interpreter: PortableInterpreter) -> None:
     finished = command(chain, portable_interpreter, "-n", "--no-asn", "--json", chain.target4)
     assert (finished.returncode, finished.stderr) == (0, "")
-    assert addresses(json.loads(finished.stdout)) == hops(chain, 4)
+    assert addresses(json.loads(finished.stdout)) == chain.hops(4)
 
 
 def test_nobody_is_told_what_would_help(

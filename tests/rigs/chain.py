@@ -247,6 +247,14 @@ class RouterChain:
         """Run a program in the source's namespace; see :meth:`Namespace.run`."""
         return self.source.run(arguments, **options)
 
+    def target_address(self, version: int) -> str:
+        """The target's address of IP version 4 or 6."""
+        return self.target4 if version == 4 else self.target6
+
+    def hops(self, version: int) -> list[str | None]:
+        """Who answers at TTL 1, 2 and so on over IP version 4 or 6; None where nobody does."""
+        return list(self.hops4 if version == 4 else self.hops6)
+
     def call(self, function: Any, *arguments: Any, **options: Any) -> Any:
         """Call a function in the source's namespace; see :meth:`Namespace.call`."""
         return self.source.call(function, *arguments, **options)

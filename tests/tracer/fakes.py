@@ -183,6 +183,19 @@ def path_of(length: int) -> Callable[[HeldSocket], None]:
     return prepare
 
 
+def path_over(hops: Sequence[str]) -> Callable[[HeldSocket], None]:
+    """Answer every probe at once: routers by their addresses, and last the destination."""
+
+    def prepare(socket: HeldSocket) -> None:
+        def answer(probe: Probe) -> Reply | None:
+            kind = ReplyKind.ECHO_REPLY if probe.ttl == len(hops) else ReplyKind.TIME_EXCEEDED
+            return socket.reply(probe, hops[probe.ttl - 1], kind) if probe.ttl <= len(hops) else None
+
+        socket.answers = answer
+
+    return prepare
+
+
 def counts(discarded: Mapping[str, int]) -> dict[str, int]:
     """The reasons that were counted at all."""
     return {reason: count for reason, count in discarded.items() if count}
