@@ -8,7 +8,6 @@ import attrs
 import pytest
 
 from tests.model.samples import cancelled, hop, replied, result, silent, unsent
-from tests.rigs.chain import RouterChain
 from tests.rigs.require import missing_program, require
 from traceprobe.model import Knowledge
 from traceprobe.render.report import result_to_report
@@ -68,6 +67,8 @@ def shape(report: str) -> list[str]:
 @pytest.mark.netns
 def test_it_is_what_mtr_prints() -> None:
     require("mtr", missing_program("mtr"))
+    from tests.rigs.chain import RouterChain  # needs Linux even to be imported
+
     with RouterChain(3, silent={2}) as chain:
         target = chain.target4
         ours = chain.run(["python", "-m", "traceprobe", "-n", "--report", "-q", "2", target]).stdout

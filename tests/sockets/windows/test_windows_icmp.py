@@ -12,6 +12,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
+from tests.sockets.windows.driving import PATIENCE, discarded, receive
 from tests.sockets.windows.fake import TIMED_OUT, Answer, FakeKernel32, FakeWindows, Request
 from tests.sockets.windows.winsock import FakeWinsock
 from traceprobe.config import AddressFamily, Mode, Protocol, TimingConfig, TracerouteConfig
@@ -38,7 +39,6 @@ Address: TypeAlias = IPv4Address | IPv6Address
 TARGET: dict[AddressFamily, Address] = {IPV4: IPv4Address("198.51.100.9"), IPV6: IPv6Address("2001:db8:9::9")}
 ROUTER: dict[AddressFamily, Address] = {IPV4: IPv4Address("192.0.2.1"), IPV6: IPv6Address("2001:db8::1")}
 REACTOR = "traceprobe-reactor"
-PATIENCE = 20
 
 both_families = pytest.mark.parametrize("family", [IPV4, IPV6], ids=["ipv4", "ipv6"])
 
@@ -61,28 +61,11 @@ def opened(holder: ReactorHolder, family: AddressFamily = IPV4, **options: Any) 
     return open_windows_icmp(config, family, Protocol.ICMP, SystemClock(), holder)
 
 
-async def receive(socket: WindowsIcmpSocket, count: int) -> list[Reply]:
-    replies: list[Reply] = []
-    with anyio.fail_after(PATIENCE):
-        while len(replies) < count:
-            replies += await socket.receive()
-    return replies
-
-
 async def one_reply(socket: WindowsIcmpSocket, family: AddressFamily) -> Reply:
     (report,) = await socket.send_probes(make_probes(1, family))
     assert report.error is None
     (reply,) = await receive(socket, 1)
     return reply
-
-
-async def discarded(socket: WindowsIcmpSocket) -> dict[str, int]:
-    """What was refused, once there is something."""
-    with anyio.fail_after(PATIENCE):
-        while not socket.discarded:
-            await anyio.lowlevel.checkpoint()
-            assert socket.receive_nowait() == []
-    return dict(socket.discarded)
 
 
 # --- what is asked for --------------------------------------------------------------------------------------

@@ -34,7 +34,8 @@ from traceprobe.tracer import Tracer
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tests.sockets.windows.fake import FakeWindows
+    from tests.sockets.windows.driving import PATIENCE, discarded, receive
+from tests.sockets.windows.fake import FakeWindows
     from tests.sockets.windows.winsock import FakeWinsock
     from traceprobe.loops import Clock
     from traceprobe.model import Reply
@@ -47,7 +48,6 @@ TARGET: dict[AddressFamily, IPv4Address | IPv6Address] = {IPV4: TARGET4, IPV6: T
 NOWHERE = {IPV4: "203.0.113.99", IPV6: "2001:db8:99::99"}
 HOPS = 4
 ROUTER = "192.0.2.101"
-PATIENCE = 20
 
 every_kind = pytest.mark.parametrize(
     ("family", "protocol"),
@@ -72,14 +72,6 @@ def make_probes(
     ]
 
 
-async def receive(socket: WindowsUdpSocket | WindowsTcpSocket, count: int) -> list[Reply]:
-    replies: list[Reply] = []
-    with anyio.fail_after(PATIENCE):
-        while len(replies) < count:
-            replies += await socket.receive()
-    return replies
-
-
 async def exchange(
     socket: WindowsUdpSocket | WindowsTcpSocket, probes: Sequence[Probe], count: int | None = None
 ) -> list[Reply]:
@@ -88,14 +80,6 @@ async def exchange(
         assert report.error is None
     replies = await receive(socket, len(probes) if count is None else count)
     return sorted(replies, key=lambda reply: reply.probe_id)
-
-
-async def discarded(socket: WindowsUdpSocket | WindowsTcpSocket) -> dict[str, int]:
-    with anyio.fail_after(PATIENCE):
-        while not socket.discarded:
-            await anyio.lowlevel.checkpoint()
-            assert socket.receive_nowait() == []
-    return dict(socket.discarded)
 
 
 # --- hops ---------------------------------------------------------------------------------------------------

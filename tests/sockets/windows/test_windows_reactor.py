@@ -14,8 +14,9 @@ import anyio
 import anyio.lowlevel
 import pytest
 
+from tests.sockets.windows.driving import PATIENCE, receive
 from tests.sockets.windows.fake import ERROR_ABANDONED_WAIT_0, TIMED_OUT, Answer, FakeWindows
-from tests.sockets.windows.test_windows_icmp import PATIENCE, REACTOR, make_probes, opened, receive
+from tests.sockets.windows.test_windows_icmp import REACTOR, make_probes, opened
 from tests.sockets.windows.test_windows_raw import opened as opened_raw
 from tests.sockets.windows.winsock import FakeWinsock
 from traceprobe.config import Protocol
