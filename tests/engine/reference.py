@@ -210,8 +210,10 @@ class Reference:
         early = self.overtaking.pop(sent.probe_id, None)
         if sent.error is not None:
             entry.ended_ns = sent.sent_ns
+            if early is not None:
+                self.count("unsent")  # whatever else the refusal ends
             self.conclude(sent.sent_ns)
-        if early is not None:
+        elif early is not None:
             self.reply_received(early, now)
 
     # --- replies and time -----------------------------------------------------------------------------

@@ -200,10 +200,8 @@ class HopState:
         """The hop as it stands: the probes that have ended. Built once for each change."""
         shown = self._shown
         if shown is None:
-            results = [record.result() for record in self.records]
-            shown = self._shown = Hop.from_probes(
-                self.ttl, [result for result in results if result is not None]
-            )
+            ended = [result for record in self.records if (result := record.result()) is not None]
+            shown = self._shown = Hop.from_probes(self.ttl, ended)
         if not knowledge or not shown.responders:
             return shown
         responders = tuple(

@@ -52,7 +52,10 @@ class Path:
         """Position of the first hop that the path may still end at."""
         self._first_uncertain = 0
         """Position of the first hop that has not become certain."""
-        self._farthest_tried = config.first_ttl
+        self.complete = False
+        """Every hop up to the end has settled, but for those that are certain not to be any."""
+        self.farthest_tried = config.first_ttl
+        """The farthest TTL that the kernel took or refused a probe for."""
 
     def find(self, probe_id: ProbeId) -> ProbeRecord | None:
         """The probe of this identity; None if it is not one of this trace's."""
@@ -66,11 +69,6 @@ class Path:
     def up_to(self, ttl: int) -> Sequence[HopState]:
         """The hops from the first to this TTL."""
         return self.hops[: ttl - self._first_ttl + 1]
-
-    def tried(self, record: ProbeRecord) -> None:
-        """The kernel took or refused a probe."""
-        if record.ttl > self._farthest_tried:
-            self._farthest_tried = record.ttl
 
     def add_retry(self, hop: HopState) -> ProbeRecord:
         """Plan one more probe for a hop."""
@@ -101,6 +99,7 @@ class Path:
             if hop.announced and place == self._first_uncertain:
                 self._first_uncertain = place + 1
             place += 1
+        self.complete = self._is_complete()
         return certain
 
     @property
@@ -108,9 +107,7 @@ class Path:
         """The first TTL that anything may be awaited of; lower ones have settled."""
         return self._first_open + self._first_ttl
 
-    @property
-    def complete(self) -> bool:
-        """Whether every hop up to the end has settled, but for those that are certain not to be any."""
+    def _is_complete(self) -> bool:
         last = self.ending.ttl - self._first_ttl
         if self._first_open > last:
             return True
@@ -161,7 +158,7 @@ class Path:
 
     def end_so_far(self) -> int:
         """The last TTL that there is anything to say about: the end if known, else the farthest tried."""
-        return self.ending.ttl if self.ending.known else self._farthest_tried
+        return self.ending.ttl if self.ending.known else self.farthest_tried
 
     def _new_record(self, ttl: int, attempt: int) -> ProbeRecord:
         index = len(self.records)

@@ -33,21 +33,23 @@ class SendQueue:
         self._retries: list[ProbeRecord] = []
         self._window = window
         self._interval_ns = interval_ns
-        self._in_flight = 0
+        self.in_flight = 0
+        """Probes that were handed out and take up the window still; whoever ends one counts it down."""
         self._not_before_ns: int | None = None
 
     def add_retry(self, record: ProbeRecord) -> None:
         """Put in one more probe, to its place in the order."""
         heapq.heappush(self._retries, record)
 
-    def landed(self) -> None:
-        """A probe that was handed out takes up the window no more."""
-        self._in_flight -= 1
-
     @property
     def not_before_ns(self) -> int | None:
         """When the pace lets the next probe go; None if nothing keeps it back."""
         return self._not_before_ns
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing waits to be handed out."""
+        return self._next_planned == self._planned_count and not self._retries
 
     def at_most(self, end_ttl: int) -> int:
         """How many probes up to ``end_ttl`` may go at once, at most: some may have been cancelled."""
@@ -57,13 +59,13 @@ class SendQueue:
         if first < stop and planned[-1].ttl > end_ttl:
             stop = bisect_right(planned, end_ttl, lo=first, key=_ttl_of)
         count = stop - first + len(self._retries)
-        return count if self._window is None else min(count, self._window - self._in_flight)
+        return count if self._window is None else min(count, self._window - self.in_flight)
 
     def has_room_for_next(self, end_ttl: int) -> bool:
         """Whether there is a probe up to ``end_ttl`` and room for it in the window."""
-        if self._next_planned == self._planned_count and not self._retries:
+        if self.is_empty:
             return False
-        full = self._window is not None and self._in_flight >= self._window
+        full = self._window is not None and self.in_flight >= self._window
         return not full and self._peek(end_ttl) is not None
 
     def take(self, now: int, end_ttl: int, limit: int | None) -> list[ProbeRecord]:
@@ -72,7 +74,7 @@ class SendQueue:
             return []
         room = self._planned_count + len(self._retries) if limit is None else limit
         if self._window is not None:
-            room = min(room, self._window - self._in_flight)
+            room = min(room, self._window - self.in_flight)
         if self._interval_ns:
             room = min(room, 1)
         taken = self._take_plain_run(end_ttl, room)
@@ -82,7 +84,7 @@ class SendQueue:
             else:
                 self._next_planned += 1
             taken.append(record)
-        self._in_flight += len(taken)
+        self.in_flight += len(taken)
         if taken and self._interval_ns:
             # Spacing, not rate: after a delay nothing is made up for in a burst.
             self._not_before_ns = now + self._interval_ns

@@ -55,17 +55,17 @@ class SilenceEstimator:
 
     def observe(self, ttl: int, rtt_ns: int) -> bool:
         """Take in one round-trip time; returns whether any wait may have changed by it."""
-        slowest = self._slowest_from(ttl - self._first_ttl)
+        position = ttl - self._first_ttl
+        slowest = self._slowest_from(position)
         jitter_before = self._jitter_ns
-        self.note(ttl, rtt_ns)
+        self.note(position, rtt_ns)
         return slowest is None or rtt_ns > slowest or self._jitter_ns > jitter_before
 
-    def note(self, ttl: int, rtt_ns: int) -> None:
-        """Take in one round-trip time."""
+    def note(self, here: int, rtt_ns: int) -> None:
+        """Take in one round-trip time, by the position of its TTL, counted from the first one."""
         # A clock that was stepped can make a round trip negative; nothing is faster than no time at all.
         if rtt_ns < 0:
             rtt_ns = 0
-        here = ttl - self._first_ttl
         if here > self._farthest:
             self._farthest = here
         if rtt_ns > self._slowest:
@@ -74,9 +74,15 @@ class SilenceEstimator:
         if slowest is None or rtt_ns > slowest:
             self._slowest_here[here] = slowest = rtt_ns
             self._is_stale = True
-        fastest = self._fastest_from_here[here]
+        fastest_from_here = self._fastest_from_here
+        fastest = fastest_from_here[here]
         if fastest is None or rtt_ns < fastest:
-            self._lower_fastest(here, rtt_ns)
+            # Mostly something nearer has answered before, and faster.
+            nearer = fastest_from_here[here - 1] if here else None
+            if fastest is None and slowest == rtt_ns and nearer is not None and nearer <= rtt_ns:
+                fastest_from_here[here] = rtt_ns
+            else:
+                self._lower_fastest(here, rtt_ns)
         elif slowest - fastest > self._jitter_ns:
             self._jitter_ns = slowest - fastest
 

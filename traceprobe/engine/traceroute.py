@@ -112,11 +112,14 @@ class TracerouteEngine(Tally):
 
     def has_probes_due(self, now: int) -> bool:
         """Whether ``probes_to_send(now)`` would hand anything out."""
-        opens = self._queue.not_before_ns
+        queue = self._queue
+        if queue.is_empty:
+            return False
+        opens = queue.not_before_ns
         return (
             self._may_send(now)
             and (opens is None or opens <= now)
-            and self._queue.has_room_for_next(self._ending.ttl)
+            and queue.has_room_for_next(self._ending.ttl)
         )
 
     def most_probes_due(self) -> int:
@@ -153,7 +156,9 @@ class TracerouteEngine(Tally):
         record = path.find(sent.probe_id)
         if record is None:
             raise UsageError(f"probe {sent.probe_id} is not one of this trace's")
-        path.tried(record)
+        ttl = record.ttl
+        if ttl > path.farthest_tried:
+            path.farthest_tried = ttl
         if record.state is not SUBMITTED or sent.error is not None:
             self._not_sent_after_all(record, sent)
             return
@@ -163,7 +168,7 @@ class TracerouteEngine(Tally):
         record.sent_at_ns = sent.sent_at_ns
         self._notes.append(record)
         self._outstanding += 1
-        path.hops[record.ttl - self._first_ttl].taken(record)
+        path.hops[ttl - self._first_ttl].taken(record)
         self._deadlines.stale = True
         if self._overtaking and (early := self._overtaking.pop(record.index, None)) is not None:
             self._answered(record, early, _REPLY)
@@ -331,7 +336,7 @@ class TracerouteEngine(Tally):
         received_ns = reply.received_ns
         if received_ns > self._latest_reply_ns:
             self._latest_reply_ns = received_ns
-        self._silence.note(record.ttl, reply.rtt_ns)
+        self._silence.note(position, reply.rtt_ns)
         self._deadlines.stale = True
         meaning = _ON_THE_WAY if reply.kind is _TIME_EXCEEDED else meaning_of(reply, self._destination)
         telling = hop.answer(reply, meaning)
@@ -364,11 +369,11 @@ class TracerouteEngine(Tally):
 
     def _ended(self, record: ProbeRecord, hop: HopState, moment_ns: int) -> None:
         """A probe that was handed out is not pending any more; its hop may have settled by that."""
-        self._queue.landed()
+        self._queue.in_flight -= 1
         hop.ended(record, moment_ns)
         if hop.pending:
             return
-        if hop.silent and self._may_retry(hop):
+        if hop.gave_up and not hop.answered and self._may_retry(hop):
             self._queue.add_retry(self._path.add_retry(hop))
         else:
             hop.settled = True
@@ -390,7 +395,7 @@ class TracerouteEngine(Tally):
             if record.state is SENT:
                 self._outstanding -= 1
             if record.state is not QUEUED:
-                self._queue.landed()
+                self._queue.in_flight -= 1
             record.move(Trigger.CANCEL)
             self._drop_overtaking(record)
         self._release(record)
@@ -449,7 +454,7 @@ class TracerouteEngine(Tally):
                     hop.gave_up = True
                     record.given_up_ns = moment_ns
                     self._outstanding -= 1
-                    self._queue.landed()
+                    self._queue.in_flight -= 1
         self._finish(reason, moment_ns, end)
 
     def _finish(self, reason: StopReason, decided_ns: int, end: int) -> None:
