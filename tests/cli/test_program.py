@@ -369,3 +369,15 @@ def test_without_the_privilege_a_plain_trace_finds_another_way(silence: Namespac
     assert json.loads(done.stdout)["mode"] == "linux_udp"
     doctor = silence.run(["python", "-m", "traceprobe", "doctor"], privileges=Privileges.NO_CAPABILITIES)
     assert "A plain trace takes linux_udp with UDP over IPv4 and IPv6." in doctor.stdout
+
+
+@pytest.mark.unprivileged
+def test_why_a_way_was_chosen_is_told_to_those_who_ask(silence: Namespace) -> None:
+    command = ["python", "-m", "traceprobe", "-n", "--no-asn", "127.0.0.1", "--verbose"]
+    done = silence.run(command, privileges=Privileges.NO_CAPABILITIES)
+    assert re.search(
+        r"\n  way            linux_udp with UDP, the best that is left; refused before it:"
+        r"\n +linux_raw \(icmp, IPv4\): raw sockets need CAP_NET_RAW, which this process does not have"
+        r"\n +linux_ping \(icmp, IPv4\): ping sockets are open to no group",
+        done.stdout,
+    )

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable
 
-    from traceprobe import Trace, TraceResult
+    from traceprobe import ModeReport, Trace, TraceResult
     from traceprobe.cli._console import Results
     from traceprobe.render.rich import RichWriter
     from traceprobe.render.text import LineWriter, TextRenderer
@@ -36,13 +37,20 @@ class Printer(Protocol):
         ...
 
 
-def printer_for(namespace: argparse.Namespace, results: Results, *, host: str | None = None) -> Printer:
+def printer_for(
+    namespace: argparse.Namespace,
+    results: Results,
+    *,
+    host: str | None = None,
+    refused: Callable[[], ModeReport] | None = None,
+) -> Printer:
     """The printer that the options ask for.
 
     Args:
         namespace: The parsed command line.
         results: Where to print.
         host: What the machine that traces is called; None for its own name.
+        refused: Tells the ways of probing that were passed over; None if there was no choice.
     """
     if namespace.json:
         return _Json(results)
@@ -52,15 +60,16 @@ def printer_for(namespace: argparse.Namespace, results: Results, *, host: str | 
         return _Csv(results)
     if namespace.report or namespace.report_wide:
         return _Report(results, host=host, wide=namespace.report_wide)
-    return _Text(results, verbose=namespace.verbose)
+    return _Text(results, verbose=namespace.verbose, refused=refused)
 
 
 class _Text:
     """Lines for people: on a terminal, those of hops that are not complete yet change in place."""
 
-    def __init__(self, results: Results, *, verbose: bool) -> None:
+    def __init__(self, results: Results, *, verbose: bool, refused: Callable[[], ModeReport] | None) -> None:
         self._results = results
         self._verbose = verbose
+        self._refused = refused
         self._trace: Trace | None = None
         self._renderer: TextRenderer | None = None
 
@@ -107,6 +116,16 @@ class _Text:
             # Whoever interrupts at once does so before anything was written.
             renderer = self._renderer or self._begin(self._trace, screen_for(self._results))
             renderer.finish(result)
+            if self._verbose:
+                self._tell_decisions(result, self._trace, renderer)
+
+    def _tell_decisions(self, result: TraceResult, trace: Trace, renderer: TextRenderer) -> None:
+        from traceprobe.render.decisions import decision_lines
+
+        refused = None if self._refused is None else map(str, self._refused().statuses)
+        renderer.write(())
+        for line in decision_lines(result, trace.config, refused):
+            renderer.write(line)
 
 
 async def _first_probes(trace: Trace) -> None:

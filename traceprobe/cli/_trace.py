@@ -91,11 +91,16 @@ def trace_and_print(
     """
     options = options_of(namespace)
     options["enrichment"] = lookups_of(namespace, ask=network is None)
+    host = None if network is None else "simulated"
+    refused = None
+    if network is None and namespace.verbose:
+        real = traceprobe.ProbeSocketFactory()
+        network, refused = real, lambda: real.refused
     trace = traceprobe.open_trace(
         target, socket_factory=network, resolver=resolver, enrichers=enrichers, **options
     )
-    host = None if network is None else "simulated"
-    result = anyio.run(functools.partial(_follow, trace, printer_for(namespace, results, host=host)))
+    printer = printer_for(namespace, results, host=host, refused=refused)
+    result = anyio.run(functools.partial(_follow, trace, printer))
     return ExitStatus.REACHED if result.reached else ExitStatus.NOT_REACHED
 
 

@@ -67,7 +67,7 @@ class TextRenderer:
     """
 
     def __init__(self, write: LineWriter, *, queries: int, first_ttl: int = 1, verbose: bool = False) -> None:
-        self._write = write
+        self.write = write
         self._verbose = verbose
         self.known: set[str] = set()
         """What hops have shown of the probes' fate; it goes without saying at those behind them."""
@@ -79,11 +79,11 @@ class TextRenderer:
 
     def begin(self, header: Header) -> None:
         """Write what is known before the first reply comes."""
-        self._write(header.line())
-        self._write(())
+        self.write(header.line())
+        self.write(())
         titles = columns_line(self._columns)
         if titles is not None:
-            self._write(titles)
+            self.write(titles)
 
     def hop(self, hop: Hop) -> None:
         """Take a hop that has settled and whose names are there or given up."""
@@ -98,15 +98,15 @@ class TextRenderer:
             if hop.ttl not in self._written:
                 self._write_hop(hop)
         self._write_changes(result)
-        self._write(())
+        self.write(())
         for line in summary_lines(result):
-            self._write(line)
+            self.write(line)
 
     def _write_hop(self, hop: Hop) -> None:
         lines = hop_lines(hop, self._columns, known=self.known, verbose=self._verbose)
         self._written[hop.ttl] = lines
         for line in lines:
-            self._write(line)
+            self.write(line)
 
     def _write_changes(self, result: TraceResult) -> None:
         """The result is what counts: a late reply may have changed a hop, or shortened the path."""
@@ -117,14 +117,14 @@ class TextRenderer:
         changed = [ttl for ttl, lines in final.items() if self._written[ttl] != lines]
         beyond = sorted(self._written.keys() - final.keys())
         if changed:
-            self._write(())
-            self._write((("After a late answer or look-up:", "title"),))
+            self.write(())
+            self.write((("After a late answer or look-up:", "title"),))
             for line in (line for ttl in changed for line in final[ttl]):
-                self._write(line)
+                self.write(line)
         if beyond:
             hops = f"Hop {beyond[0]} is" if len(beyond) == 1 else f"Hops {beyond[0]} to {beyond[-1]} are"
-            self._write(())
-            self._write(((f"{hops} not part of the path: it ends before.", "note"),))
+            self.write(())
+            self.write(((f"{hops} not part of the path: it ends before.", "note"),))
 
 
 def result_to_text(result: TraceResult, *, verbose: bool = False) -> str:
