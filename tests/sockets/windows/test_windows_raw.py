@@ -10,6 +10,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
+from tests.sockets.windows.driving import PATIENCE, discarded, receive
 from tests.sockets.windows.path import REPLY_TTL, TARGET4, TARGET6, Path, icmp_error, quote
 from tests.sockets.windows.winsock import STATUS_HOST_UNREACHABLE, STATUS_TIMEOUT, Datagram
 from traceprobe.config import AddressFamily, FlowStrategy, Mode, Protocol, TimingConfig, TracerouteConfig
@@ -34,8 +35,7 @@ from traceprobe.tracer import Tracer
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tests.sockets.windows.driving import PATIENCE, discarded, receive
-from tests.sockets.windows.fake import FakeWindows
+    from tests.sockets.windows.fake import FakeWindows
     from tests.sockets.windows.winsock import FakeWinsock
     from traceprobe.loops import Clock
     from traceprobe.model import Reply
