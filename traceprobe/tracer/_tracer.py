@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import itertools
+import os
 from typing import TYPE_CHECKING
 
 import anyio
@@ -78,6 +79,7 @@ class Tracer:
         self._lookups = Lookups(resolver, enrichers, socket_factory)
         self._lookups.check(self.config.enrichment)
         self._tasks: TaskGroup | None = None
+        self._process: int | None = None
         self._pipeline: EnrichmentPipeline | None = None
         self._hubs: dict[Hashable, SocketHub] = {}
         self._opening: dict[Hashable, anyio.Lock] = {}
@@ -94,6 +96,7 @@ class Tracer:
         tasks = anyio.create_task_group()
         await tasks.__aenter__()
         self._tasks = tasks
+        self._process = os.getpid()
         self._pipeline = EnrichmentPipeline(tasks, self.config.enrichment.max_lookups)
         return self
 
@@ -137,7 +140,7 @@ class Tracer:
             NoUsableSocketError: No way of probing is left.
             UnsupportedOption: The mode can't honour an option.
             SendError: Not a single probe could be sent.
-            UsageError: The tracer was not entered.
+            UsageError: The tracer was not entered, or by the process that this one was forked from.
         """
         async with self.open_trace(target, **options) as trace:
             return await trace.wait()
@@ -153,6 +156,11 @@ class Tracer:
             raise UsageError("the tracer was not entered: write 'async with Tracer(...) as tracer:' first")
         if self._tasks.cancel_scope.cancel_called:
             raise ClosedError("the tracer has been closed")
+        if self._process != os.getpid():
+            raise UsageError(
+                f"this tracer belongs to process {self._process}, which has been forked; both would read from "
+                "its sockets: make a tracer of its own in the child"
+            )
         self._lookups.check(config.enrichment)
         destination = await self._resolve(target, config)
         enrichers = await self._lookups.enrichers_for(config)
