@@ -118,6 +118,8 @@ async def test_udp_flows(winsock: FakeWinsock, holder: ReactorHolder, flow: Flow
     await socket.aclose()
     assert {datagram.source_port for datagram in winsock.sent} == {winsock.sent[0].source_port}
     ports = [datagram.port for datagram in winsock.sent]
+    if flow is FlowStrategy.CLASSIC:
+        ports.sort()  # which of them gets which is left to chance
     expected = {
         FlowStrategy.PARIS: [33434] * 3 + [33435] * 3,
         FlowStrategy.DUBLIN: [33434] * 3 + [33435] * 3,
