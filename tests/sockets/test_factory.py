@@ -429,12 +429,12 @@ async def test_what_this_machine_cannot_do(
 
 @linux_only
 async def test_a_packet_that_is_too_small_is_refused_when_opening() -> None:
-    for size in (28, 29):
+    for size in (30, 31):
         config = TracerouteConfig(mode=Mode.LINUX_UDP, packet_size=size)
         opened = await ProbeSocketFactory().open(config, IPV4)
         await opened.aclose()
-    config = TracerouteConfig(mode=Mode.LINUX_UDP, packet_size=47)
-    with pytest.raises(ConfigError, match="packet_size=47: must be from 48 to 65535 bytes for UDP over IPv6"):
+    config = TracerouteConfig(mode=Mode.LINUX_UDP, packet_size=49)
+    with pytest.raises(ConfigError, match="packet_size=49: must be from 50 to 65535 bytes for UDP over IPv6"):
         await ProbeSocketFactory().open(config, AddressFamily.IPV6)
 
 
