@@ -30,6 +30,7 @@ CAPABILITIES = frozenset({
     "nft",
     "openssl",
     "strace",
+    "systemd",
     "traceroute",
     "trio",
     "tshark",
