@@ -72,6 +72,34 @@ def test_a_child_of_a_fork_takes_nothing_from_its_parent() -> None:
     assert told == {"child": 0, "received": [3] * 20, "silent": 0}
 
 
+@pytest.mark.parametrize("loop", ["asyncio", "trio"])
+def test_a_tracer_that_a_fork_has_inherited_says_so(loop: str) -> None:
+    told = run(f"""
+        import anyio
+        async def main():
+            async with traceprobe.Tracer(mode="linux_udp", max_ttl=2) as tracer:
+                await tracer.trace(TARGET)
+                reader, writer = os.pipe()
+                child = os.fork()
+                if not child:
+                    try:
+                        # As somebody would who hands the tracer to a worker: on an event loop of its own.
+                        tracer.trace(TARGET).send(None)
+                        said = "nothing"
+                    except traceprobe.UsageError as error:
+                        said = str(error)
+                    os.write(writer, said.encode())
+                    os._exit(0)
+                os.waitpid(child, 0)
+                again = await tracer.trace(TARGET)
+                return {{"said": os.read(reader, 4096).decode(), "here": os.getpid(), "again": again.reached}}
+        print(json.dumps(anyio.run(main, backend={loop!r})))
+    """)
+    assert f"belongs to process {told['here']}, which has been forked" in told["said"]
+    assert "make a tracer of its own in the child" in told["said"]
+    assert told["again"]
+
+
 @pytest.mark.parametrize("way", ["sys.exit(7)", "raise SystemExit(7)", "os._exit(7)"])
 def test_an_exit_in_mid_trace_is_quiet(way: str) -> None:
     run(

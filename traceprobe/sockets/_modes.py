@@ -1,4 +1,4 @@
-"""What all ways of probing read out of a configuration, in the form that they need it in.
+"""What all ways of probing read out of a configuration, in the form that they need it in, and are called.
 
 Which options a way of probing honours is in ``_catalogue``.
 """
@@ -13,10 +13,15 @@ from traceprobe.errors import FamilyMismatchError
 if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv6Address
 
-    from traceprobe.config import AddressFamily, TracerouteConfig
+    from traceprobe.config import AddressFamily, Mode, Protocol, TracerouteConfig
 
 _NS = 1_000_000_000
 _ECN_BITS = 2
+
+
+def mode_line(mode: Mode, protocol: Protocol, family: AddressFamily, verdict: str) -> str:
+    """What is said of one way of probing, such as ``linux_raw (icmp, IPv4): usable``."""
+    return f"{mode.value} ({protocol.value}, IPv{family.value}): {verdict}"
 
 
 def quarantine_ns(config: TracerouteConfig) -> int:

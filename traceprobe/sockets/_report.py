@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from traceprobe.sockets._modes import mode_line
+
 if TYPE_CHECKING:
     from traceprobe.config import AddressFamily, Mode, Protocol
 
@@ -25,8 +27,7 @@ class ModeStatus:
 
     def __str__(self) -> str:
         """One line, such as ``linux_raw (icmp, IPv4): usable``."""
-        verdict = self.reason or "usable"
-        return f"{self.mode.value} ({self.protocol.value}, IPv{self.family.value}): {verdict}"
+        return mode_line(self.mode, self.protocol, self.family, self.reason or "usable")
 
 
 @attrs.frozen

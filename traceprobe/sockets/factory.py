@@ -28,6 +28,7 @@ from traceprobe.errors import (
 from traceprobe.loops import SystemClock
 from traceprobe.sockets._addresses import family_number
 from traceprobe.sockets._catalogue import alternatives, needs_nothing
+from traceprobe.sockets._modes import mode_line
 from traceprobe.sockets._platform import platform_caveat, platform_modes
 
 if TYPE_CHECKING:
@@ -233,13 +234,15 @@ def _check_receive_all(config: TracerouteConfig, entry: ModeEntry) -> None:
 def _status(entry: ModeEntry, family: AddressFamily, error: TraceprobeError) -> ModeStatus:
     from traceprobe.sockets._report import ModeStatus
 
-    reason = str(error)
-    remedies: tuple[str, ...] = ()
-    if isinstance(error, NoUsableSocketError):
-        reason, remedies = error.message, error.remedies
-    elif isinstance(error, UnsupportedOption):
-        remedies = (error.remedy,)
+    reason, remedies = _why(error)
     return ModeStatus(entry.mode, entry.protocol, family, usable=False, reason=reason, remedies=remedies)
+
+
+def _why(error: TraceprobeError) -> tuple[str, tuple[str, ...]]:
+    """Why a way of probing can't be used, and what would help."""
+    if isinstance(error, NoUsableSocketError):
+        return error.message, error.remedies
+    return str(error), (error.remedy,) if isinstance(error, UnsupportedOption) else ()
 
 
 def _free_mode(protocols: set[Protocol]) -> Mode | None:
@@ -250,12 +253,11 @@ def _free_mode(protocols: set[Protocol]) -> Mode | None:
 
 
 def _summary(refusals: Sequence[tuple[ModeEntry, TraceprobeError]], family: AddressFamily) -> TraceprobeError:
-    """One error for all refusals."""
+    """One error for all refusals; imports nothing, since there may be no descriptor left to do so."""
     errors = [error for _, error in refusals]
     if all(isinstance(error, ConfigError) for error in errors):
         return errors[0]
-    statuses = [_status(entry, family, error) for entry, error in refusals]
-    remedies = dict.fromkeys(remedy for status in statuses for remedy in status.remedies)
+    remedies = dict.fromkeys(remedy for error in errors for remedy in _why(error)[1])
     privileged = any(isinstance(error, PrivilegeError) for error in errors)
     free = _free_mode({entry.protocol for entry, _ in refusals})
     if privileged and free is not None and free not in {entry.mode for entry, _ in refusals}:
@@ -264,6 +266,6 @@ def _summary(refusals: Sequence[tuple[ModeEntry, TraceprobeError]], family: Addr
     tried = alternatives(entry.protocol.value.upper() for entry, _ in refusals).replace("'", "")
     return kind(
         f"no usable socket for {tried} over IPv{family.value}",
-        reasons=[str(status) for status in statuses],
+        reasons=[mode_line(entry.mode, entry.protocol, family, _why(error)[0]) for entry, error in refusals],
         remedies=list(remedies),
     )
