@@ -7,12 +7,14 @@ down only as root, where namespaces can be made. How long a trace took is not co
 from __future__ import annotations
 
 import io
+import os
 import re
 import shlex
 import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
 from typing import TYPE_CHECKING, Final
+from unittest.mock import patch
 
 from tests.house.package import ROOT
 
@@ -24,6 +26,20 @@ PAGES: Final = (PAGE, ROOT / "README.md")
 DOCTOR: Final = "traceprobe doctor"
 
 _SCREEN: Final = re.compile(r"^```console\n\$ (traceprobe[^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+_RECORDING: Final = re.compile(
+    r"^<!-- recording of (traceprobe[^\n]*) -->\n(.*?)^<!-- end of recording -->$", re.MULTILINE | re.DOTALL
+)
+_COLUMNS: Final = 96
+
+_MOMENTS: Final = (
+    ("The first routers have answered, their names haven't come yet:", r" 4 .* 198\.51\.100\.65$"),
+    ("Hop 5 stays silent and names follow; hops from 8 on are awaited:", r" 7 .* ms  cr1\.westc"),
+    ("The target has answered, so nothing behind it is awaited any more:", r"12 .* 203\.0\.113\.200$"),
+    ("One probe is missing:", r"^1 of 90 probes is out"),
+    ("What stays:", r" in all; "),
+)
+"""What is shown of a recording: the first frame in which something can be seen."""
 
 # The doctor is asked in a network namespace as it begins, by a process that has given its privileges up.
 # It was asked once before, so that nothing is left to import that this user may not read.
@@ -76,6 +92,34 @@ def can_be_taken_down(command: str) -> str | None:
     return missing_unprivileged()
 
 
+def frames(command: str) -> list[list[str]]:
+    """What a terminal shows while a command runs, frame by frame."""
+    from tests.terminal import Terminal
+    from traceprobe.cli import main
+
+    wanted = {"TERM": "xterm-256color", "COLUMNS": str(_COLUMNS), "LINES": "40", "NO_COLOR": ""}
+    terminal = Terminal(_COLUMNS)
+    with patch.dict(os.environ, wanted), redirect_stdout(terminal):
+        main(shlex.split(command)[1:])
+    return terminal.frames
+
+
+def recording(command: str) -> str:
+    """The moments of a live view that tell most, as Markdown."""
+    recorded = frames(command)
+    parts = []
+    for caption, sign in _MOMENTS:
+        shown = next(frame for frame in recorded if any(re.search(sign, row) for row in frame))
+        parts.append(f"{caption}\n\n```text\n" + "\n".join(shown) + "\n```\n")
+    return "\n".join(parts)
+
+
+def recordings(text: str) -> Iterator[tuple[str, str]]:
+    """Each recorded command of a page, and what stands there."""
+    for found in _RECORDING.finditer(text):
+        yield found[1], found[2]
+
+
 def with_screens(text: str) -> str:
     """A page's text with fresh screens; those that can't be taken down here stay what they are."""
 
@@ -84,7 +128,10 @@ def with_screens(text: str) -> str:
             return found[0]
         return f"```console\n$ {found[1]}\n{taken_down(found[1])}```"
 
-    return _SCREEN.sub(fresh, text)
+    def anew(found: re.Match[str]) -> str:
+        return f"<!-- recording of {found[1]} -->\n\n{recording(found[1])}\n<!-- end of recording -->"
+
+    return _RECORDING.sub(anew, _SCREEN.sub(fresh, text))
 
 
 if __name__ == "__main__":
