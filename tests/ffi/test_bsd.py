@@ -14,9 +14,11 @@ import pytest
 
 from traceprobe.errors import AbiError
 from traceprobe.ffi import build_bsd
+from traceprobe.ffi._generated_bsd import ffi
+from traceprobe.ffi._layouts import check_layouts, declared_layouts
 from traceprobe.ffi.bsd import ABIS, DARWIN, FREEBSD, KNOWN_LAYOUTS, NETBSD, abi_for
 from traceprobe.ffi.bsd_arena import ReceiveArena, TransmitArena
-from traceprobe.ffi.bsd_calls import LibcCalls, check_layouts, declared_layouts, host_abi
+from traceprobe.ffi.bsd_calls import LibcCalls, host_abi
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,13 +38,13 @@ def test_every_declared_structure_is_checked() -> None:
 
 
 def test_declarations_come_to_the_known_layouts_on_any_machine_of_64_bits() -> None:
-    assert declared_layouts() == dict(KNOWN_LAYOUTS)
+    assert declared_layouts(ffi, KNOWN_LAYOUTS) == dict(KNOWN_LAYOUTS)
 
 
 def test_an_unknown_layout_is_refused() -> None:
-    layouts = declared_layouts() | {"msghdr": (28, {"msg_name": 0})}
+    layouts = declared_layouts(ffi, KNOWN_LAYOUTS) | {"msghdr": (28, {"msg_name": 0})}
     with pytest.raises(AbiError, match="struct msghdr has an unknown layout"):
-        check_layouts(layouts)
+        check_layouts(layouts, KNOWN_LAYOUTS)
 
 
 # --- the table and the host ---------------------------------------------------------------------------------

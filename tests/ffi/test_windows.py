@@ -10,6 +10,7 @@ import pytest
 
 from traceprobe.errors import AbiError
 from traceprobe.ffi import windows
+from traceprobe.ffi._layouts import check_layouts, declared_layouts
 
 # 64-bit Windows, as winnt.h, ipexport.h and ws2ipdef.h lay them out.
 SIZES = {
@@ -28,10 +29,10 @@ SIZES = {
 
 
 def test_this_machine_is_known() -> None:
-    layouts = windows.declared_layouts()
+    layouts = declared_layouts(windows.ffi, windows.KNOWN_LAYOUTS)
     assert layouts == windows.KNOWN_LAYOUTS
     assert {name: size for name, (size, _) in layouts.items()} == SIZES
-    windows.check_abi(layouts)
+    check_layouts(layouts, windows.KNOWN_LAYOUTS)
 
 
 def test_fields_lie_where_windows_writes_them() -> None:
@@ -53,10 +54,11 @@ def test_fields_lie_where_windows_writes_them() -> None:
 def test_another_layout_is_refused(name: str) -> None:
     size, fields = windows.KNOWN_LAYOUTS[name]
     with pytest.raises(AbiError, match=f"struct {name} has an unknown layout.* {size + 4} bytes"):
-        windows.check_abi({**windows.KNOWN_LAYOUTS, name: (size + 4, fields)})
+        check_layouts({**windows.KNOWN_LAYOUTS, name: (size + 4, fields)}, windows.KNOWN_LAYOUTS)
     last = list(fields)[-1]
+    moved = {**fields, last: fields[last] + 4}
     with pytest.raises(AbiError, match=f"struct {name} has an unknown layout"):
-        windows.check_abi({**windows.KNOWN_LAYOUTS, name: (size, {**fields, last: fields[last] + 4})})
+        check_layouts({**windows.KNOWN_LAYOUTS, name: (size, moved)}, windows.KNOWN_LAYOUTS)
 
 
 def test_the_function_that_connects_is_named_as_mswsock_h_does() -> None:

@@ -15,9 +15,11 @@ import attrs
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from traceprobe.ffi._layouts import StructLayout
+
 # --- layouts that all of them share -----------------------------------------------------------------------
 
-KNOWN_LAYOUTS: Final[Mapping[str, tuple[int, Mapping[str, int]]]] = {
+KNOWN_LAYOUTS: Final[Mapping[str, StructLayout]] = {
     "iovec": (16, {"iov_base": 0, "iov_len": 8}),
     "msghdr": (
         48,

@@ -15,10 +15,10 @@ import attrs
 
 from traceprobe.errors import AbiError
 from traceprobe.ffi._generated_bsd import ffi
+from traceprobe.ffi._layouts import check_layouts, declared_layouts
 from traceprobe.ffi.bsd import ABIS, CONTROL_HEADER, KNOWN_LAYOUTS, aligned
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from types import ModuleType
 
     from traceprobe.ffi.bsd import BsdAbi
@@ -65,15 +65,6 @@ class LibcCalls:
         return received if received > 0 else _negative_errno() if received < 0 else -errno.EAGAIN
 
 
-def declared_layouts() -> dict[str, tuple[int, Mapping[str, int]]]:
-    """The layouts that this process has, computed by cffi from the declarations."""
-    layouts: dict[str, tuple[int, Mapping[str, int]]] = {}
-    for name in KNOWN_LAYOUTS:
-        kind = ffi.typeof(f"struct {name}")
-        layouts[name] = (ffi.sizeof(kind), {field: place.offset for field, place in kind.fields})
-    return layouts
-
-
 def host_abi(name: str, sockets: ModuleType = socket, errors: ModuleType = errno) -> BsdAbi:
     """The table of the system that this process runs on, checked against what Python knows of it.
 
@@ -86,7 +77,7 @@ def host_abi(name: str, sockets: ModuleType = socket, errors: ModuleType = errno
         AbiError: The table does not fit.
     """
     abi = ABIS[name]
-    check_layouts(declared_layouts())
+    check_layouts(declared_layouts(ffi, KNOWN_LAYOUTS), KNOWN_LAYOUTS)
     for field in attrs.fields(type(abi)):
         known = getattr(abi, field.name)
         there = getattr(sockets, field.name.upper(), getattr(errors, field.name.upper(), None))
@@ -97,20 +88,6 @@ def host_abi(name: str, sockets: ModuleType = socket, errors: ModuleType = errno
     if alignment not in _ALIGNMENTS or sockets.CMSG_LEN(0) != aligned(CONTROL_HEADER.size, alignment):
         raise AbiError(f"control messages are aligned to {alignment} bytes in an unknown way on this system")
     return attrs.evolve(abi, control_alignment=alignment)
-
-
-def check_layouts(layouts: Mapping[str, tuple[int, Mapping[str, int]]]) -> None:
-    """Compare layouts with those that are known.
-
-    Raises:
-        AbiError: One of them is another.
-    """
-    for name, known in KNOWN_LAYOUTS.items():
-        if layouts[name] != known:
-            raise AbiError(
-                f"struct {name} has an unknown layout on this system: {layouts[name][0]} bytes, "
-                f"{dict(layouts[name][1])}; known are {known[0]} bytes, {dict(known[1])}"
-            )
 
 
 def _negative_errno() -> int:

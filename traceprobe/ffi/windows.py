@@ -15,9 +15,12 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeAlias, c
 
 from traceprobe.errors import AbiError
 from traceprobe.ffi._generated_windows import ffi as _ffi
+from traceprobe.ffi._layouts import check_layouts, declared_layouts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from traceprobe.ffi._layouts import StructLayout
 
 ffi: Final = cast("Any", _ffi)
 """Makes structures, pointers and callbacks; what it makes has the attributes of the structures below."""
@@ -143,9 +146,6 @@ WSAEHOSTUNREACH: Final = 10065
 
 # --- structures ---------------------------------------------------------------------------------------------
 
-StructLayout: TypeAlias = "tuple[int, Mapping[str, int]]"
-"""Size of a structure in bytes, and the offset of each field."""
-
 # Windows on every processor whose words have 64 bits (x64, ARM64).
 KNOWN_LAYOUTS: Final[Mapping[str, StructLayout]] = {
     "io_status_block": (16, {"status": 0, "reserved": 4, "information": 8}),
@@ -175,31 +175,8 @@ KNOWN_LAYOUTS: Final[Mapping[str, StructLayout]] = {
     "icmp_error_info": (36, {"srcaddress": 0, "protocol": 28, "type": 32, "code": 33}),
 }
 
-
-def declared_layouts() -> dict[str, StructLayout]:
-    """The layouts that this process has, computed by cffi from the declarations."""
-    layouts: dict[str, StructLayout] = {}
-    for name in KNOWN_LAYOUTS:
-        kind = ffi.typeof(f"struct {name}")
-        layouts[name] = (ffi.sizeof(kind), {field: place.offset for field, place in kind.fields})
-    return layouts
-
-
-def check_abi(layouts: Mapping[str, StructLayout]) -> None:
-    """Compare layouts with those that are known.
-
-    Raises:
-        AbiError: One of them is another, as on Windows of 32 bits.
-    """
-    for name, known in KNOWN_LAYOUTS.items():
-        if layouts[name] != known:
-            raise AbiError(
-                f"struct {name} has an unknown layout on this system: {layouts[name][0]} bytes, "
-                f"{dict(layouts[name][1])}; known are {known[0]} bytes, {dict(known[1])}"
-            )
-
-
-check_abi(declared_layouts())
+# It is another on Windows of 32 bits.
+check_layouts(declared_layouts(ffi, KNOWN_LAYOUTS), KNOWN_LAYOUTS)
 
 NULL: Final[Pointer] = ffi.NULL
 INVALID_HANDLE_VALUE: Final[Pointer] = ffi.cast("HANDLE", -1)
