@@ -244,7 +244,8 @@ class SendError(TraceprobeError, OSError):
     a trace could be sent.
 
     Attributes:
-        errno: The error number of the system call.
+        code: The error number of the system call (also ``errno``).
+        detail: Where the probe was to go, or what else is known; empty if nothing is.
         remedy: What would help, if that follows from the number.
     """
 
