@@ -6,12 +6,16 @@ the kind. The truth is in the rig's log.
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partialmethod
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import traceprobe
 from tests.rigs.tun.forgeries import FORGERS
 from tests.rigs.tun.manners import Manner
+from traceprobe.sockets.codec import ProbeCodec, Refusal, TcpCodec, UdpCodec
 from traceprobe.testing.topology import Path, Router, Target, Topology
 
 if TYPE_CHECKING:
@@ -90,6 +94,50 @@ async def trace_each(targets: list[str], options: TraceOptions) -> list[dict[str
             rtts = [probe.rtt_ns for hop in result.hops for probe in hop.probes]
             found.append({**result.to_dict(), "rtts_ns": rtts})
     return found
+
+
+async def trace_each_weakly(weakness: str, targets: list[str], options: TraceOptions) -> list[dict[str, Any]]:
+    """The same with a matcher that leaves something out: what the tests must notice."""
+    with ExitStack() as stack:
+        for owner, name, weak in _WEAKNESSES[weakness]:
+            strong = getattr(owner, name)
+            stack.enter_context(patch.object(owner, name, partialmethod(weak, strong)))
+        return await trace_each(targets, options)
+
+
+def _without_token(
+    codec: ProbeCodec, strong: Any, number: int, destination: Any, payload: memoryview, **how: Any
+) -> Any:
+    del how
+    return strong(codec, number, destination, payload[:0])
+
+
+def _without_destination(
+    codec: ProbeCodec, strong: Any, number: int, destination: Any, payload: memoryview, **how: Any
+) -> Any:
+    del destination
+    return strong(codec, number, None, payload, **how)
+
+
+def _about_right(codec: ProbeCodec, strong: Any, port: int, other: int, sequence: int, *rest: Any) -> Any:
+    for step in (0, 1, -1):
+        found = strong(codec, port, other, sequence + step, *rest)
+        if not isinstance(found, Refusal):
+            return found
+    return strong(codec, port, other, sequence, *rest)
+
+
+def _without_checksum(codec: ProbeCodec, strong: Any, *arguments: Any) -> bool:
+    del codec, strong, arguments
+    return True
+
+
+_WEAKNESSES: dict[str, list[tuple[type, str, Any]]] = {
+    "token": [(ProbeCodec, "_match", _without_token), (UdpCodec, "_match", _without_token)],
+    "destination": [(ProbeCodec, "_match", _without_destination)],
+    "exact number": [(TcpCodec, "_find", _about_right)],
+    "checksum": [(TcpCodec, "is_intact", _without_checksum)],
+}
 
 
 def probes_to(log: Log, target: str) -> list[ProbeRecord]:

@@ -136,6 +136,48 @@ def test_what_a_mode_cannot_refuse_is_what_the_threat_model_says(
     assert found == expected
 
 
+# --- the tests can fail ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("weakness", "mode", "protocol", "flow", "names"),
+    [
+        ("token", "linux_raw", "icmp", "paris", ["altered quote", "altered quote, last bit"]),
+        ("token", "linux_raw", "icmp", "paris", ["echo reply: wrong payload", "echo reply: without payload"]),
+        ("token", "linux_ping", "icmp", "classic", ["altered quote", "echo reply: one wrong bit"]),
+        ("token", "linux_raw", "udp", "paris", ["altered quote, middle bit", "altered quote, cut"]),
+        ("token", "linux_raw", "udp", "classic", ["altered quote", "guessed sequence"]),
+        ("token", "linux_udp", "udp", "classic", ["altered quote, first bit", "guessed sequence"]),
+        ("destination", "linux_raw", "icmp", "paris", ["other destination", "sent to the forger"]),
+        ("destination", "linux_ping", "icmp", "paris", ["other destination, eight bytes"]),
+        ("exact number", "linux_raw", "tcp", "paris", ["sequence off by one", "guessed sequence"]),
+        ("exact number", "linux_raw", "tcp", "paris", ["RST: acknowledges one too many"]),
+        ("exact number", "linux_raw", "tcp", "classic", ["SYN-ACK: acknowledges one too few"]),
+        ("checksum", "linux_raw", "tcp", "paris", ["RST: bad checksum", "SYN-ACK: bad checksum"]),
+    ],
+)
+@both_versions
+def test_a_matcher_that_leaves_something_out_is_caught(
+    internet: SimulatedInternet,
+    weakness: str,
+    mode: str,
+    protocol: str,
+    flow: str,
+    names: list[str],
+    version: int,
+) -> None:
+    kinds = kinds_of(protocol, version)
+    network = Hostile(version, tuple(kinds[name] for name in names))
+    network.load(internet)
+    options = options_of(mode, protocol, flow)
+    documents = internet.call(
+        hostile.trace_each_weakly, weakness, network.targets, options, backend="asyncio"
+    )
+    log = internet.log()
+    for name, document in zip(names, documents, strict=True):
+        assert judge(document, probes_to(log, network.target(name)), version), name
+
+
 # --- what is counted ---------------------------------------------------------------------------------------
 
 _BY_TOKEN = {
