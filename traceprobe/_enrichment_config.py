@@ -50,6 +50,8 @@ class NameServer:
         Raises:
             ValueError: It is none.
         """
+        if not text.isprintable():  # the zone of an address may be anything
+            raise ValueError(text)
         scheme, separator, rest = text.partition("://")
         if not separator:
             host, port = _split_port(text)

@@ -20,6 +20,8 @@ EVERYTHING: Final = "everything"
 LONGEST: Final = 4096
 """Bytes of an input; whatever goes wrong with more goes wrong with fewer."""
 _DONE: Final = re.compile(r"stat::number_of_executed_units:\s*(\d+)")
+_TALK: Final = re.compile(r"\n(?:==|#\d|INFO:|WARNING:)")
+"""How lines of libFuzzer begin."""
 _COVERAGE: Final = re.compile(r"cov: (\d+) ft: (\d+) corp: (\d+)/")
 
 
@@ -74,7 +76,7 @@ def fuzz(target: str, *, seconds: int = 0, seed: int = 1, corpus: Path | None = 
     edges, features, inputs = max(
         ((int(one), int(two), int(three)) for one, two, three in _COVERAGE.findall(talk)), default=(0, 0, 0)
     )
-    traceback = talk.partition("Uncaught Python exception")[2].partition("\n==")[0].strip(" =:\n")
+    traceback = _TALK.split(talk.partition("Uncaught Python exception")[2], maxsplit=1)[0].strip(" =:\n")
     return Outcome(target, int(executed[1]) if executed else 0, edges, features, inputs, finding, traceback)
 
 

@@ -5,14 +5,18 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import attrs
 import pytest
 
 from tests.enrich.files import GEOLITE_ASN, write_database
 from tests.model.samples import TYPICAL
+from traceprobe._enrichment_config import NameServer
+from traceprobe.cli._parser import parse
 from traceprobe.enrich._database import DatabaseEnricher
 from traceprobe.errors import DataFileError
+from traceprobe.model import TraceResult
 from traceprobe.sockets.linux._control import Control, read_control
 
 ROOT = Path(__file__).parents[2]
@@ -70,3 +74,30 @@ def test_a_file_without_metadata_is_a_typed_error(tmp_path: Path, content: bytes
     path.write_bytes(content)
     with pytest.raises(DataFileError):
         DatabaseEnricher._open(str(path))
+
+
+def test_a_server_whose_zone_gives_orders_is_none() -> None:
+    for text in ("::%\x1b", "[fe80::1%\n]:53", "tls://fe80::1%\x9b31m"):
+        with pytest.raises(ValueError, match="%"):
+            NameServer.parse(text)
+    assert NameServer.parse("fe80::1%eth0").host == "fe80::1%eth0"
+
+
+@pytest.mark.parametrize("words", [["host", "\x1b[2J"], ["host", "-\x00"], ["host", "two\nlines"]])
+def test_a_wrong_command_line_is_quoted_harmlessly(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        parse(words)
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.startswith("traceprobe: error: unrecognized arguments: ")
+    assert first.isprintable()
+    assert second == "try: traceprobe --help"
+
+
+def test_the_zone_of_an_address_gives_no_orders_to_the_terminal() -> None:
+    document: Any = TYPICAL.to_dict()
+    document["address"] = document["hops"][0]["probes"][0]["address"] = "fe80::1%\x1b]0;owned\x07"
+    result = TraceResult.from_dict(document)
+    assert str(result).isprintable()
+    assert all(str(hop).isprintable() for hop in result)
