@@ -31,6 +31,8 @@ class Pair:
         destination = ip_address(DESTINATION)
         self.config = config
         self.engine: TraceStrategy = TracerouteEngine(config, destination, START, trace_id=TRACE_ID)
+        self.unwatched: TraceStrategy = TracerouteEngine(config, destination, START, trace_id=TRACE_ID)
+        """Lives through the same, but nobody asks for its events before the end."""
         self.reference = Reference(config, destination, START) if compare else None
         self.sent: dict[ProbeId, tuple[Probe, int]] = {}
         self.handed_out: list[Probe] = []
@@ -40,13 +42,17 @@ class Pair:
         """A hop was announced that is not in the path any more: only a late or contrary reply does that."""
         self.released: list[ProbeId] = []
         self._farthest_taken = (0, 0)
+        self._told_late: list[Event] = []
 
     # --- what happens ---------------------------------------------------------------------------------
 
     def take(self, now: int, limit: int | None = None) -> list[Probe]:
         """Hand out what is due."""
         due = self.engine.has_probes_due(now)
+        most = self.engine.most_probes_due()
         probes = self.engine.probes_to_send(now, limit)
+        assert len(probes) <= most or not due
+        assert self.unwatched.probes_to_send(now, limit) == probes
         places = [(probe.ttl, probe.attempt) for probe in probes]
         assert due == bool(probes) or limit == 0
         assert places == sorted(places)
@@ -68,6 +74,7 @@ class Pair:
         if error is None:
             self.sent[probe.id] = (probe, sent_ns)
         self.engine.probe_sent(sent, now)
+        self.unwatched.probe_sent(sent, now)
         if self.reference is not None:
             self.reference.probe_sent(sent, now)
         self.check(now)
@@ -75,6 +82,7 @@ class Pair:
     def hear(self, reply: Reply, now: int) -> None:
         """A reply is reported."""
         self.engine.reply_received(reply, now)
+        self.unwatched.reply_received(reply, now)
         if self.reference is not None:
             self.reference.reply_received(reply, now)
         self.check(now)
@@ -82,6 +90,7 @@ class Pair:
     def look_at_the_clock(self, now: int) -> None:
         """Time has passed."""
         self.engine.deadline_reached(now)
+        self.unwatched.deadline_reached(now)
         if self.reference is not None:
             self.reference.deadline_reached(now)
         deadline = self.engine.next_deadline()
@@ -91,6 +100,7 @@ class Pair:
     def cancel(self, now: int) -> None:
         """The trace is cut short."""
         self.engine.cancel(now)
+        self.unwatched.cancel(now)
         if self.reference is not None:
             self.reference.cancel(now)
         self.check(now)
@@ -105,6 +115,8 @@ class Pair:
         if config.max_in_flight is not None:
             assert engine.outstanding <= config.max_in_flight
         assert engine.finished == (engine.stop_reason is not None) == (engine.decided_ns is not None)
+        deadline = engine.next_deadline()
+        assert deadline is None or engine.may_be_due_before(deadline + 1), "False is certain"
         self.released += engine.released()
         assert len(set(self.released)) == len(self.released), "released once"
         if engine.finished:
@@ -124,6 +136,8 @@ class Pair:
 
     def _check_the_end(self) -> None:
         engine = self.engine
+        self._told_late += self.unwatched.take_events()
+        assert self._told_late == self.events, "events say the same, whenever they are asked for"
         listed = [hop.ttl for hop in engine.hops()]
         assert listed == list(range(self.config.first_ttl, listed[-1] + 1))
         assert listed[-1] <= self.config.max_ttl

@@ -54,6 +54,8 @@ class EngineMachine(RuleBasedStateMachine):
         self.pair = Pair(config)
         self.now = START
         self.unreported: list[Probe] = []
+        self.heard: list[Reply] = []
+        self.route = 0
 
     @rule(limit=st.none() | st.integers(0, 6))
     def hand_out(self, limit: int | None) -> None:
@@ -92,7 +94,44 @@ class EngineMachine(RuleBasedStateMachine):
         source = TimestampSource.SIMULATED
         quoted_ttl = None if length is None else max(0, probe.ttl - length + 1)
         reply = Reply(probe.id, kind, ip_address(address), rtt_ns, received_ns, source, quoted_ttl=quoted_ttl)
+        self.hear(reply)
+
+    def hear(self, reply: Reply) -> None:
+        """A reply comes; it may come again."""
+        self.heard.append(reply)
         self.pair.hear(reply, self.now)
+
+    @precondition(lambda self: self.heard)
+    @rule(data=st.data(), again=st.integers(1, 3), step=MILLISECONDS)
+    def replies_come_again(self, data: st.DataObject, again: int, step: int) -> None:
+        """Duplicates: the very same replies, at once or long after, in any order."""
+        self.now += step
+        for _ in range(again):
+            self.pair.hear(data.draw(st.sampled_from(self.heard)), self.now)
+
+    @precondition(lambda self: any(entry.state == "given up" for entry in self.entries()))
+    @rule(data=st.data(), address=ADDRESSES, in_time=st.booleans())
+    def a_reply_comes_late(self, data: st.DataObject, address: str, in_time: bool) -> None:
+        """The answer to a probe that was given up: it was late, or came in time and was noticed late."""
+        given_up = [entry.probe for entry in self.entries() if entry.state == "given up"]
+        probe = data.draw(st.sampled_from(given_up))
+        _, sent_ns = self.pair.sent[probe.id]
+        received_ns = min(self.now, sent_ns + 1) if in_time else self.now
+        kind, source = ReplyKind.TIME_EXCEEDED, TimestampSource.SIMULATED
+        rtt_ns = received_ns - sent_ns
+        self.hear(Reply(probe.id, kind, ip_address(address), rtt_ns, received_ns, source))
+
+    @rule(shift=st.integers(1, 2))
+    def the_path_changes(self, shift: int) -> None:
+        """From now on other routers answer, in mid-trace."""
+        self.route += shift
+
+    @rule(count=st.integers(1, 4), number=st.sampled_from([errno.ENOBUFS, errno.EPERM, errno.ENETUNREACH]))
+    def the_kernel_refuses_some(self, count: int, number: int) -> None:
+        """Send failures: part of what is due leaves, the rest does not."""
+        self.unreported += self.pair.take(self.now)
+        for _ in range(min(count, len(self.unreported))):
+            self.pair.report(self.unreported.pop(), self.now, number)
 
     @rule(ttls=st.lists(st.integers(1, 9), max_size=9, unique=True), step=MILLISECONDS, letters=st.randoms())
     def answer_many(self, ttls: list[int], step: int, letters: object) -> None:
@@ -100,10 +139,10 @@ class EngineMachine(RuleBasedStateMachine):
         self.now += step
         for probe, sent_ns in list(self.pair.sent.values()):
             if probe.ttl in ttls:
-                address = ip_address(f"10.0.0.{1 + probe.ttl % 3}")
+                address = ip_address(f"10.0.0.{1 + (probe.ttl + self.route) % 3}")
                 rtt_ns = self.now - sent_ns
                 kind, source = ReplyKind.TIME_EXCEEDED, TimestampSource.SIMULATED
-                self.pair.hear(Reply(probe.id, kind, address, rtt_ns, self.now, source), self.now)
+                self.hear(Reply(probe.id, kind, address, rtt_ns, self.now, source))
 
     @rule(length=st.integers(2, 7), ttls=st.lists(st.integers(1, 9), max_size=9, unique=True))
     def the_destination_answers(self, length: int, ttls: list[int]) -> None:
@@ -113,8 +152,7 @@ class EngineMachine(RuleBasedStateMachine):
                 kind, source = ReplyKind.PORT_UNREACHABLE, TimestampSource.SIMULATED
                 rtt_ns, quoted_ttl = self.now - sent_ns, probe.ttl - length + 1
                 address = ip_address(DESTINATION)
-                reply = Reply(probe.id, kind, address, rtt_ns, self.now, source, quoted_ttl=quoted_ttl)
-                self.pair.hear(reply, self.now)
+                self.hear(Reply(probe.id, kind, address, rtt_ns, self.now, source, quoted_ttl=quoted_ttl))
 
     @rule(step=MILLISECONDS)
     def time_passes(self, step: int) -> None:

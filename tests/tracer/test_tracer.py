@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import errno
 import gc
+import weakref
 from ipaddress import IPv4Address
 from typing import TYPE_CHECKING
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 import traceprobe
@@ -467,3 +469,33 @@ async def test_nothing_is_left_for_the_garbage_collector_to_complain_about() -> 
     del trace
     gc.collect()
     assert_everything_given_back(network)
+
+
+async def test_a_trace_that_is_over_goes_away_with_its_last_user() -> None:
+    network = network_of(3)
+    async with Tracer(socket_factory=network) as tracer:
+        gc.collect()
+        gc.disable()
+        try:
+            async with tracer.open_trace("192.0.2.9") as trace:
+                hops = [hop async for hop in trace]
+            kept = weakref.ref(trace)
+            held = weakref.ref(trace._started())
+            assert len(hops) == 3
+            del trace
+            await anyio.lowlevel.checkpoint()  # the loop lets go of the trace's task
+            assert kept() is None
+            assert held() is None
+        finally:
+            gc.enable()
+
+
+async def test_a_reader_that_comes_late_reads_what_nobody_has_asked_for() -> None:
+    network = network_of(3)
+    async with traceprobe.open_trace("192.0.2.9", socket_factory=network) as trace:
+        result = await trace.wait()
+        events = [event async for event in trace.events()]
+    assert [type(event).__name__ for event in events[:9]] == ["ProbeSent"] * 9
+    assert [event.hop for event in events if isinstance(event, HopSettled)] == list(result.hops)
+    assert events[-1] == TraceFinished(result)
+    assert [event async for event in trace.events()] == events

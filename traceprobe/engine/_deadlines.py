@@ -78,7 +78,7 @@ class Deadlines:
     def due_ns(self, record: ProbeRecord) -> int:
         """When a probe that was sent is given up."""
         assert record.sent_ns is not None
-        since_ns = self._path.hop_of(record).awaited_since_ns(record.sent_ns)
+        since_ns = max(record.sent_ns, self._path.hop_of(record).accepted_ns)
         return since_ns + self._silence.wait_ns(record.ttl)
 
     def lingers_until_ns(self) -> int:
@@ -101,9 +101,7 @@ class Deadlines:
         if path.complete:
             moments.append(self.lingers_until_ns())
         moments += [
-            hop.awaited_since_ns(hop.earliest_sent_ns) + silence.wait_ns(hop.ttl)
-            for hop in path.awaited()
-            if hop.outstanding
+            hop.awaited_since_ns + silence.wait_ns(hop.ttl) for hop in path.awaited() if hop.outstanding
         ]
         opens = self._queue.not_before_ns
         if opens is not None and opens > now and self._queue.has_room_for_next(path.ending.ttl):

@@ -89,7 +89,11 @@ class HopState:
         self.quotes_zero = False
         """Every answer is a time-exceeded that quotes a TTL of 0."""
         self.accepted_ns = 0
-        """When the destination last accepted a connection here: a socket may ask for the next one then."""
+        """When the destination last accepted a connection here; its other probes are waited for from then on.
+
+        Of all SYN segments of one flow that reach it at the same time, a host answers one. The others may
+        have been sent again when it had, so they are given as long again.
+        """
         self.settled = False
         """Every probe has ended, and no other will be sent."""
         self.settled_ns = 0
@@ -183,18 +187,11 @@ class HopState:
         """The one router that the TTL of every answered probe ran out at; None if there is no such."""
         return None if self.mixed else self.address
 
-    def awaited_since_ns(self, sent_ns: int) -> int:
-        """From when on a probe of this TTL is waited for.
-
-        Of all SYN segments of one flow that reach it at the same time, a host answers one. The others may
-        have been sent again when it had, so they are given as long again.
-        """
-        return max(sent_ns, self.accepted_ns)
-
     @property
-    def earliest_sent_ns(self) -> int:
-        """When the oldest outstanding probe was sent; only while there is one."""
-        return _sent_ns(self.outstanding[0]) if self._in_order else min(map(_sent_ns, self.outstanding))
+    def awaited_since_ns(self) -> int:
+        """From when on the oldest outstanding probe is waited for; only while there is one."""
+        earliest = _sent_ns(self.outstanding[0]) if self._in_order else min(map(_sent_ns, self.outstanding))
+        return max(earliest, self.accepted_ns) if self.accepted_ns else earliest
 
     def hop(self, knowledge: Mapping[IPv4Address | IPv6Address, Knowledge] | None) -> Hop:
         """The hop as it stands: the probes that have ended. Built once for each change."""

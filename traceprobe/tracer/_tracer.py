@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import itertools
 import os
@@ -70,7 +71,7 @@ class Tracer:
     ) -> None:
         if config is not None and not isinstance(config, TracerouteConfig):
             raise ConfigError("config", config, "a TracerouteConfig, or None")
-        self.config: TracerouteConfig = (config or TracerouteConfig()).with_options(options)
+        self.config: TracerouteConfig = (config or _defaults()).with_options(options)
         if socket_factory is None:
             from traceprobe.sockets import ProbeSocketFactory
 
@@ -246,6 +247,12 @@ class Tracer:
             del self._hubs[hub.key]
             self._opening.pop(hub.key, None)
             await hub.socket.aclose()
+
+
+@functools.cache
+def _defaults() -> TracerouteConfig:
+    """The defaults, checked once; a configuration never changes."""
+    return TracerouteConfig()
 
 
 def _check_target(target: object) -> None:
