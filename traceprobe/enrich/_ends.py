@@ -27,14 +27,6 @@ if TYPE_CHECKING:
     from traceprobe.model import Asn
 
 
-@attrs.frozen
-class OwnNetwork:
-    """The public address of this machine, and what is known of it."""
-
-    address: IPAddress | None = None
-    knowledge: Knowledge = NOTHING_KNOWN
-
-
 class OwnNetworkEnricher:
     """Finds out which network connects this machine; asked about the address that probes come from.
 

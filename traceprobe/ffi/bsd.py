@@ -91,8 +91,6 @@ class BsdAbi:
     """Value of ``so_ts_clock`` for stamps of the wall clock in nanoseconds."""
     scm_realtime: int | None = None
     msg_dontwait: int = 0x80
-    msg_trunc: int = 0x10
-    msg_ctrunc: int = 0x20
 
     # netinet/in.h
     ipproto_ip: int = 0
@@ -132,13 +130,10 @@ class BsdAbi:
     eprotonosupport: int = 43
     eafnosupport: int = 47
     eaddrinuse: int = 48
-    eaddrnotavail: int = 49
     enetdown: int = 50
     enetunreach: int = 51
     econnreset: int = 54
     enobufs: int = 55
-    enotconn: int = 57
-    etimedout: int = 60
     econnrefused: int = 61
     ehostdown: int = 64
     ehostunreach: int = 65

@@ -104,7 +104,6 @@ SO_CLOSE_BEHAVIOUR: Final = 0x80
 """SO_LINGER."""
 SO_RCVBUF: Final = 0x1002
 SO_EXCLUSIVEADDRUSE: Final = -5
-SO_UPDATE_CONNECT_CONTEXT: Final = 0x7010
 IP_TTL: Final = 4
 IP_HDRINCL: Final = 2
 IP_DONTFRAGMENT: Final = 14
@@ -112,7 +111,6 @@ IP_UNICAST_IF: Final = 31
 IPV6_UNICAST_HOPS: Final = 4
 IPV6_DONTFRAG: Final = 14
 IPV6_UNICAST_IF: Final = 31
-IPV6_CHECKSUM: Final = 26
 TCP_FAIL_CONNECT_ON_ICMP_ERROR: Final = 18
 TCP_ICMP_ERROR_INFO: Final = 19
 
@@ -140,8 +138,6 @@ WSAENETUNREACH: Final = 10051
 WSAENETRESET: Final = 10052
 WSAECONNRESET: Final = 10054
 WSAENOBUFS: Final = 10055
-WSAETIMEDOUT: Final = 10060
-WSAECONNREFUSED: Final = 10061
 WSAEHOSTUNREACH: Final = 10065
 
 # --- structures ---------------------------------------------------------------------------------------------

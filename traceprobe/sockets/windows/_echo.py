@@ -25,10 +25,6 @@ if TYPE_CHECKING:
     from traceprobe.ffi.windows import Pointer, WindowsLibraries
     from traceprobe.sockets.windows._reactor import Reactor
 
-_REPLY_STRUCT: Final = {
-    AddressFamily.IPV4: "struct icmp_echo_reply",
-    AddressFamily.IPV6: "struct icmpv6_echo_reply",
-}
 _REPLY_SIZE: Final = {
     AddressFamily.IPV4: KNOWN_LAYOUTS["icmp_echo_reply"][0],
     AddressFamily.IPV6: KNOWN_LAYOUTS["icmpv6_echo_reply"][0],
