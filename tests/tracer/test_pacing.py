@@ -77,15 +77,15 @@ def test_nobody_is_called_for_less_than_it_wants_or_a_turn() -> None:
     assert [trace.try_to_send(window, 0) for trace in (small, large)] == [0, 0]
     for _ in range(3):
         holder.answer_one(window)
-    assert not small.called
+    assert not was_called(small)
     holder.answer_one(window)
-    assert small.called, "there is room for all that it wants"
+    assert was_called(small), "there is room for all that it wants"
     assert small.try_to_send(window, 0) == 4
     for _ in range(9):
         holder.answer_one(window)
     assert not was_called(large)
     holder.answer_one(window)
-    assert large.called, "there is room for a turn"
+    assert was_called(large), "there is room for a turn"
     assert large.try_to_send(window, 0) == 10
 
 
