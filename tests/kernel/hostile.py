@@ -6,6 +6,7 @@ the kind. The truth is in the rig's log.
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partialmethod
@@ -19,7 +20,7 @@ from traceprobe.sockets.codec import ProbeCodec, Refusal, TcpCodec, UdpCodec
 from traceprobe.testing.topology import Path, Router, Target, Topology
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from tests.rigs.tun import SimulatedInternet
     from tests.rigs.tun.forgeries import Kind
@@ -33,9 +34,16 @@ QUERIES = 2
 MAX_TTL = 7
 """Some probes go beyond the target, as they do in any trace."""
 
-_ROUND_TRIPS = "round trips shorter than the truth"
-_KINDS = {4: {(11, 0): "time_exceeded", (3, 3): "port_unreachable", (0, 0): "echo_reply"}}
-_KINDS[6] = {(3, 0): "time_exceeded", (1, 4): "port_unreachable", (129, 0): "echo_reply"}
+_TCP = 6
+_KINDS = {
+    4: {(11, 0): "time_exceeded", (3, 3): "port_unreachable", (0, 0): "echo_reply", (3, 4): "packet_too_big"},
+    6: {
+        (3, 0): "time_exceeded",
+        (1, 4): "port_unreachable",
+        (129, 0): "echo_reply",
+        (2, 0): "packet_too_big",
+    },
+}
 
 
 @dataclass(frozen=True)
@@ -145,21 +153,26 @@ def probes_to(log: Log, target: str) -> list[ProbeRecord]:
     return [probe for probe in log.probes if str(probe.destination) == target]
 
 
-def judge(document: Mapping[str, Any], probes: Sequence[ProbeRecord], version: int) -> Verdict:
+def judge(
+    document: Mapping[str, Any], probes: Sequence[ProbeRecord], version: int, *, last: int | None = HOPS
+) -> Verdict:
     """Compare a result with the truth.
 
     Args:
         document: What :func:`trace_each` returned.
-        probes: What was sent, by the log: attempts of the first TTL, of the second, and so on.
+        probes: What was sent, by the log.
         version: IP version.
+        last: The TTL that the destination is to be found at; None if it need not be found.
     """
     false_hops, missed, wrong = [], 0, []
     hops = document["hops"]
-    sent = {(probe.ttl, place % QUERIES): probe for place, probe in enumerate(_by_ttl(probes))}
+    sent = _attempts(probes)
     shown = iter(document["rtts_ns"])
     for hop in hops:
         for attempt, probe in enumerate(hop["probes"]):
             rtt_ns, truth = next(shown), sent.get((hop["ttl"], attempt))
+            if (hop["ttl"], len(hop["probes"])) in sent:
+                truth = _sent_again(sent, hop["ttl"], probe["address"]) or truth
             answer = truth.replies[0] if truth is not None and truth.replies else None
             if probe["address"] is None:
                 missed += answer is not None
@@ -175,12 +188,40 @@ def judge(document: Mapping[str, Any], probes: Sequence[ProbeRecord], version: i
                 said = _KINDS[version][answer.icmp_type, answer.icmp_code or 0]
                 if probe["reply"] != said:
                     wrong.append(f"{probe['reply']} at {hop['ttl']}, in truth {said}")
-    if [hop["ttl"] for hop in hops] != list(range(1, HOPS + 1)) or not document["reached"]:
+    expected = list(range(1, last + 1 if last is not None else len(hops) + 1))
+    if [hop["ttl"] for hop in hops] != expected or (last is not None and not document["reached"]):
         wrong.append(f"{len(hops)} hops, reached: {document['reached']}")
     if any(FORGERS[version] in hop["addresses"] for hop in hops) and not false_hops:
         wrong.append("the forger is among the addresses")
     return Verdict(tuple(false_hops), missed, tuple(wrong))
 
 
-def _by_ttl(probes: Sequence[ProbeRecord]) -> Iterable[ProbeRecord]:
-    return sorted(probes, key=lambda probe: (probe.ttl, probe.number))
+def _sent_again(
+    sent: Mapping[tuple[int, int], ProbeRecord], ttl: int, address: str | None
+) -> ProbeRecord | None:
+    """Who answered as shown, where more was sent than there are attempts.
+
+    A destination takes up one connection of a flow at a time: what it had no ear for is sent once more, and
+    the log does not say for which attempt.
+    """
+    answered = [
+        probe
+        for (place, _), probe in sent.items()
+        if place == ttl and probe.replies and str(probe.replies[0].address) == address
+    ]
+    return min(answered, key=lambda probe: probe.hold_ns, default=None)
+
+
+def _attempts(probes: Sequence[ProbeRecord]) -> dict[tuple[int, int], ProbeRecord]:
+    """What was sent, by TTL and attempt. A SYN that the kernel sends once more is no attempt of its own."""
+    found: dict[tuple[int, int], ProbeRecord] = {}
+    counts: Counter[int] = Counter()
+    seen: set[tuple[int, int]] = set()
+    for probe in probes:
+        if probe.protocol == _TCP:
+            if (probe.identifier, probe.segment) in seen:
+                continue
+            seen.add((probe.identifier, probe.segment))
+        found[probe.ttl, counts[probe.ttl]] = probe
+        counts[probe.ttl] += 1
+    return found
