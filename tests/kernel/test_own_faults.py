@@ -27,12 +27,20 @@ def start(program: str) -> subprocess.Popen[str]:
     prelude = """
         import asyncio, json, os, resource, signal, socket, sys
         import traceprobe
+        from tests.kernel.holdings import check_given_back, holdings
         TARGET = "127.0.0.1"
         silent = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         silent.bind((TARGET, 0))
         SILENT = {"mode": "linux_udp", "flow": "paris", "port": silent.getsockname()[1], "max_ttl": 1}
         def descriptors():
             return len(os.listdir("/proc/self/fd"))
+        async def main_balanced():
+            holdings()  # memory is watched from here on
+            await main()
+            before = holdings()
+            told = json.dumps(await main())
+            check_given_back(before, holdings())
+            return told
     """
     text = textwrap.dedent(prelude) + textwrap.dedent(program)
     return subprocess.Popen(
@@ -67,7 +75,7 @@ def test_a_child_of_a_fork_takes_nothing_from_its_parent() -> None:
                     "received": [result.hops[0].received for result in results],
                     "silent": waiting.result.hops[0].received,
                 }
-        print(json.dumps(asyncio.run(main())))
+        print(asyncio.run(main_balanced()))
     """)
     assert told == {"child": 0, "received": [3] * 20, "silent": 0}
 
@@ -143,12 +151,13 @@ def test_replies_that_came_while_the_process_was_stopped_count() -> None:
                 async for hop in trace:
                     pass
                 return [trace.result.hops[0].received, trace.result.hops[0].sent]
-        print(json.dumps(asyncio.run(main())))
+        print(asyncio.run(main_balanced()))
     """)
-    _, status = os.waitpid(process.pid, os.WUNTRACED)
-    assert os.WIFSTOPPED(status)
-    time.sleep(STOPPED)
-    process.send_signal(signal.SIGCONT)
+    for _ in range(2):
+        _, status = os.waitpid(process.pid, os.WUNTRACED)
+        assert os.WIFSTOPPED(status)
+        time.sleep(STOPPED)
+        process.send_signal(signal.SIGCONT)
     out, talk = process.communicate()
     assert talk == ""
     assert json.loads(out) == [3, 3]
@@ -170,7 +179,7 @@ def test_no_descriptor_left_is_a_typed_error_and_passes() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
             again = await traceprobe.trace_async(TARGET, mode="linux_udp", max_ttl=1)
             return {"caught": caught, "again": again.reached, "left": descriptors() - before}
-        print(json.dumps(asyncio.run(main())))
+        print(asyncio.run(main_balanced()))
     """)
     assert told["caught"] is not None
     assert told["caught"][0] in {"NoUsableSocketError", "ResourceLimitError", "PrivilegeError"}
