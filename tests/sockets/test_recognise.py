@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.sockets.wire import address, make_codec, make_probe, source
+from tests.sockets.wire import Codec, address, make_codec, make_probe, source
 from traceprobe.config import AddressFamily, FlowStrategy, Protocol
 from traceprobe.errors import PacketError
 from traceprobe.model import ReplyKind
@@ -17,7 +17,16 @@ from traceprobe.packets import (
     ones_complement_sum,
     parse_icmp,
 )
-from traceprobe.sockets.codec import NO_EXTENSION, Answer, IcmpCodec, Refusal, SentHeader, read_answer
+from traceprobe.sockets.codec import (
+    DEFAULT_UDP_PORT,
+    NO_EXTENSION,
+    Answer,
+    IcmpCodec,
+    Refusal,
+    SentHeader,
+    UdpCodec,
+    read_answer,
+)
 
 if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv6Address
@@ -211,3 +220,79 @@ def test_an_echo_reply_to_a_released_probe_gets_a_closer_look() -> None:
     codec.release([probe.id], 0)
     assert recognised(codec, echo(segment)) is None
     assert closer_look(codec, echo(segment)) is Refusal.RELEASED
+
+
+# --- error queues --------------------------------------------------------------------------------------
+
+KINDS = [(family, protocol) for family in AddressFamily for protocol in (Protocol.ICMP, Protocol.UDP)]
+
+
+def make_queued(family: AddressFamily, protocol: Protocol) -> tuple[Codec, Probe, bytes]:
+    """A codec with one outstanding probe, and what an error queue shows of that."""
+    flow = FlowStrategy.PARIS if protocol is Protocol.ICMP else FlowStrategy.CLASSIC
+    codec = make_codec(family, protocol, flow)
+    probe = make_probe(family, ttl=5)
+    segment = codec.encode(probe, source(family), 0)
+    return codec, probe, segment if protocol is Protocol.ICMP else segment[8:]
+
+
+def shortcut(codec: Codec, destination: IPv4Address | IPv6Address, port: int, quote: bytes) -> object:
+    if isinstance(codec, IcmpCodec):
+        return codec.recognise_quote(destination.packed, quote)
+    assert isinstance(codec, UdpCodec)
+    return codec.recognise_payload(destination.packed, port, quote)
+
+
+def long_way(codec: Codec, destination: IPv4Address | IPv6Address, port: int, quote: bytes) -> object:
+    """The probe, if there is nothing else to tell."""
+    shown = memoryview(quote)
+    if isinstance(codec, IcmpCodec):
+        outcome = codec.resolve_quote(destination, shown)
+        changes = () if isinstance(outcome, Refusal) else codec.transport_changes(outcome, shown)
+    else:
+        assert isinstance(codec, UdpCodec)
+        outcome = codec.resolve_payload(destination, port, shown)
+        changes = () if isinstance(outcome, Refusal) else codec.payload_changes(outcome, shown)
+    return (outcome, changes) if changes else outcome
+
+
+@pytest.mark.parametrize(("family", "protocol"), KINDS)
+def test_an_untouched_quote_in_an_error_queue_is_recognised_at_any_length(
+    family: AddressFamily, protocol: Protocol
+) -> None:
+    codec, probe, quote = make_queued(family, protocol)
+    port = DEFAULT_UDP_PORT
+    recognised = [
+        length
+        for length in range(len(quote) + 1)
+        if shortcut(codec, probe.destination, port, quote[:length]) == probe.id
+    ]
+    assert recognised == list(range(8 if protocol is Protocol.ICMP else 0, len(quote) + 1))
+    for length in recognised:
+        assert long_way(codec, probe.destination, port, quote[:length]) == probe.id
+    assert shortcut(codec, probe.destination, port, quote + b"\0") is None
+
+
+@pytest.mark.parametrize(("family", "protocol"), KINDS)
+def test_whatever_is_different_in_an_error_queue_gets_a_closer_look(
+    family: AddressFamily, protocol: Protocol
+) -> None:
+    codec, probe, quote = make_queued(family, protocol)
+    port = DEFAULT_UDP_PORT
+    for bit in range(8 * len(quote)):
+        changed = bytearray(quote)
+        changed[bit // 8] ^= 1 << bit % 8
+        assert shortcut(codec, probe.destination, port, bytes(changed)) is None, f"bit {bit}"
+    assert shortcut(codec, address(family, 10), port, quote) is None
+    if protocol is Protocol.UDP:
+        assert shortcut(codec, probe.destination, port + 1, quote) is None
+    codec.release([probe.id], 0)
+    assert shortcut(codec, probe.destination, port, quote) is None
+    assert long_way(codec, probe.destination, port, quote) is Refusal.RELEASED
+
+
+def test_a_constant_flow_of_udp_gets_a_closer_look() -> None:
+    codec = make_codec(V4, Protocol.UDP, FlowStrategy.PARIS)
+    probe = make_probe(V4, ttl=5)
+    segment = codec.encode(probe, source(V4), 0)
+    assert shortcut(codec, probe.destination, DEFAULT_UDP_PORT, segment[8:]) is None

@@ -15,7 +15,13 @@ if sys.platform != "linux":
     pytest.skip("structures of Linux", allow_module_level=True)
 
 from traceprobe.ffi import linux
-from traceprobe.sockets.linux._control import Control, ExtendedError, read_control, read_stamp
+from traceprobe.sockets.linux._control import (
+    Control,
+    ExtendedError,
+    read_control,
+    read_expiry,
+    read_stamp,
+)
 from traceprobe.sockets.linux._sockaddr import NAME_SIZE, pack_name, unpack_name, with_port, zone_index
 
 ADDRESSES = [
@@ -154,3 +160,46 @@ def test_both_ways_read_a_transmit_stamp_alike(version: int, number: int) -> Non
 )
 def test_what_is_no_plain_stamp_is_left_to_the_other_way(entry: bytes) -> None:
     assert read_stamp(memoryview(entry + bytes(256)), 0, len(entry)) is None
+
+
+def expiry(version: int) -> bytes:
+    """What comes with a time-exceeded, as the kernel lays it out."""
+    router: IPv4Address | IPv6Address
+    if version == 4:
+        router, level, kind, origin, icmp_type = IPv4Address("192.0.2.1"), 0, linux.IP_RECVERR, 2, 11
+    else:
+        router, level, kind, origin, icmp_type = IPv6Address("2001:db8::1"), 41, linux.IPV6_RECVERR, 3, 3
+    cause = linux.EXTENDED_ERROR.pack(113, origin, icmp_type, 0, 0, 0, 0)
+    return STAMP + (TTL if version == 4 else HOP_LIMIT) + message(level, kind, cause + pack_name(router))
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_both_ways_read_a_time_exceeded_alike(version: int) -> None:
+    entry = expiry(version)
+    found = read_expiry(memoryview(bytes(256) + entry), 256, len(entry))
+    control = read_control(memoryview(entry))
+    assert control.error is not None
+    assert control.error.offender is not None
+    assert found == (control.stamp_ns, control.ttl, control.error.offender.packed, 0)
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_a_time_exceeded_that_differs_in_anything_is_left_to_the_other_way(version: int) -> None:
+    """Or says the same both ways: the stamp, the TTL and the offender may be any."""
+    entry = expiry(version)
+    left = 0
+    for bit in range(8 * len(entry)):
+        changed = bytearray(entry)
+        changed[bit // 8] ^= 1 << bit % 8
+        found = read_expiry(memoryview(changed), 0, len(entry))
+        if found is None:
+            left += 1
+            continue
+        control = read_control(memoryview(changed))
+        assert control.error is not None
+        error_type = 11 if version == 4 else 3
+        assert (control.error.type, control.error.info, control.error.data) == (error_type, 0, 0)
+        assert control.error.offender is not None
+        assert found[:3] == (control.stamp_ns, control.ttl, control.error.offender.packed)
+    assert left > 500
+    assert read_expiry(memoryview(entry), 0, len(entry) - 8) is None

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
 _libc: Any = ffi.dlopen(None)
+_sendmmsg: Any = _libc.sendmmsg
+_recvmmsg: Any = _libc.recvmmsg
+_NO_TIMEOUT: Any = ffi.NULL
 
 MSG_DONTWAIT: Final = 0x40
 LARGEST_BATCH: Final = 1024
@@ -147,7 +150,7 @@ class TransmitArena(_Arena):
         Returns:
             How many were sent, at least 1, or a negative error number about the first of them.
         """
-        sent: int = _libc.sendmmsg(descriptor, self._messages + first, count, MSG_DONTWAIT)
+        sent: int = _sendmmsg(descriptor, self._messages + first, count, MSG_DONTWAIT)
         return sent if sent > 0 else _negative_errno()
 
 
@@ -188,7 +191,7 @@ class ReceiveArena(_Arena):
             size = self._used * _MESSAGE.size
             self._message_bytes[:size] = self._wired[:size]
             self._used = 0
-        received: int = _libc.recvmmsg(descriptor, self._messages, self.slots, flags | MSG_DONTWAIT, ffi.NULL)
+        received: int = _recvmmsg(descriptor, self._messages, self.slots, flags | MSG_DONTWAIT, _NO_TIMEOUT)
         if received < 0:
             return _negative_errno()
         self._used = received
@@ -218,6 +221,16 @@ class ReceiveArena(_Arena):
     def data(self) -> memoryview:
         """The data of all slots, ``data_size`` bytes each; old ones behind the new."""
         return self._data
+
+    @property
+    def names(self) -> memoryview:
+        """The socket addresses of all slots, ``name_size`` bytes each; old ones behind the new."""
+        return self._names
+
+    @property
+    def name_size(self) -> int:
+        """Bytes from one slot's socket address to the next one's."""
+        return self._name_size
 
     @property
     def controls(self) -> memoryview:

@@ -241,6 +241,19 @@ class IcmpCodec(ProbeCodec):
         )
         return template.quote
 
+    def recognise_quote(self, destination: bytes, quote: bytes) -> ProbeId | None:
+        """Recognise a probe that an error queue quotes just as it was sent.
+
+        Whatever is different in anything is left to :meth:`resolve_quote`, as in :meth:`recognise`.
+
+        Args:
+            destination: Where it went, packed.
+            quote: What is quoted, from the ICMP header on.
+        """
+        if len(quote) < TRANSPORT_HEADER:
+            return None
+        return self._recognise_at(quote[_SEQUENCE_AT] << 8 | quote[_SEQUENCE_AT + 1], destination, quote, 0)
+
     def resolve_quote(
         self, destination: IPv4Address | IPv6Address, transport: memoryview
     ) -> ProbeId | Refusal:

@@ -349,6 +349,22 @@ class ProbeCodec(QuoteReader):
 
     # --- matching --------------------------------------------------------------------------------------
 
+    def _recognise_at(self, identifier: int, destination: bytes, shown: bytes, start: int) -> ProbeId | None:
+        """An outstanding probe of which something shows nothing that is different from what was sent.
+
+        Args:
+            identifier: The identifier that it shows.
+            destination: Where it says the probe went, packed.
+            shown: What it shows of the probe.
+            start: Where in the segment that begins.
+        """
+        found = self._probes.get(identifier)
+        if found is None:
+            return None
+        probe, template, _, segment = found
+        is_same = segment.startswith(shown, start) and destination == template.packed
+        return probe if is_same and probe in self._identifiers else None
+
     def _match(
         self,
         identifier: int,

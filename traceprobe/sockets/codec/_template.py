@@ -63,6 +63,7 @@ class Template:
         "header_sum",
         "key",
         "label",
+        "packed",
         "port",
         "probes",
         "quote",
@@ -86,6 +87,8 @@ class Template:
         self.destination = destination
         self.address = int(destination)
         """The destination as packets show it: without the zone of a link-local address."""
+        self.packed = destination.packed
+        """The same, as bytes."""
         self.source = source
         self.source_number = None if source is None else int(source)
         self.port = port

@@ -23,6 +23,7 @@ from traceprobe.packets import (
 )
 from traceprobe.sockets.codec._identifiers import LAST_PORT, PortPool, RandomPool
 from traceprobe.sockets.codec._ledger import ProbeCodec
+from traceprobe.sockets.codec._ordinary import LONGEST_SEGMENT
 from traceprobe.sockets.codec._refusal import Refusal
 from traceprobe.sockets.codec._template import BALANCE_SIZE, TOKEN_SIZE, TRANSPORT_HEADER, Template
 
@@ -67,6 +68,7 @@ class UdpCodec(ProbeCodec):
     """
 
     protocol = Protocol.UDP
+    longest_kept = LONGEST_SEGMENT
 
     def __init__(
         self,
@@ -125,6 +127,22 @@ class UdpCodec(ProbeCodec):
                 return Refusal.FOREIGN
             return self.resolve_answer(sender, message.source_port, message.payload)
         return Refusal.FOREIGN
+
+    def recognise_payload(self, destination: bytes, port: int, payload: bytes) -> ProbeId | None:
+        """Recognise a classic probe that is quoted just as it was sent; see :meth:`resolve_payload`.
+
+        Whatever is different in anything is left to that, which tells all there is to tell.
+
+        Args:
+            destination: Where it went, packed.
+            port: To which port.
+            payload: What is quoted behind its UDP header.
+        """
+        if self._constant:
+            return None
+        return self._recognise_at(
+            int.from_bytes(destination) << 16 | port, destination, payload, TRANSPORT_HEADER
+        )
 
     def resolve_payload(
         self, destination: IPv4Address | IPv6Address, port: int, payload: memoryview

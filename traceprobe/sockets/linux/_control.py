@@ -6,6 +6,8 @@ transmit time stamps; each entry says which. Only the first are answers of the n
 
 from __future__ import annotations
 
+import errno
+import socket
 from struct import Struct
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -17,9 +19,13 @@ from traceprobe.ffi.linux import (
     IP_TTL,
     IPV6_HOPLIMIT,
     IPV6_RECVERR,
+    SO_EE_ORIGIN_ICMP,
+    SO_EE_ORIGIN_ICMP6,
     SO_EE_ORIGIN_TIMESTAMPING,
     SO_TIMESTAMPING,
     SO_TIMESTAMPNS,
+    SOCKADDR_IN,
+    SOCKADDR_IN6,
     TIMESPEC,
 )
 from traceprobe.sockets.linux._sockaddr import unpack_name
@@ -32,6 +38,7 @@ _SOL_SOCKET: Final = 1
 _SOL_IP: Final = 0
 _SOL_IPV6: Final = 41
 _INT: Final = Struct("=i")
+_FAMILY: Final = Struct("=H")
 _NS: Final = 1_000_000_000
 
 _TIMESPECS: Final = 3
@@ -45,6 +52,39 @@ _STAMP: Final = Struct("=16sqq32x8x8s4xB7xI")
 _TTL_KINDS: Final = frozenset({(_SOL_IP, IP_TTL), (_SOL_IPV6, IPV6_HOPLIMIT)})
 _ERROR_KINDS: Final = frozenset({(_SOL_IP, IP_RECVERR), (_SOL_IPV6, IPV6_RECVERR)})
 _PACKED_ERROR_KINDS: Final = frozenset(Struct("=ii").pack(*kind) for kind in _ERROR_KINDS)
+
+
+def _headers_of(size: int, level: int, ttl_kind: int, error_kind: int) -> tuple[bytes, bytes]:
+    return (
+        CONTROL_HEADER.pack(_HEADER_SIZE + _INT.size, level, ttl_kind),
+        CONTROL_HEADER.pack(size, level, error_kind),
+    )
+
+
+_EXPIRIES: Final = {
+    # Stamp, TTL, error and offender: the kernel's order (ip_recv_error and its IPv6 twin).
+    136: (
+        Struct("=16sqq32x16si4x16s16s2s2x4sI4x").unpack_from,
+        (
+            _STAMP_HEADER,
+            *_headers_of(_HEADER_SIZE + EXTENDED_ERROR.size + SOCKADDR_IN.size, _SOL_IP, IP_TTL, IP_RECVERR),
+            EXTENDED_ERROR.pack(errno.EHOSTUNREACH, SO_EE_ORIGIN_ICMP, 11, 0, 0, 0, 0),
+            _FAMILY.pack(socket.AF_INET),
+        ),
+    ),
+    152: (
+        Struct("=16sqq32x16si4x16s16s2s6x16sI4x").unpack_from,
+        (
+            _STAMP_HEADER,
+            *_headers_of(
+                _HEADER_SIZE + EXTENDED_ERROR.size + SOCKADDR_IN6.size, _SOL_IPV6, IPV6_HOPLIMIT, IPV6_RECVERR
+            ),
+            EXTENDED_ERROR.pack(errno.EHOSTUNREACH, SO_EE_ORIGIN_ICMP6, 3, 0, 0, 0, 0),
+            _FAMILY.pack(socket.AF_INET6),
+        ),
+    ),
+}
+"""Bytes of the control messages of an ordinary time-exceeded: what takes them apart, what they must be."""
 
 CONTROL_SIZE: Final = 256
 """Bytes that all control messages asked for fit into: stamps, TTL, and an error with its offender."""
@@ -99,6 +139,33 @@ def read_stamp(controls: memoryview, place: int, length: int) -> tuple[int, int]
     ):
         return None
     return number, seconds * _NS + nanoseconds
+
+
+def read_expiry(controls: memoryview, place: int, length: int) -> tuple[int, int, bytes, int] | None:
+    """Read an entry of the error queue that says that a probe's TTL ran out, and nothing else.
+
+    On a path that answers nearly all entries are of this kind; whatever looks different is for
+    :func:`read_control`.
+
+    Args:
+        controls: Control messages of many entries.
+        place: Where those of this entry begin.
+        length: How many bytes they have.
+
+    Returns:
+        The kernel's stamp (wall clock, nanoseconds), the TTL of the message, who sent it (packed), and the
+        index of the interface if that is part of the address; None if it is something else.
+    """
+    layout = _EXPIRIES.get(length)
+    if layout is None:
+        return None
+    unpack, expected = layout
+    stamp, seconds, nanoseconds, ttl_header, ttl, error, cause, family, offender, index = unpack(
+        controls, place
+    )
+    if (stamp, ttl_header, error, cause, family) != expected or not seconds:
+        return None
+    return seconds * _NS + nanoseconds, ttl, offender, index
 
 
 def read_arrival(controls: memoryview, place: int, length: int) -> int | None:

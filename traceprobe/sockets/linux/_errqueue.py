@@ -11,9 +11,12 @@ from abc import abstractmethod
 from struct import Struct
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from traceprobe.model import ReplyKind
+from traceprobe.config import AddressFamily
+from traceprobe.model import Reply, ReplyKind
 from traceprobe.packets import find_extension
+from traceprobe.sockets._addresses import ipv4_address, ipv6_address
 from traceprobe.sockets.codec import NO_EXTENSION, Refusal, error_kind, read_extension
+from traceprobe.sockets.linux._control import read_expiry
 from traceprobe.sockets.linux._sockaddr import unpack_name
 from traceprobe.sockets.linux._socket import CodecT, LinuxProbeSocket
 
@@ -21,8 +24,8 @@ if TYPE_CHECKING:
     import socket
     from ipaddress import IPv4Address, IPv6Address
 
-    from traceprobe.config import AddressFamily, TracerouteConfig
-    from traceprobe.ffi.linux_arena import ReceivedMessage
+    from traceprobe.config import TracerouteConfig
+    from traceprobe.ffi.linux_arena import ReceiveArena, ReceivedMessage
     from traceprobe.loops import Clock
     from traceprobe.model import Change, ProbeId
     from traceprobe.sockets._timestamps import ClockReading
@@ -34,6 +37,9 @@ _WORD: Final = Struct("=I")
 _RFC4884: Final = Struct("=HBx")
 """``struct sock_ee_data_rfc4884`` (linux/errqueue.h): offset of the extension in the data, flags."""
 IP_HEADER: Final = {4: 20, 6: 40}
+_EXPIRED: Final = {AddressFamily.IPV4: 11, AddressFamily.IPV6: 3}
+_TARGETS: Final = {AddressFamily.IPV4: Struct("!2xH4s"), AddressFamily.IPV6: Struct("!2xH4x16s")}
+"""Port and address where they stand in the socket address of a destination."""
 
 
 def split_quote(
@@ -82,6 +88,8 @@ class ErrorQueueSocket(LinuxProbeSocket[CodecT]):
     ) -> None:
         super().__init__(config, codec, capabilities, clock, opened.fileno(), (opened,))
         self._opened = opened
+        self._unpack_target = _TARGETS[codec.family].unpack_from
+        self._expired_type = _EXPIRED[codec.family]
         self._sender = self._make_sender(opened, self._drain_some_errors)
 
     _hidden_transport: ClassVar[int]
@@ -101,22 +109,60 @@ class ErrorQueueSocket(LinuxProbeSocket[CodecT]):
     def _data_came(self, message: ReceivedMessage, control: Control, now: ClockReading) -> None:
         """Handle what came as data."""
 
-    def _drain_error_queue(self) -> int:
+    @abstractmethod
+    def _recognise(self, destination: bytes, port: int, quote: bytes) -> ProbeId | None:
+        """Find the probe that went to a place and that is quoted just as it was sent; None to look closer."""
+
+    def _drain_error_queue(self, most_rounds: int | None = None) -> int:
         return self._receiver.drain_errors(
-            self._opened.fileno(), self._round_trips.stamps_came, self._error_came
+            self._opened.fileno(),
+            self._round_trips.stamps_came,
+            self._error_came,
+            most_rounds,
+            self._expiry_came,
         )
 
     def _drain_some_errors(self) -> int:
         # Enough to see whether there are any: who floods us with errors must not keep us from sending.
-        return self._receiver.drain_errors(
-            self._opened.fileno(), self._round_trips.stamps_came, self._error_came, 1
-        )
+        return self._drain_error_queue(1)
 
     def _drain_data(self) -> int:
         return self._receiver.drain(self._opened.fileno(), self._data_came)
 
     def _close_descriptors(self) -> None:
         self._opened.close()
+
+    def _expiry_came(
+        self, arena: ReceiveArena, slot: int, control_length: int, length: int, now: ClockReading
+    ) -> bool:
+        """Take in a time-exceeded without any peculiarity; whether it was one."""
+        found = read_expiry(arena.controls, slot * arena.control_size, control_length)
+        if found is None:
+            return False
+        stamp_ns, reply_ttl, offender, index = found
+        port, destination = self._unpack_target(arena.names, slot * arena.name_size)
+        start = slot * arena.data_size
+        probe = self._recognise(destination, port, bytes(arena.data[start : start + length]))
+        trip = None if probe is None else self._round_trips.measured(probe, stamp_ns, now)
+        if probe is None or trip is None:
+            return False
+        rtt_ns, received_ns, source, sent_at_ns = trip
+        is_ipv4 = self._family is AddressFamily.IPV4
+        self._ready.append(
+            Reply(
+                probe,
+                ReplyKind.TIME_EXCEEDED,
+                ipv4_address(offender) if is_ipv4 else ipv6_address(offender, index),
+                rtt_ns,
+                received_ns,
+                source,
+                sent_at_ns,
+                self._expired_type,
+                0,
+                reply_ttl,
+            )
+        )
+        return True
 
     def _error_came(
         self, message: ReceivedMessage, control: Control, error: ExtendedError, now: ClockReading

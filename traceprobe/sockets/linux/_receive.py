@@ -105,6 +105,7 @@ class LinuxReceiver:
         stamps_came: Callable[[list[tuple[int, int]]], None],
         error_came: Callable[[ReceivedMessage, Control, ExtendedError, ClockReading], None] | None,
         most_rounds: int | None = None,
+        expiry_came: Callable[[ReceiveArena, int, int, int, ClockReading], bool] | None = None,
     ) -> int:
         """Read a socket's error queue until there is no more.
 
@@ -113,6 +114,8 @@ class LinuxReceiver:
             stamps_came: Called with numbers and times of transmit stamps.
             error_came: Called for each ICMP error; None if the socket gets none.
             most_rounds: Calls after which the rest is left for later; None for as many as there may be.
+            expiry_came: Called first for what is no stamp, with the slot where it stands, its bytes of
+                control messages and of data, and both clocks; whether that was all there is to do about it.
 
         Returns:
             How many ICMP errors there were.
@@ -125,11 +128,19 @@ class LinuxReceiver:
             arena, now = self._arena, None
             controls, control_size = arena.controls, arena.control_size
             stamps = []
-            for slot, (length, _) in enumerate(arena.lengths(count)):
+            for slot, (length, data_length) in enumerate(arena.lengths(count)):
                 stamp = read_stamp(controls, slot * control_size, length)
                 if stamp is not None:
                     stamps.append(stamp)
                     continue
+                if expiry_came is not None:
+                    now = now or read_clocks(self._clock)
+                    if stamps:  # that of the probe may be among them
+                        stamps_came(stamps)
+                        stamps = []
+                    if expiry_came(arena, slot, length, data_length, now):
+                        errors += 1
+                        continue
                 message = arena.message(slot)
                 control = read_control(message.control)
                 error = control.error
@@ -141,7 +152,7 @@ class LinuxReceiver:
                 elif error.origin in {SO_EE_ORIGIN_ICMP, SO_EE_ORIGIN_ICMP6} and error_came is not None:
                     errors += 1
                     now = now or read_clocks(self._clock)
-                    if stamps:  # that of the probe may be among them
+                    if stamps:
                         stamps_came(stamps)
                         stamps = []
                     error_came(message, control, error, now)

@@ -47,6 +47,10 @@ class LinuxPingSocket(ErrorQueueSocket[IcmpCodec]):
         del port, now  # ICMP has no ports
         return self._codec.resolve_quote(destination, quote)
 
+    def _recognise(self, destination: bytes, port: int, quote: bytes) -> ProbeId | None:
+        del port  # as above
+        return self._codec.recognise_quote(destination, quote)
+
     def _changes(self, probe: ProbeId, quote: memoryview) -> tuple[Change, ...]:
         return self._codec.transport_changes(probe, quote)
 

@@ -58,6 +58,9 @@ class LinuxUdpSocket(ErrorQueueSocket[UdpCodec]):
             return codec.resolve_quoted_payload(destination, port, quote, now.monotonic_ns)
         return codec.resolve_payload(destination, port, quote)
 
+    def _recognise(self, destination: bytes, port: int, quote: bytes) -> ProbeId | None:
+        return self._codec.recognise_payload(destination, port, quote)
+
     def _changes(self, probe: ProbeId, quote: memoryview) -> tuple[Change, ...]:
         return self._codec.payload_changes(probe, quote)
 
