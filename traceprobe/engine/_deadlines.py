@@ -100,9 +100,12 @@ class Deadlines:
         moments = [] if self.overall_ns is None else [self.overall_ns]
         if path.complete:
             moments.append(self.lingers_until_ns())
-        moments += [
-            hop.awaited_since_ns + silence.wait_ns(hop.ttl) for hop in path.awaited() if hop.outstanding
-        ]
+        # In the tail all hops are waited for alike; there they are told apart by nothing but their sending.
+        farthest_ttl, tail_wait_ns = silence.farthest_ttl, silence.tail_wait_ns()
+        for hop in path.awaited():
+            if hop.outstanding:
+                wait_ns = tail_wait_ns if hop.ttl > farthest_ttl else silence.wait_ns(hop.ttl)
+                moments.append(hop.awaited_since_ns + wait_ns)
         opens = self._queue.not_before_ns
         if opens is not None and opens > now and self._queue.has_room_for_next(path.ending.ttl):
             moments.append(opens)

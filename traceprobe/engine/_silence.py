@@ -103,13 +103,22 @@ class SilenceEstimator:
         """Whether something has answered at this TTL or farther on."""
         return ttl - self._first_ttl <= self._farthest
 
+    @property
+    def farthest_ttl(self) -> int:
+        """The last TTL that something has answered at; what lies behind it is the tail."""
+        return self._first_ttl + self._farthest
+
+    def tail_wait_ns(self) -> int:
+        """How long after its sending a probe in the tail is given up."""
+        return self._bounded(None)
+
     def wait_ns(self, ttl: int) -> int:
         """How long after its sending a probe of this TTL is given up."""
         return self._bounded(self._slowest_from(ttl - self._first_ttl))
 
     def shortest_wait_ns(self, first_ttl: int) -> int:
         """The shortest of the waits for a TTL and all that lies behind it, at once."""
-        tail = self._bounded(None)
+        tail = self.tail_wait_ns()
         if first_ttl - self._first_ttl > self._farthest:
             return tail
         # What lies behind a TTL is part of its slowest, so the shortest interior wait is the farthest one.
