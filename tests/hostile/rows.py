@@ -16,9 +16,13 @@ _EIGHT = "{}, eight bytes"
 
 ROWS: Final[dict[str, tuple[str, ...]]] = {
     "wrong identifier or source port": ("wrong identifier", "wrong source port"),
-    "the same, eight bytes quoted": ("wrong identifier, eight bytes", "wrong source port, eight bytes"),
+    "wrong identifier or source port, eight bytes quoted": (
+        "wrong identifier, eight bytes",
+        "wrong source port, eight bytes",
+    ),
     "wrong sequence number or destination port": ("wrong sequence", "wrong destination port"),
     "guessed from another probe": ("guessed sequence", "guessed checksum"),
+    "guessed from another probe, eight bytes quoted": ("guessed sequence, eight bytes",),
     "altered payload": ("altered quote", "altered quote, first bit", "altered quote, last bit"),
     "another process's probe": ("other process's probe", "other process's probe, eight bytes"),
     "another destination quoted": ("other destination", "sent to the forger"),

@@ -134,9 +134,9 @@ TOOLS: Final = (
     Tool("traceprobe, unprivileged", "tcp", (), mode="linux_tcp"),
     Tool("traceroute", "tcp", _traceroute("-T", "-p", "80")),
     Tool("mtr", "tcp", _mtr("--tcp", "-P", "80"), read_csv),
-    Tool("scamper", "tcp", _scamper("-P tcp -d 80")),
 )
-"""inetutils' traceroute knows neither IPv6 nor TCP."""
+"""inetutils' traceroute knows neither IPv6 nor TCP. scamper sends TCP probes as frames of Ethernet, and nothing at
+all through a TUN device, so that it has no column for TCP."""
 
 
 def versions_of(internet: SimulatedInternet) -> list[str]:
