@@ -39,10 +39,11 @@ _STYLE: Final = """\
   --shade: #232a34; --good: #6fd39a; --bad: #ff8f87; --note: #f0c26b; --back: #161b22; } }
 """
 
+_NETWORK: Final = "Network"
 _COLUMNS: Final = (
     ("Hop", True),
     ("Address", False),
-    ("Network", False),
+    (_NETWORK, False),
     ("Answered", True),
     ("Fastest (ms)", True),
     ("Average (ms)", True),
@@ -55,15 +56,18 @@ _COLUMNS: Final = (
 def result_to_html(result: TraceResult) -> str:
     """The whole result; may be put into any page."""
     title = _escaped(_title(result))
+    # A column that would be empty from top to bottom only takes room.
+    networks = any(_network(responder) for hop in result.hops for responder in hop.responders)
+    columns = [column for column in _COLUMNS if networks or column[0] != _NETWORK]
     verdict = f'<span class="{"good" if result.reached else "bad"}">{_escaped(_words.ending(result))}</span>'
     errors = map(_knowledge_words.error_text, result.enrichment_errors)
     parts = [
         f"<style>\n{_STYLE}</style>",
         '<table lang="en">',
         f"<caption>{title}<br>{verdict}</caption>",
-        "<thead><tr>" + "".join(_header(*column) for column in _COLUMNS) + "</tr></thead>",
+        "<thead><tr>" + "".join(_header(*column) for column in columns) + "</tr></thead>",
         "<tbody>",
-        *(_rows(hop) for hop in result.hops),
+        *(_rows(hop, networks=networks) for hop in result.hops),
         "</tbody>",
         "</table>",
         *(f'<p class="bad">Warning: {_escaped(warning)}</p>' for warning in _words.warnings(result)),
@@ -96,40 +100,45 @@ def _header(title: str, is_number: bool) -> str:
     return f'<th scope="col"{kind}>{_escaped(title)}</th>'
 
 
-def _rows(hop: Hop) -> str:
+def _rows(hop: Hop, *, networks: bool) -> str:
     """A row for each responder, the hop's number spanning them all; or one for its silence."""
-    span = len(hop.responders)
+    span = 1 if hop.ttl_zero_forwarding else len(hop.responders)
     spanning = f' rowspan="{span}"' if span > 1 else ""
     number = f'<th scope="row" class="number"{spanning}>{hop.ttl}</th>'
     if not hop.responders:
-        return f"<tr>{number}{_silence(hop)}</tr>"
+        return f"<tr>{number}{_silence(hop, networks=networks)}</tr>"
     if hop.ttl_zero_forwarding:
-        return _ttl_zero_row(hop)
-    cells = [_responder_cells(hop, responder) for responder in hop.responders]
+        return f"<tr>{number}{_ttl_zero(hop, networks=networks)}</tr>"
+    cells = [_responder_cells(hop, responder, networks=networks) for responder in hop.responders]
     return "\n".join(f"<tr>{number if index == 0 else ''}{row}</tr>" for index, row in enumerate(cells))
 
 
-def _ttl_zero_row(hop: Hop) -> str:
+def _ttl_zero(hop: Hop, *, networks: bool) -> str:
     """A router that nobody can see: who answered for it has a row of its own, the next one."""
     return (
-        f'<tr><th scope="row" class="number">{hop.ttl}</th><td class="faint" colspan="2">unknown</td>'
+        f'<td class="faint"{_over(networks)}>unknown</td>'
         f'<td class="number">{hop.received} of {hop.sent}</td><td colspan="3"></td>'
-        f'<td><span class="note">{_escaped(_words.TTL_ZERO)}</span></td></tr>'
+        f'<td><span class="note">{_escaped(_words.TTL_ZERO)}</span></td>'
     )
 
 
-def _silence(hop: Hop) -> str:
+def _over(networks: bool) -> str:
+    """Who isn't known has no network either."""
+    return ' colspan="2"' if networks else ""
+
+
+def _silence(hop: Hop, *, networks: bool) -> str:
     errors = _words.send_errors(hop.probes)
     cut_short = any(probe.status is ProbeStatus.CANCELLED for probe in hop.probes)
     text = "cut short" if cut_short else "no answer"
     note = "" if errors is None else f'<span class="bad">{_escaped(errors)}</span>'
     return (
-        f'<td class="faint" colspan="2">{text}</td><td class="number">0 of {hop.sent}</td>'
+        f'<td class="faint"{_over(networks)}>{text}</td><td class="number">0 of {hop.sent}</td>'
         f'<td colspan="3"></td><td>{note}</td>'
     )
 
 
-def _responder_cells(hop: Hop, responder: Responder) -> str:
+def _responder_cells(hop: Hop, responder: Responder, *, networks: bool) -> str:
     probes = _words.probes_of(hop, responder)
     summary = RttStatistics.of(probe.rtt_ns for probe in probes if probe.rtt_ns is not None)
     times = [""] * 3 if summary is None else [summary.min, summary.avg, summary.max]
@@ -137,7 +146,7 @@ def _responder_cells(hop: Hop, responder: Responder) -> str:
     answered = str(responder.replies) if len(hop.responders) > 1 else f"{hop.received} of {hop.sent}"
     cells = [
         f"<td>{_who(responder)}</td>",
-        f"<td>{_network(responder)}</td>",
+        *([f"<td>{_network(responder)}</td>"] if networks else []),
         f'<td class="number">{answered}</td>',
         *(f'<td class="number">{text}</td>' for text in texts),
         f"<td>{_remarks(hop, responder)}</td>",
