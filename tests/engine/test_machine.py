@@ -109,12 +109,17 @@ class EngineMachine(RuleBasedStateMachine):
         for _ in range(again):
             self.pair.hear(data.draw(st.sampled_from(self.heard)), self.now)
 
-    @precondition(lambda self: any(entry.state == "given up" for entry in self.entries()))
+    def given_up(self) -> list[Probe]:
+        """Probes that nothing is expected of any more."""
+        assert self.pair.reference is not None
+        states = self.pair.reference.by_id
+        return [probe for probe, _ in self.pair.sent.values() if states[probe.id].state == "given up"]
+
+    @precondition(lambda self: self.given_up())
     @rule(data=st.data(), address=ADDRESSES, in_time=st.booleans())
     def a_reply_comes_late(self, data: st.DataObject, address: str, in_time: bool) -> None:
         """The answer to a probe that was given up: it was late, or came in time and was noticed late."""
-        given_up = [entry.probe for entry in self.entries() if entry.state == "given up"]
-        probe = data.draw(st.sampled_from(given_up))
+        probe = data.draw(st.sampled_from(self.given_up()))
         _, sent_ns = self.pair.sent[probe.id]
         received_ns = min(self.now, sent_ns + 1) if in_time else self.now
         kind, source = ReplyKind.TIME_EXCEEDED, TimestampSource.SIMULATED
