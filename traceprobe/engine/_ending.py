@@ -119,10 +119,11 @@ class Ending:
                 if confirmed is not None:
                     self.ttl, self.reason = confirmed, StopReason.LOOP
                     return
-        for ttl in range(self._farthest_on_the_way + 1, self._farthest_answered + 1):
-            if self._hops[ttl - self._first_ttl].unreachable:
-                self.ttl, self.reason = ttl, StopReason.UNREACHABLE
-                return
+        if self._farthest_on_the_way < self._farthest_answered:
+            for ttl in range(self._farthest_on_the_way + 1, self._farthest_answered + 1):
+                if self._hops[ttl - self._first_ttl].unreachable:
+                    self.ttl, self.reason = ttl, StopReason.UNREACHABLE
+                    return
         if self._gap_limit is not None:
             end = self._farthest_answered + self._gap_limit
             start = self._farthest_answered + 1 - self._first_ttl

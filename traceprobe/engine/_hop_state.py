@@ -141,8 +141,14 @@ class HopState:
         """A probe was cancelled, or more is known of one that has ended."""
         self._shown = None
 
-    def answer(self, reply: Reply, meaning: Meaning) -> bool:
+    def answer(self, reply: Reply, meaning: Meaning, awaited: ProbeRecord | None) -> bool:
         """Note what a probe's first reply shows.
+
+        Args:
+            reply: The reply.
+            meaning: What it says of the path.
+            awaited: The probe, if it was outstanding: it has ended by this. A hop that has been answered is
+                not silent, so that it has settled when nothing more is awaited of it.
 
         Returns:
             Whether it may tell where the path goes; False for one that says what the hop's first one did.
@@ -152,6 +158,11 @@ class HopState:
         received_ns = reply.received_ns
         if received_ns > self.settled_ns:
             self.settled_ns = received_ns
+        if awaited is not None:
+            self.outstanding.remove(awaited)
+            self.pending -= 1
+            if not self.pending:
+                self.settled = True
         first, address = self.address, reply.address
         on_the_way = meaning is _ON_THE_WAY
         zero = on_the_way and reply.quoted_ttl == 0

@@ -99,20 +99,17 @@ class Path:
             if hop.announced and place == self._first_uncertain:
                 self._first_uncertain = place + 1
             place += 1
-        self.complete = self._is_complete()
+        last = ending.ttl - self._first_ttl
+        length = ending.length
+        self.complete = self._first_open > last or (
+            length is not None and self._first_open > length - self._first_ttl and hops[last].settled
+        )
         return certain
 
     @property
     def first_open_ttl(self) -> int:
         """The first TTL that anything may be awaited of; lower ones have settled."""
         return self._first_open + self._first_ttl
-
-    def _is_complete(self) -> bool:
-        last = self.ending.ttl - self._first_ttl
-        if self._first_open > last:
-            return True
-        length = self.ending.length
-        return length is not None and self._first_open > length - self._first_ttl and self.hops[last].settled
 
     @property
     def completed_ns(self) -> int:

@@ -339,12 +339,12 @@ class TracerouteEngine(Tally):
         self._silence.note(position, reply.rtt_ns)
         self._deadlines.stale = True
         meaning = _ON_THE_WAY if reply.kind is _TIME_EXCEEDED else meaning_of(reply, self._destination)
-        telling = hop.answer(reply, meaning)
+        telling = hop.answer(reply, meaning, record if awaited else None)
         if telling:
             self._ending.answered(hop, reply, meaning)
         if awaited:
             self._outstanding -= 1
-            self._ended(record, hop, received_ns)
+            self._queue.in_flight -= 1
         else:
             self._withdraw_retry(hop)
         if hop.announced or (position and self._path.hops[position - 1].quotes_zero):
@@ -368,7 +368,7 @@ class TracerouteEngine(Tally):
             self._notes.append(HopRevised(shown))
 
     def _ended(self, record: ProbeRecord, hop: HopState, moment_ns: int) -> None:
-        """A probe that was handed out is not pending any more; its hop may have settled by that."""
+        """A probe that was handed out has ended without an answer; its hop may have settled by that."""
         self._queue.in_flight -= 1
         hop.ended(record, moment_ns)
         if hop.pending:
