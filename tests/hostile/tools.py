@@ -135,8 +135,8 @@ TOOLS: Final = (
     Tool("traceroute", "tcp", _traceroute("-T", "-p", "80")),
     Tool("mtr", "tcp", _mtr("--tcp", "-P", "80"), read_csv),
 )
-"""inetutils' traceroute knows neither IPv6 nor TCP. scamper sends TCP probes as frames of Ethernet, and nothing at
-all through a TUN device, so that it has no column for TCP."""
+"""inetutils' traceroute knows neither IPv6 nor TCP. scamper sends TCP probes as frames of Ethernet, and so
+nothing at all through a TUN device: it has no column for TCP."""
 
 
 def versions_of(internet: SimulatedInternet) -> list[str]:

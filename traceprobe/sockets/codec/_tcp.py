@@ -112,7 +112,9 @@ class TcpCodec(ProbeCodec):
         self._is_first_port = is_first_port
         self._token_at = _STAMP_AT
         self._pool = SequencePool(self._random)
-        self._turn = 0
+        # Whoever knows the first source port shall not know that of the first trace, or the first probe.
+        self._first = 0 if is_first_port else self._random.randrange(SOURCE_PORTS)
+        self._turn = self._first % self.source_ports
 
     @property
     def source_ports(self) -> int:
@@ -250,7 +252,7 @@ class TcpCodec(ProbeCodec):
         sequences = self._pool.take(count)
         if self._constant:
             trace = 0 if self._is_first_port else template.key[0]
-            place = (trace + template.flow) % self.source_ports << _SEQUENCE_BITS
+            place = (self._first + trace + template.flow) % self.source_ports << _SEQUENCE_BITS
             return [place | sequence for sequence in sequences]
         turn, ports = self._turn, self.source_ports
         self._turn = (turn + count) % ports

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import socket
 from contextlib import ExitStack
+from random import SystemRandom
 from typing import TYPE_CHECKING, Final
 
 from traceprobe.config import AddressFamily, Mode
-from traceprobe.errors import PacketError
+from traceprobe.errors import ConfigError, PacketError
 from traceprobe.model import ReplyKind
 from traceprobe.packets import EchoMessage, parse_icmp
 from traceprobe.sockets._catalogue import facts_of
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
     from traceprobe.sockets._timestamps import ClockReading
     from traceprobe.sockets.linux._control import Control
 
+_LAST_IDENTIFIER: Final = 0xFFFF
+_CHOICES: Final = 16
+"""Identifiers that are tried before the kernel is left to choose: others may hold nearly all."""
 _ICMP: Final = {AddressFamily.IPV4: socket.IPPROTO_ICMP, AddressFamily.IPV6: socket.IPPROTO_ICMPV6}
 
 
@@ -75,6 +79,22 @@ class LinuxPingSocket(ErrorQueueSocket[IcmpCodec]):
         )
 
 
+def _bind_by_chance(opened: socket.socket, family: AddressFamily, config: TracerouteConfig) -> int:
+    """Bind to an identifier that nobody can guess: the kernel, if left to choose, counts them up.
+
+    Returns:
+        The identifier.
+    """
+    chance = SystemRandom()
+    for _ in range(_CHOICES):
+        try:
+            return options.bind(opened, family, config, chance.randint(1, _LAST_IDENTIFIER))
+        except ConfigError as error:
+            if error.field != "source_port":
+                raise
+    return options.bind(opened, family, config)
+
+
 def open_linux_ping(
     config: TracerouteConfig, family: AddressFamily, protocol: Protocol, clock: Clock
 ) -> LinuxPingSocket:
@@ -92,7 +112,7 @@ def open_linux_ping(
     with ExitStack() as stack:
         opened = stack.enter_context(options.open_socket(family, socket.SOCK_DGRAM, _ICMP[family]))
         options.configure(opened, family, config)
-        identifier = options.bind(opened, family, config)
+        identifier = _bind_by_chance(opened, family, config)
         granted = options.size_buffer(opened, config.receive_buffer)
         stamps = options.ask_for_stamps(opened)
         options.ask_for_errors(opened, family)
