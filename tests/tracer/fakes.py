@@ -139,6 +139,8 @@ class HeldSocket:
 class HeldNetwork:
     """A socket factory over sockets that the test holds."""
 
+    make: type[HeldSocket] = HeldSocket
+
     def __init__(self, *, max_in_flight: int = 1000) -> None:
         self.clock = SystemClock()
         self.max_in_flight = max_in_flight
@@ -158,7 +160,7 @@ class HeldNetwork:
         await anyio.lowlevel.checkpoint()
         if self.refusal is not None:
             raise self.refusal
-        socket = HeldSocket(self.clock, family, self.max_in_flight)
+        socket = self.make(self.clock, family, self.max_in_flight)
         self.prepare(socket)
         self.sockets.append(socket)
         return socket

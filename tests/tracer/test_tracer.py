@@ -393,6 +393,57 @@ async def test_idle_sockets_are_closed_when_there_are_many() -> None:
     assert_everything_given_back(network)
 
 
+async def test_idle_sockets_are_closed_by_many_at_once_and_only_while_they_are_idle() -> None:
+    """A socket that takes its time to close lets others in between."""
+
+    class SlowlyClosing(HeldSocket):
+        async def aclose(self) -> None:
+            await super().aclose()
+            for _ in range(5):
+                await anyio.lowlevel.checkpoint()
+
+    class Network(HeldNetwork):
+        make = SlowlyClosing
+
+    network = Network()
+    network.prepare = path_of(2)
+    async with Tracer(socket_factory=network) as tracer:
+
+        async def hold(mark: int, all_open: anyio.Event, opened: list[int]) -> None:
+            async with tracer.open_trace("target.example", mark=mark):
+                opened.append(mark)
+                if len(opened) == 20:
+                    all_open.set()
+                await all_open.wait()
+
+        for marks in (range(20), range(10, 30)):
+            all_open, opened = anyio.Event(), list[int]()
+            with anyio.fail_after(60):
+                async with anyio.create_task_group() as tasks:
+                    for mark in marks:
+                        tasks.start_soon(hold, mark, all_open, opened)
+    assert_everything_given_back(network)
+
+
+async def test_no_socket_stays_open_because_another_fails_to_close() -> None:
+    class Stuck(HeldSocket):
+        async def aclose(self) -> None:
+            await super().aclose()
+            raise OSError("it is stuck")
+
+    class Network(HeldNetwork):
+        make = Stuck
+
+    network = Network()
+    network.prepare = path_of(2)
+    tracer = await Tracer(socket_factory=network).__aenter__()
+    for mark in range(3):
+        await tracer.trace("target.example", mark=mark)
+    with pytest.raises(OSError, match="it is stuck"):
+        await tracer.__aexit__(None, None, None)
+    assert_everything_given_back(network)
+
+
 async def test_packets_per_second_holds_over_all_traces() -> None:
     network = network_of(3)
     config = TracerouteConfig(packets_per_second=2000, max_ttl=3).with_options({"pacing_burst": 0.0005})

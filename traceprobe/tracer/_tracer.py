@@ -6,6 +6,7 @@ import functools
 import ipaddress
 import itertools
 import os
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 import anyio
@@ -121,11 +122,10 @@ class Tracer:
         finally:
             hubs, self._hubs = list(self._hubs.values()), {}
             with anyio.CancelScope(shield=True):
-                try:
+                async with AsyncExitStack() as closing:
+                    closing.push_async_callback(self._lookups.aclose)
                     for hub in hubs:
-                        await hub.socket.aclose()
-                finally:
-                    await self._lookups.aclose()
+                        closing.push_async_callback(hub.socket.aclose)
 
     async def trace(self, target: str, **options: Unpack[TraceOptions]) -> TraceResult:
         """Trace the path to a target and return the result.
@@ -159,8 +159,8 @@ class Tracer:
             raise ClosedError("the tracer has been closed")
         if self._process != os.getpid():
             raise UsageError(
-                f"this tracer belongs to process {self._process}, which has been forked; both would read from "
-                "its sockets: make a tracer of its own in the child"
+                f"this tracer belongs to process {self._process}, which has been forked; both would read "
+                "from its sockets: make a tracer of its own in the child"
             )
         self._lookups.check(config.enrichment)
         destination = await self._resolve(target, config)
@@ -242,8 +242,9 @@ class Tracer:
         return hub
 
     async def _close_idle(self) -> None:
-        idle = [hub for hub in self._hubs.values() if not hub.leases]
-        for hub in idle[: max(0, len(idle) - _IDLE_SOCKETS_KEPT)]:
+        # Looked at anew for each one: others open, take and close sockets while one is being closed.
+        while len(idle := [hub for hub in self._hubs.values() if not hub.leases]) > _IDLE_SOCKETS_KEPT:
+            hub = idle[0]
             del self._hubs[hub.key]
             self._opening.pop(hub.key, None)
             await hub.socket.aclose()
