@@ -5,6 +5,9 @@ from __future__ import annotations
 import io
 import re
 
+Cell = tuple[str, str]
+"""A character, and the style it is shown in: the numbers of ECMA-48's SGR, such as ``1;31``."""
+
 _PIECE = re.compile(r"\x1b\[(\??)([\d;]*)([A-Za-z])|([\r\n])|([^\x1b\r\n]+)")
 
 
@@ -18,9 +21,12 @@ class Terminal(io.StringIO):
     def __init__(self, width: int = 120) -> None:
         super().__init__()
         self.width = width
-        self.rows: list[str] = [""]
+        self.rows: list[list[Cell]] = [[]]
         self.frames: list[list[str]] = []
         """What stood there after each write that changed something."""
+        self.styled_frames: list[list[list[Cell]]] = []
+        """The same, with styles."""
+        self.style = ""
         self.coloured = False
         self.cursor_hidden = False
         self.row = self.column = 0
@@ -49,11 +55,12 @@ class Terminal(io.StringIO):
         frame = self.shown()
         if not self.frames or self.frames[-1] != frame:
             self.frames.append(frame)
+            self.styled_frames.append([list(row) for row in self.rows[: len(frame)]])
         return super().write(text)
 
     def shown(self) -> list[str]:
         """The rows, without blanks at their ends and empty rows at the end."""
-        rows = [row.rstrip() for row in self.rows]
+        rows = ["".join(character for character, _ in row).rstrip() for row in self.rows]
         while rows and not rows[-1]:
             rows.pop()
         return rows
@@ -62,13 +69,14 @@ class Terminal(io.StringIO):
         self.row += 1
         self.column = 0
         if self.row == len(self.rows):
-            self.rows.append("")
+            self.rows.append([])
 
     def _put(self, character: str) -> None:
         if self.column == self.width:
             self._feed()
-        row = self.rows[self.row].ljust(self.column)
-        self.rows[self.row] = row[: self.column] + character + row[self.column + 1 :]
+        row = self.rows[self.row]
+        row += [(" ", "")] * (self.column + 1 - len(row))
+        row[self.column] = character, self.style
         self.column += 1
 
     def _obey(self, private: str, numbers: str, final: str) -> None:
@@ -77,10 +85,11 @@ class Terminal(io.StringIO):
             self.cursor_hidden = final == "l"
         elif final == "m":
             self.coloured = True
+            self.style = numbers.strip("0")
         elif final == "A":
             self.row = max(0, self.row - int(numbers or 1))
         elif final == "K":
             assert numbers == "2"
-            self.rows[self.row] = ""
+            self.rows[self.row] = []
         else:
             raise AssertionError(f"unknown sequence: {numbers}{final}")

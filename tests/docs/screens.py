@@ -16,10 +16,13 @@ from contextlib import redirect_stderr, redirect_stdout
 from typing import TYPE_CHECKING, Final
 from unittest.mock import patch
 
+from tests.docs.cast import DRAWING, drawing
 from tests.house.package import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from tests.terminal import Terminal
 
 PAGE: Final = ROOT / "docs" / "screens.md"
 PAGES: Final = (PAGE, ROOT / "README.md")
@@ -92,8 +95,8 @@ def can_be_taken_down(command: str) -> str | None:
     return missing_unprivileged()
 
 
-def frames(command: str) -> list[list[str]]:
-    """What a terminal shows while a command runs, frame by frame."""
+def recorded(command: str) -> Terminal:
+    """A terminal on which a command has run."""
     from tests.terminal import Terminal
     from traceprobe.cli import main
 
@@ -101,17 +104,23 @@ def frames(command: str) -> list[list[str]]:
     terminal = Terminal(_COLUMNS)
     with patch.dict(os.environ, wanted), redirect_stdout(terminal):
         main(shlex.split(command)[1:])
-    return terminal.frames
+    return terminal
 
 
 def recording(command: str) -> str:
     """The moments of a live view that tell most, as Markdown."""
-    recorded = frames(command)
+    frames = recorded(command).frames
     parts = []
     for caption, sign in _MOMENTS:
-        shown = next(frame for frame in recorded if any(re.search(sign, row) for row in frame))
+        shown = next(frame for frame in frames if any(re.search(sign, row) for row in frame))
         parts.append(f"{caption}\n\n```text\n" + "\n".join(shown) + "\n```\n")
     return "\n".join(parts)
+
+
+def live_drawing(command: str) -> str:
+    """The whole live view as a drawing that plays."""
+    title = f"{command}: hops fill in where they stand, names follow, and the path remains"
+    return drawing(recorded(command).styled_frames, columns=_COLUMNS, title=title)
 
 
 def recordings(text: str) -> Iterator[tuple[str, str]]:
@@ -137,3 +146,4 @@ def with_screens(text: str) -> str:
 if __name__ == "__main__":
     for page in PAGES:
         page.write_text(with_screens(page.read_text(encoding="utf-8")), encoding="utf-8", newline="\n")
+    DRAWING.write_text(live_drawing("traceprobe demo"), encoding="utf-8", newline="\n")
