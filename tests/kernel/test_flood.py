@@ -111,7 +111,7 @@ def test_garbage_changes_nothing(
     # Hardly anything gets as far as the process: the kernel knows whose it is, or a filter does. Whether
     # there is something behind the extension headers of IPv6, only a closer look can tell.
     reached = sum(found["discarded"].values())
-    assert reached <= found["poured"] * (0.01 if version == 4 or mode != "linux_raw" else 0.15)
+    assert reached <= found["poured"] * (0.03 if version == 4 or mode != "linux_raw" else 0.15)
     if mode == "linux_raw" and version == 6:
         assert found["discarded"]["foreign"] >= found["poured"] * 0.05
     check_rate(found, RATE)
