@@ -13,7 +13,8 @@ import pytest
 from tests.model.samples import hop, replied, result
 from tests.render.hostile import every_name, harmless
 from tests.render.test_html import ALLOWED, ATTRIBUTES, Page
-from tests.render.test_rich import Terminal
+from tests.terminal import Terminal
+from traceprobe.config import TracerouteConfig
 from traceprobe.model import (
     Asn,
     EnrichmentError,
@@ -26,9 +27,11 @@ from traceprobe.model import (
     TraceResult,
 )
 from traceprobe.render.csv import result_to_csv
+from traceprobe.render.decisions import decision_lines
 from traceprobe.render.html import result_to_html
 from traceprobe.render.json import result_to_json
 from traceprobe.render.ndjson import event_line
+from traceprobe.render.report import result_to_report
 from traceprobe.render.rich import RichWriter
 from traceprobe.render.text import Header, TextRenderer, result_to_text
 
@@ -48,7 +51,8 @@ def spoken_of(name: str) -> TraceResult:
     told = InterfaceInformation(InterfaceRole.INCOMING, 7, None, name, 1500)
     probe = attrs.evolve(replied("10.0.0.1", 1.0), interfaces=(told,))
     first = hop(1, probe, ("10.0.0.1", 1.1), names={"10.0.0.1": known})
-    return result(first, target=name, stop_reason=StopReason.MAX_TTL)
+    # A mode of somebody's own socket, and reasons, are what documents say they are.
+    return result(first, target=name, stop_reason=StopReason.MAX_TTL, mode=name, discarded={name: 3})
 
 
 @every_name
@@ -72,6 +76,20 @@ def test_a_terminal_with_colours(name: str, verbose: bool, monkeypatch: pytest.M
     renderer.begin(Header(target=shown.target, address=shown.address, protocol=shown.protocol, port=None))
     renderer.finish(shown)
     assert harmless(ESCAPE.sub("", stream.getvalue()))
+
+
+@every_name
+def test_the_report(name: str) -> None:
+    for wide in (False, True):
+        page = result_to_report(spoken_of(name), name, wide=wide)
+        assert harmless(page)
+        assert page.count("\n") == 3
+
+
+@every_name
+def test_decisions(name: str) -> None:
+    lines = decision_lines(spoken_of(name), TracerouteConfig(), [name])
+    assert all(harmless(text) and "\n" not in text for line in lines for text, _ in line)
 
 
 @every_name

@@ -17,6 +17,7 @@ from tests.enrich.stun_server import ERROR, message, stun_server
 from tests.model.samples import TYPICAL
 from tests.render.hostile import NAMES, every_name, harmless, printable
 from tests.rigs.dns_server import DnsServer
+from tests.terminal import Terminal
 from tests.tracer.fakes import HeldNetwork, path_over
 from traceprobe import (
     EnrichmentConfig,
@@ -133,6 +134,23 @@ def test_answers_of_name_servers_on_the_terminal(
     if not form:
         shown = [line for line in output.out.splitlines() if "11.0." in line and "  ms  " in line]
         assert len(shown) == len(HOPS), "no name made a line of its own"
+
+
+@pytest.mark.parametrize("width", [60, 100, 300])
+def test_answers_of_name_servers_on_a_live_terminal(
+    width: int, use: Callable[[Any], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(network())
+    environment = {"TERM": "xterm-256color", "NO_COLOR": "", "COLUMNS": str(width), "LINES": "60"}
+    for variable, value in environment.items():
+        monkeypatch.setenv(variable, value)
+    terminal = Terminal(width)  # which knows the few sequences of the view, and fails with any other
+    with DnsServer() as server, monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", terminal)
+        assert main([TARGET, "--resolver", hostile_server(server).address]) == 0
+        assert len(server.asked) > len(ROUTERS)
+    assert terminal.coloured
+    assert all(harmless(row) for frame in terminal.frames for row in frame)
 
 
 @every_form
