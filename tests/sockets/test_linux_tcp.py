@@ -397,6 +397,8 @@ async def test_a_size_is_refused_before_anything_is_sent(
         await opened.send_probes([good, attrs.evolve(bad, size=99)])
     with pytest.raises(ConfigError, match="port=65536: must be from 1 to 65535"):
         await opened.send_probes([good, attrs.evolve(bad, port=65536)])
+    with pytest.raises(ConfigError, match="ttl=0: must be from 1 to 255"):
+        await opened.send_probes([good, attrs.evolve(bad, ttl=0)])
     with pytest.raises(UsageError, match="is no IPv"):
         await opened.send_probes([good, *probes_to(SILENT[10 - version], 1, trace=2)])
     assert not wire.sent()
@@ -504,3 +506,17 @@ async def test_answers_by_udp_within_a_flow(factory: ProbeSocketFactory, network
     await opened.aclose()
     assert [reply.probe_id for reply in replies] == [probe.id for probe in probes]
     assert {reply.kind for reply in replies} == {ReplyKind.UDP_DATA}
+
+
+@both_versions
+async def test_whoever_is_cancelled_while_sending_leaves_no_connections(
+    factory: ProbeSocketFactory, version: int
+) -> None:
+    opened = await open_socket(factory, Mode.LINUX_TCP, Protocol.TCP, version)
+    before = descriptors()
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        await opened.send_probes(probes_to(SILENT[version], 5, port=443))
+    assert scope.cancelled_caught
+    assert descriptors() == before
+    await opened.aclose()

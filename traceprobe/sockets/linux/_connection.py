@@ -13,7 +13,7 @@ from enum import Enum, auto
 from ipaddress import IPv6Address, ip_address
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from traceprobe.config import AddressFamily, FlowStrategy
+from traceprobe.config import MAX_TTL, AddressFamily, FlowStrategy
 from traceprobe.errors import ConfigError, UsageError
 from traceprobe.ffi import linux
 from traceprobe.sockets._addresses import ipv6_address, zone_index
@@ -165,13 +165,15 @@ def check_probe(probe: Probe, family: AddressFamily) -> None:
     """Refuse what can't be sent: the kernel makes the segment.
 
     Raises:
-        ConfigError: A size was asked for, or a port that there isn't.
+        ConfigError: A size was asked for, or a TTL or port that there isn't.
         UsageError: The destination is of the other family.
     """
     if probe.size is not None:
         raise ConfigError(
             "packet_size", probe.size, "None for mode 'linux_tcp', whose packets the kernel makes"
         )
+    if not 1 <= probe.ttl <= MAX_TTL:
+        raise ConfigError("ttl", probe.ttl, f"from 1 to {MAX_TTL}")
     if probe.port is not None and not 1 <= probe.port <= _LAST_PORT:
         raise ConfigError("port", probe.port, f"from 1 to {_LAST_PORT}")
     if probe.destination.version != family:

@@ -110,13 +110,18 @@ class LinuxTcpSocket(ReceivingSocket):
         self._end_attempts(now_ns)
         sources: dict[IPv4Address | IPv6Address, IPv4Address | IPv6Address | None] = {}
         reports = []
-        for probe in probes:
-            reports.append(self._begin(probe, sources))
-            # The kernel stamps no refusal, so it is looked at before the next connection takes its time.
-            self._look_at_events()
-        if self._ready and self._receiving:
-            self._readiness.wake()
-        await anyio.lowlevel.checkpoint()
+        try:
+            for probe in probes:
+                reports.append(self._begin(probe, sources))
+                # The kernel stamps no refusal, so it is looked at before the next connection takes its time.
+                self._look_at_events()
+            if self._ready and self._receiving:
+                self._readiness.wake()
+            await anyio.lowlevel.checkpoint()
+        except BaseException:
+            # Nobody will learn what became of them, so nobody would release them.
+            self.release([probe.id for probe in probes])
+            raise
         if self._closed:
             raise ClosedError("the socket was closed while it was sending")
         return reports
