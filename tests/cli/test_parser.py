@@ -363,6 +363,10 @@ def test_wrong_usage_ends_with_status_2_and_says_why(
         (["--maxttl=3", "host"], "unknown option '--maxttl'; the nearest is --max-ttl"),
         (["doctor", "--jsn"], "unknown option '--jsn'; the nearest is --json"),
         (["host", "--qwertyuiop"], "unknown option '--qwertyuiop'"),
+        (["-c", "10", "host"], "unknown option '-c'; the nearest is --queries"),
+        (["host", "--report-cycles=10"], "unknown option '--report-cycles'; the nearest is --queries"),
+        (["host", "-Y"], "unknown option '-Y'"),
+        (["doctor", "-c1"], "unknown option '-c'"),
         (["host", "--\x1b[2J"], r"unknown option '--\x1b[2J'"),
     ],
 )
@@ -373,6 +377,12 @@ def test_an_unknown_option_is_told_the_nearest(
         _parser.parse(arguments)
     assert ending.value.code == 2
     assert capsys.readouterr().err == f"traceprobe: error: {words}\ntry: traceprobe --help\n"
+
+
+def test_what_other_programs_call_an_option_is_none_here_and_means_one() -> None:
+    options = {name for action in _parser._parser("trace")._actions for name in action.option_strings}
+    assert not options & set(_parser.ELSEWHERE)
+    assert set(_parser.ELSEWHERE.values()) <= options
 
 
 def test_what_stands_behind_two_dashes_is_no_option(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,19 +1,16 @@
 """The options of the command line: what they are called, and which field of the configuration they set.
 
-Whether a value can be used is the configuration's business. Numbers are only turned into numbers here;
-what is none is handed on as it is, so that the configuration refuses it in its own words.
-
 The words of the enumerations stand here once more, so that ``--help`` doesn't load the configuration.
 """
 
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from traceprobe._version import __version__
+from traceprobe.cli._values import code_point, decimal, digits, is_negative, numeral, octet, whole
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,6 +31,31 @@ MODES: Final = (
     "windows_raw",
 )
 SHELLS: Final = ("bash", "zsh", "tcsh", "fish", "powershell")
+
+ELSEWHERE: Final = {
+    "-a": "--source",
+    "-C": "--csv",
+    "-c": "--queries",
+    "-d": "--verbose",
+    "-j": "--json",
+    "-l": "--packet-size",
+    "-P": "--port",
+    "-Q": "--tos",
+    "-t": "--tos",
+    "-u": "--udp",
+    "-V": "--version",
+    "--address": "--source",
+    "--first": "--first-ttl",
+    "--hops": "--max-ttl",
+    "--max-hops": "--max-ttl",
+    "--max-unknown": "--gap-limit",
+    "--no-dns": "--numeric",
+    "--psize": "--packet-size",
+    "--report-cycles": "--queries",
+    "--sim-queries": "--max-in-flight",
+    "--wait": "--timeout",
+}
+"""What traceroute(8), tracepath(8) and mtr(8) call an option that has another name here."""
 
 FILES: Final = {"bash": "_shtab_compgen_files", "zsh": "_files", "tcsh": "f"}
 """How each shell completes the name of a file, in the words of shtab."""
@@ -98,64 +120,6 @@ exit status: 0 destination reached, 1 not reached, 2 wrong usage, 3 no usable
   socket, 4 name not resolved, 5 other failure, 130 interrupted
 """
 
-_CODE_POINTS: Final = {"EF": 46, "VA": 44, "LE": 1}
-"""RFC 3246, RFC 5865 and RFC 8622; the others are reckoned (RFC 2474 section 4.2.2, RFC 2597 section 6)."""
-
-
-def whole(text: str) -> int | str:
-    """A whole number; anything else stays what it is, for the configuration to refuse."""
-    try:
-        return int(text) if re.fullmatch(r"[+-]?[0-9]+", text) else text
-    except ValueError:  # thousands of digits
-        return text
-
-
-def decimal(text: str) -> float | str:
-    """A number, infinite or none at all included; anything else stays what it is."""
-    try:
-        return float(text)
-    except ValueError:
-        return text
-
-
-def _is_negative(text: str) -> bool:
-    """Whether something is a negative number rather than an option."""
-    word = text[1:].lower()
-    return text[:1] == "-" and (word[:1].isdigit() or word[:1] == "." or word in {"inf", "infinity", "nan"})
-
-
-def numeral(text: str) -> int | str:
-    """A whole number, decimal or with ``0x`` in front; anything else stays what it is."""
-    return int(text, 16) if re.fullmatch(r"0[xX][0-9a-fA-F]{1,16}", text) else whole(text)
-
-
-def code_point(text: str) -> int | str:
-    """A differentiated services code point by number or name: EF, CS6, AF41, VA, LE."""
-    word = text.upper()
-    if re.fullmatch(r"CS[0-7]", word):
-        return int(word[2]) << 3
-    if re.fullmatch(r"AF[1-4][1-3]", word):
-        return int(word[2]) << 3 | int(word[3]) << 1
-    return _CODE_POINTS.get(word, numeral(text))
-
-
-def octet(text: str) -> int:
-    """A whole byte."""
-    value = numeral(text)
-    if not isinstance(value, int) or not 0 <= value <= 0xFF:
-        raise argparse.ArgumentTypeError(f"{text[:20]!r}: must be a whole number from 0 to 255")
-    return value
-
-
-def digits(text: str) -> bytes:
-    """Bytes in hexadecimal."""
-    try:
-        return bytes.fromhex(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"{text[:20]!r}: must be pairs of hexadecimal digits, such as 00ff"
-        ) from None
-
 
 class Parser(argparse.ArgumentParser):
     """Says what is wrong in one line, and takes negative numbers for values, not for options."""
@@ -188,7 +152,7 @@ class Parser(argparse.ArgumentParser):
         self._refuse_unknown_options(arguments)
         joined: list[str] = []
         for argument in arguments:
-            if joined and "--" not in joined and joined[-1] in valued and _is_negative(argument):
+            if joined and "--" not in joined and joined[-1] in valued and is_negative(argument):
                 name = joined.pop()
                 argument = f"{name}={argument}" if name.startswith("--") else name + argument
             joined.append(argument)
@@ -196,12 +160,15 @@ class Parser(argparse.ArgumentParser):
 
     def _refuse_unknown_options(self, arguments: Sequence[str]) -> None:
         """Name the option that was meant; argparse only lists all that it can't make out."""
+        known = self._option_string_actions
         for argument in arguments[: arguments.index("--") if "--" in arguments else None]:
-            name = argument.partition("=")[0]
-            if name.startswith("--") and name not in self._option_string_actions:
+            name = argument.partition("=")[0] if argument.startswith("--") else argument[:2]
+            if len(name) > 1 and name.startswith("-") and name not in known and not is_negative(argument):
                 import difflib
 
-                near = difflib.get_close_matches(name, self._option_string_actions, n=1, cutoff=0.6)
+                near = [ELSEWHERE[name]] if ELSEWHERE.get(name) in known else []
+                if not near and name.startswith("--"):
+                    near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
                 self.error(f"unknown option {name!r}" + (f"; the nearest is {near[0]}" if near else ""))
 
 

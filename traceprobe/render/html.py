@@ -40,7 +40,7 @@ _STYLE: Final = """\
 """
 
 _NETWORK: Final = "Network"
-_COLUMNS: Final = (
+_COLUMNS: Final[tuple[tuple[str, bool], ...]] = (
     ("Hop", True),
     ("Address", False),
     (_NETWORK, False),
