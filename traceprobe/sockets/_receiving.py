@@ -101,6 +101,7 @@ class ReceivingSocket(SendAndReceive):
             if self._ready:
                 await anyio.lowlevel.checkpoint()
             while not self._ready:
+                self._check_open()
                 await self._readiness.wait_readable()
                 self._check_open()
                 self._drain()
