@@ -1,7 +1,7 @@
 """What stands behind an option, made what the configuration takes.
 
-Whether a value can be used is the configuration's business. Numbers are only turned into numbers here; what is
-none is handed on as it is, so that the configuration refuses it in its own words.
+Whether a value can be used is the configuration's business. Numbers are only turned into numbers here; what
+is none is handed on as it is, so that the configuration refuses it in its own words.
 """
 
 from __future__ import annotations
