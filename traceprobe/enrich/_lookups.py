@@ -87,6 +87,9 @@ class Lookups:
             UnsupportedOption: A library is missing.
         """
         wanted = config.enrichment
+        is_file_wanted = bool(wanted.databases) or wanted.exchange_snapshot is not None
+        if not (wanted.reverse_dns or self._always or wanted.asn or is_file_wanted):
+            return self._enrichers  # nothing has to be made, so that a thousand traces need not queue here
         async with self._making:
             enrichers: list[Enricher] = []
             if wanted.reverse_dns or self._always:
