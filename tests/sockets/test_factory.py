@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import pickle
 import socket
 import sys
@@ -56,7 +57,7 @@ class Ladder:
     """A platform whose modes refuse as the test says."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.errors: dict[tuple[Mode, Protocol], TraceprobeError] = {}
+        self.errors: dict[tuple[Mode, Protocol], Exception] = {}
         self.opened: list[OpenedSocket] = []
         self.tried: list[tuple[Mode, Protocol]] = []
         entries = [
@@ -70,7 +71,7 @@ class Ladder:
         ]
         monkeypatch.setattr(factory_module, "platform_modes", lambda: tuple(entries))
 
-    def refuse(self, mode: Mode, error: TraceprobeError, *protocols: Protocol) -> None:
+    def refuse(self, mode: Mode, error: Exception, *protocols: Protocol) -> None:
         for protocol in protocols or tuple(Protocol):
             self.errors[mode, protocol] = error
 
@@ -121,6 +122,15 @@ async def test_without_privileges_ping_sockets_and_then_udp_are(ladder: Ladder) 
     ladder.refuse(Mode.LINUX_PING, NO_PING)
     assert await opened_by({}) == (Mode.LINUX_UDP, Protocol.UDP)
     assert await opened_by({"protocol": "udp"}) == (Mode.LINUX_UDP, Protocol.UDP)
+
+
+async def test_what_the_system_refuses_meanwhile_is_a_reason_like_others(ladder: Ladder) -> None:
+    ladder.refuse(Mode.LINUX_RAW, OSError(errno.ENOSYS, "Function not implemented"), Protocol.ICMP)
+    factory = ProbeSocketFactory()
+    assert await opened_by({}) == (Mode.LINUX_PING, Protocol.ICMP)
+    (status, *_) = factory.report().statuses
+    assert not status.usable
+    assert status.reason == "the system refuses what such sockets need: Function not implemented"
 
 
 async def test_what_was_passed_over_is_remembered(ladder: Ladder) -> None:

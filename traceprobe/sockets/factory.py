@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv6Address
 
     from traceprobe.loops import Clock
+    from traceprobe.sockets._built_in import BuiltInSocket
     from traceprobe.sockets._platform import ModeEntry
     from traceprobe.sockets._report import ModeReport, ModeStatus
     from traceprobe.sockets.protocol import AsyncProbeSocket
@@ -147,8 +148,7 @@ class ProbeSocketFactory:
         refusals: list[tuple[ModeEntry, TraceprobeError]] = []
         for entry in _fitting(config):
             try:
-                _check_receive_all(config, entry)
-                opened = entry.open(config, family, entry.protocol, self._clock)
+                opened = self._open_mode(entry, config, family)
             except (UnsupportedOption, NoUsableSocketError, AbiError) as error:
                 refusals.append((entry, error))
             else:
@@ -169,8 +169,7 @@ class ProbeSocketFactory:
         for family in AddressFamily:
             for entry in platform_modes():
                 try:
-                    _check_receive_all(config, entry)
-                    entry.open(config, family, entry.protocol, self._clock).close_now()
+                    self._open_mode(entry, config, family).close_now()
                 except TraceprobeError as error:
                     statuses.append(_status(entry, family, error))
                 else:
@@ -181,6 +180,16 @@ class ProbeSocketFactory:
                         )
                     )
         return ModeReport(tuple(statuses))
+
+    def _open_mode(self, entry: ModeEntry, config: TracerouteConfig, family: AddressFamily) -> BuiltInSocket:
+        _check_receive_all(config, entry)
+        try:
+            return entry.open(config, family, entry.protocol, self._clock)
+        except TraceprobeError:
+            raise
+        except OSError as error:  # what nobody foresaw: no descriptors left, a sandbox, an odd kernel
+            reason = f"the system refuses what such sockets need: {error.strerror or error}"
+            raise NoUsableSocketError(reason) from error
 
 
 def _fitting(config: TracerouteConfig) -> Sequence[ModeEntry]:
