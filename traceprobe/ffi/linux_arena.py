@@ -23,6 +23,8 @@ _libc: Any = ffi.dlopen(None)
 _sendmmsg: Any = _libc.sendmmsg
 _recvmmsg: Any = _libc.recvmmsg
 _NO_TIMEOUT: Any = ffi.NULL
+_new_uncleared: Any = ffi.new_allocator(should_clear_after_alloc=False)
+"""For memory of which nobody reads more than has been written; touching all of it takes its time."""
 
 MSG_DONTWAIT: Final = 0x40
 LARGEST_BATCH: Final = 1024
@@ -39,6 +41,9 @@ _NAME_LENGTH_AT: Final = KNOWN_LAYOUTS["msghdr"][1]["msg_namelen"] // _INT
 _FLAGS_AT: Final = KNOWN_LAYOUTS["msghdr"][1]["msg_flags"] // _INT
 _LENGTH_AT: Final = KNOWN_LAYOUTS["mmsghdr"][1]["msg_len"] // _INT
 _LONGS_PER_MESSAGE: Final = _MESSAGE.size // 8
+_NAME_AT: Final = KNOWN_LAYOUTS["msghdr"][1]["msg_name"] // 8
+_VECTORS_AT: Final = KNOWN_LAYOUTS["msghdr"][1]["msg_iov"] // 8
+_CONTROL_AT: Final = KNOWN_LAYOUTS["msghdr"][1]["msg_control"] // 8
 _CONTROL_LENGTH_AT: Final = KNOWN_LAYOUTS["msghdr"][1]["msg_controllen"] // 8
 _LONGS_PER_VECTOR: Final = _VECTOR.size // 8
 _VECTOR_LENGTH_AT: Final = KNOWN_LAYOUTS["iovec"][1]["iov_len"] // 8
@@ -61,7 +66,7 @@ class _Arena:
         self._memory = [
             self._messages,
             vectors := ffi.new("struct iovec[]", slots),
-            data := ffi.new("char[]", slots * data_size),
+            data := _new_uncleared("char[]", slots * data_size),
             names := ffi.new("char[]", slots * name_size),
             controls := ffi.new("uint64_t[]", slots * control_size // CONTROL_ALIGNMENT),
         ]
@@ -70,21 +75,14 @@ class _Arena:
         self._data = _view(data)
         self._names = _view(names)
         self._controls = _view(controls)
-        data_at, names_at, controls_at = _address(data), _address(names), _address(controls)
-        for slot in range(slots):
-            _VECTOR.pack_into(self._vector_bytes, slot * _VECTOR.size, data_at + slot * data_size, data_size)
-            _MESSAGE.pack_into(
-                self._message_bytes,
-                slot * _MESSAGE.size,
-                names_at + slot * name_size,
-                name_size,
-                _address(vectors) + slot * _VECTOR.size,
-                1,
-                controls_at + slot * control_size,
-                control_size,
-                0,
-                0,
-            )
+        self._vector_bytes[:] = _VECTOR.pack(0, data_size) * slots
+        self._message_bytes[:] = _MESSAGE.pack(0, name_size, 0, 1, 0, control_size, 0, 0) * slots
+        # The pointers of all slots, column by column: each is a stride behind the one before.
+        words = self._message_bytes.cast("Q")
+        words[_NAME_AT::_LONGS_PER_MESSAGE] = _addresses(names, slots, name_size)
+        words[_VECTORS_AT::_LONGS_PER_MESSAGE] = _addresses(vectors, slots, _VECTOR.size)
+        words[_CONTROL_AT::_LONGS_PER_MESSAGE] = _addresses(controls, slots, control_size)
+        self._vector_bytes.cast("Q")[::_LONGS_PER_VECTOR] = _addresses(data, slots, data_size)
 
 
 class TransmitArena(_Arena):
@@ -271,5 +269,8 @@ def _view(memory: Any) -> memoryview:  # noqa: ANN401 - a cffi object, which has
     return memoryview(ffi.buffer(memory)).cast("B")
 
 
-def _address(memory: Any) -> int:  # noqa: ANN401 - as above
-    return int(ffi.cast("uintptr_t", memory))
+def _addresses(memory: Any, count: int, stride: int) -> array[int]:  # noqa: ANN401 - as above
+    """The address of some memory, and those that follow it in strides."""
+    first = int(ffi.cast("uintptr_t", memory))
+    # Out of a list, whose length is known, in half the time that it takes out of a range.
+    return array("Q", [first + slot * stride for slot in range(count)])

@@ -45,16 +45,17 @@ def read_clocks(clock: Clock) -> ClockReading:
 
     The process may lose the processor between two readings; of several pairs the closest one counts.
     """
-    before, wall, after = clock.monotonic_ns(), clock.realtime_ns(), clock.monotonic_ns()
+    monotonic = clock.monotonic_ns
+    before, wall, after = monotonic(), clock.realtime_ns(), monotonic()
     closest = after - before
     if closest <= _CLOSE_ENOUGH:
-        return ClockReading(after, wall - (before + after) // 2)
-    offset = wall - (before + after) // 2
+        return ClockReading(after, wall - (before + after >> 1))
+    offset = wall - (before + after >> 1)
     for _ in range(1, _READINGS):
-        before, wall, after = after, clock.realtime_ns(), clock.monotonic_ns()
+        before, wall, after = after, clock.realtime_ns(), monotonic()
         if after - before < closest:
             closest = after - before
-            offset = wall - (before + after) // 2
+            offset = wall - (before + after >> 1)
     return ClockReading(after, offset)
 
 
