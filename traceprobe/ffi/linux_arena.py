@@ -272,5 +272,5 @@ def _view(memory: Any) -> memoryview:  # noqa: ANN401 - a cffi object, which has
 def _addresses(memory: Any, count: int, stride: int) -> array[int]:  # noqa: ANN401 - as above
     """The address of some memory, and those that follow it in strides."""
     first = int(ffi.cast("uintptr_t", memory))
-    # Out of a list, whose length is known, in half the time that it takes out of a range.
-    return array("Q", [first + slot * stride for slot in range(count)])
+    # An array takes a list, whose length it knows, in half the time that it takes a range.
+    return array("Q", list(range(first, first + count * stride, stride)) if stride else [first] * count)
