@@ -1,7 +1,7 @@
 """Makes a drawing of a recorded terminal that plays once and then shows what stays: docs/live.svg.
 
 Each row of text is shown as long as it stood there. Whoever shows no animations, or wants none, sees the end.
-Run ``python -m tests.docs.screens`` to draw it anew; a test compares.
+Run ``python -m tests.docs.pictures`` to draw it anew; a test compares.
 """
 
 from __future__ import annotations

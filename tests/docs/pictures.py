@@ -1,14 +1,16 @@
-"""Writes the pictures of the documentation, and the table that a notebook shows.
+"""Writes the pictures of the documentation, the table that a notebook shows, and a recorded live view.
 
 Run ``python -m tests.docs.pictures`` after a change of what they show; a test compares.
 """
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Final
 
 import traceprobe
-from tests.docs import data_way, probe_life
+from tests.docs import data_way, probe_life, screens
+from tests.docs.cast import DRAWING
 from tests.house.package import ROOT
 from traceprobe.testing import demo_network
 
@@ -30,6 +32,7 @@ PICTURES: Final[dict[Path, Callable[[], str]]] = {
     HOME / "data-way.svg": data_way.drawn,
     HOME / "probe-life.svg": probe_life.drawn,
     TABLE: notebook_table,
+    DRAWING: functools.partial(screens.live_drawing, "traceprobe demo"),
 }
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from typing import TYPE_CHECKING, Final
 from unittest.mock import patch
 
-from tests.docs.cast import DRAWING, drawing
+from tests.docs.cast import drawing
 from tests.house.package import ROOT
 
 if TYPE_CHECKING:
@@ -146,4 +146,3 @@ def with_screens(text: str) -> str:
 if __name__ == "__main__":
     for page in PAGES:
         page.write_text(with_screens(page.read_text(encoding="utf-8")), encoding="utf-8", newline="\n")
-    DRAWING.write_text(live_drawing("traceprobe demo"), encoding="utf-8", newline="\n")
