@@ -7,7 +7,6 @@ iterator objects, not generators: nothing is held open while the consumer's code
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, TypeVar
 
@@ -95,40 +94,33 @@ class LogReader(AsyncIterator[ItemT]):
 
     Args:
         log: Where the events stand.
-        select: Turns an event into any number of items; called with None once at the end of the log.
+        select: What to hand out of an event; None to pass over it.
         check: Called before each item; raises if the trace must not be iterated now.
     """
 
     def __init__(
-        self,
-        log: EventLog,
-        select: Callable[[Event | None], Iterable[ItemT]],
-        check: Callable[[], None],
+        self, log: EventLog, select: Callable[[Event], ItemT | None], check: Callable[[], None]
     ) -> None:
         self._log = log
         self._select = select
         self._check = check
         self._place = 0
-        self._ready: deque[ItemT] = deque()
-        self._ended = False
 
     async def __anext__(self) -> ItemT:
         self._check()
-        log, ready = self._log, self._ready
-        while not ready:
-            if self._place < len(log.events):
-                event = log.events[self._place]
+        log, select = self._log, self._select
+        events = log.events
+        while True:
+            while self._place < len(events):
+                item = select(events[self._place])
                 self._place += 1
-                ready.extend(self._select(event))
-            elif log.pull():
+                if item is not None:
+                    return item
+            if log.pull():
                 continue
-            elif not log.closed:
+            if not log.closed:
                 await log.news()
             elif log.error is not None:
                 raise log.error
-            elif not self._ended:
-                self._ended = True
-                ready.extend(self._select(None))
             else:
                 raise StopAsyncIteration
-        return ready.popleft()

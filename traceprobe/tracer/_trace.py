@@ -12,7 +12,6 @@ from traceprobe.model import HopSettled
 from traceprobe.tracer._log import LogReader
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from ipaddress import IPv4Address, IPv6Address
     from types import TracebackType
     from typing import Self
@@ -190,15 +189,15 @@ if TYPE_CHECKING:
     from typing import TypeAlias, TypeVar
 
     _T = TypeVar("_T")
-    _Select: TypeAlias = Callable[[Event | None], Iterable[_T]]
+    _Select: TypeAlias = Callable[[Event], _T | None]
 
 
-def _settled(event: Event | None) -> Iterable[Hop]:
-    return (event.hop,) if isinstance(event, HopSettled) else ()
+def _settled(event: Event) -> Hop | None:
+    return event.hop if isinstance(event, HopSettled) else None
 
 
-def _everything(event: Event | None) -> Iterable[Event]:
-    return () if event is None else (event,)
+def _everything(event: Event) -> Event:
+    return event
 
 
 class _WhenEnriched(AsyncIterator["Hop"]):
