@@ -164,6 +164,15 @@ def fuzz_hidden_headers(data: bytes) -> None:
         shown = bytes(quote[: 2 + TOKEN_SIZE]).rstrip(b"\0")
         assert segments[outcome][8:].startswith(shown), "an answer with another payload"
         codec.payload_changes(outcome, quote)
+    outcome = codec.resolve_answer(destination, port, quote)
+    if not isinstance(outcome, Refusal):
+        sent = segments[outcome]
+        assert destination == address(family, HOST), "an answer from where no probe went"
+        assert port == int.from_bytes(sent[2:4], "big"), "an answer from another port"
+        if flow is FlowStrategy.PARIS:
+            assert bytes(quote[: 2 + TOKEN_SIZE]) == sent[8:][: 2 + TOKEN_SIZE], (
+                "an answer with another payload"
+            )
     out = armed(family, Protocol.ICMP, FlowStrategy.PARIS)
     assert isinstance(out.codec, IcmpCodec)
     found = out.codec.resolve_quote(destination, quote)

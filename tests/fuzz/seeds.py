@@ -10,12 +10,14 @@ from __future__ import annotations
 import json
 import struct
 import tempfile
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from tests.bsd.records import derived, measured
 from tests.enrich.files import GEOLITE_ASN, GEOLITE_CITY, IPINFO, SNAPSHOT, write_database
 from tests.fuzz.__main__ import LONGEST
+from tests.fuzz.codecs import PORTS, sent
 from tests.fuzz.messages import HOST, armed
 from tests.fuzz.targets import BSD_SYSTEMS, TARGETS, TRANSACTION
 from tests.packets import golden
@@ -30,11 +32,14 @@ from traceprobe.ffi.linux import (
     EXTENDED_ERROR,
     IP_RECVERR,
     IP_TTL,
+    IPV6_HOPLIMIT,
+    IPV6_RECVERR,
     SO_EE_ORIGIN_TIMESTAMPING,
     SO_TIMESTAMPING,
     TIMESPEC,
 )
-from traceprobe.packets import build_icmp_error, build_udp
+from traceprobe.packets import IpProtocol, build_icmp_error, build_ipv4, build_ipv6, build_udp
+from traceprobe.testing._forge import set_checksum
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -146,6 +151,11 @@ def _linux_control() -> Iterator[bytes]:
         0, IP_RECVERR, EXTENDED_ERROR.pack(42, SO_EE_ORIGIN_TIMESTAMPING, 0, 0, 0, 0, 7) + bytes(16)
     )
     yield from (stamp, ttl, error, stamp + own, stamp + ttl + error, error[:-4])
+    # A TTL that ran out, as both families tell it.
+    yield stamp + ttl + message(0, IP_RECVERR, EXTENDED_ERROR.pack(113, 2, 11, 0, 0, 0, 0) + offender)
+    offender6 = struct.pack("=H2s4s16sI", 10, bytes(2), bytes(4), b"\x20\x01\x0d\xb8" + bytes(12), 3)
+    error6 = message(41, IPV6_RECVERR, EXTENDED_ERROR.pack(113, 3, 3, 0, 0, 0, 0) + offender6)
+    yield stamp + message(41, IPV6_HOPLIMIT, struct.pack("=i", 63)) + error6
 
 
 def _error_queue() -> Iterator[bytes]:
@@ -289,6 +299,42 @@ def _windows() -> Iterator[bytes]:
     yield rule.encode("utf-16-le")
 
 
+def _system_codecs() -> Iterator[bytes]:
+    for family in AddressFamily:
+        flag, version = (1, 4) if family is AddressFamily.IPV4 else (0, 6)
+        out = sent(family)
+        connections = [
+            struct.pack("!HHI", port, out.connects.default_port, 1).ljust(20, b"\0") for port in PORTS
+        ]
+        for segment, protocol in [(each, 17) for each in out.segments.values()] + [
+            (c, 6) for c in connections
+        ]:
+            quoted = datagram(out.datagrams, segment, address(family, HOST), protocol=protocol)
+            for shown in (quoted, quoted[: out.datagrams.header_size + 8]):
+                yield bytes([flag]) + build_icmp_error(version, type=11 if flag else 3, code=0, quoted=shown)
+        # A checksum that nobody has filled in yet.
+        unfinished = next(iter(out.segments.values()))
+        unfinished = unfinished[:6] + b"\x12\x34" + unfinished[8:]
+        quoted = datagram(out.datagrams, unfinished, address(family, HOST), protocol=17)
+        yield bytes([flag]) + build_icmp_error(version, type=11 if flag else 3, code=0, quoted=quoted)
+
+
+def _received() -> Iterator[bytes]:
+    for seed in _codecs():
+        family = ALL_KINDS[seed[0]][0]
+        here, there = address(family, 1), address(family, HOST + seed[1] // 16)
+        number = {0: 1 if family is AddressFamily.IPV4 else 58, 1: 17, 2: 6}[seed[1] & 3]
+        if isinstance(here, IPv4Address):
+            assert isinstance(there, IPv4Address)
+            whole = build_ipv4(seed[2:], source=there, destination=here, protocol=number, ttl=60)
+        else:
+            assert isinstance(there, IPv6Address)
+            whole = build_ipv6(seed[2:], source=there, destination=here, next_header=number, hop_limit=60)
+        segment = bytearray(seed[2:])
+        set_checksum(segment, IpProtocol(number), there, here)
+        yield seed[:1] + whole[: len(whole) - len(segment)] + segment
+
+
 MAKERS: Final = {
     "datagrams": _datagrams,
     "icmp": _payloads,
@@ -311,4 +357,6 @@ MAKERS: Final = {
     "servers": _servers,
     "topology": _topologies,
     "windows": _windows,
+    "system_codecs": _system_codecs,
+    "received": _received,
 }

@@ -12,6 +12,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
+from tests.fuzz.codecs import received, system_codecs
 from tests.fuzz.local import arguments, dns_answers, servers, topology, windows
 from tests.fuzz.messages import fuzz_codecs, fuzz_hidden_headers
 from traceprobe.config import AddressFamily
@@ -48,7 +49,13 @@ from traceprobe.sockets.bsd._control import ControlReader
 from traceprobe.sockets.bsd._names import unpack_name as unpack_bsd_name
 from traceprobe.sockets.bsd._receive import decode_icmp
 from traceprobe.sockets.codec import connection_changes, read_extension
-from traceprobe.sockets.linux._control import ExtendedError, read_arrival, read_control, read_stamp
+from traceprobe.sockets.linux._control import (
+    ExtendedError,
+    read_arrival,
+    read_control,
+    read_expiry,
+    read_stamp,
+)
 from traceprobe.sockets.linux._drops import read_drops
 from traceprobe.sockets.linux._errqueue import IP_HEADER, split_quote
 from traceprobe.sockets.linux._sockaddr import unpack_name
@@ -144,6 +151,14 @@ def linux_control(data: bytes) -> None:
     assert stamp is None or 0 <= stamp[0] < 1 << 32
     arrival = read_arrival(memoryview(data), 0, len(data))
     assert arrival is None or isinstance(arrival, int)
+    expiry = read_expiry(memoryview(data), 0, len(data))
+    if expiry is not None:
+        # What is read in a hurry is what is read at leisure.
+        stamp_ns, ttl, packed, _ = expiry
+        assert (control.stamp_ns, control.ttl) == (stamp_ns, ttl)
+        assert control.error is not None
+        assert control.error.offender is not None
+        assert control.error.offender.packed == packed
     assert 0 <= read_drops(memoryview(data), 0, len(data)) < 1 << 32
     unpack_name(memoryview(data))
 
@@ -320,4 +335,6 @@ TARGETS: Final[Mapping[str, Target]] = {
     "servers": servers,
     "topology": topology,
     "windows": windows,
+    "system_codecs": system_codecs,
+    "received": received,
 }
