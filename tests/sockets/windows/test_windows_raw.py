@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.lowlevel
+import attrs
 import pytest
 
 from tests.sockets.windows.driving import PATIENCE, discarded, receive
@@ -446,6 +447,19 @@ async def test_no_route_is_an_error_of_its_probes(winsock: FakeWinsock, holder: 
 
 
 # --- giving up and closing ----------------------------------------------------------------------------------
+
+
+async def test_the_system_waits_for_each_connection_as_long_as_its_probe_says(
+    winsock: FakeWinsock, holder: ReactorHolder
+) -> None:
+    """One socket serves traces of different patience."""
+    socket = opened(holder, TCP, probe_timeout=2.0)
+    seconds = (0.5, 9.0, 0.0, 1e6)
+    probes = [attrs.evolve(probe, timeout=each) for probe, each in zip(make_probes(4), seconds, strict=True)]
+    await socket.send_probes(probes)
+    given = [syn.sender.controls[windows.SIO_TCP_INITIAL_RTO] for syn in winsock.connects]
+    assert [int.from_bytes(control[:2], "little") for control in given] == [500, 9000, 2000, 0xFFFD]
+    await socket.aclose()
 
 
 async def test_connections_of_released_probes_are_given_up(

@@ -51,7 +51,8 @@ class FakeSocket:
         self.name: tuple[str, int] | None = None
         self.peer: tuple[str, int] | None = None
         self.options: dict[tuple[int, int], int] = {}
-        self.controls: list[int] = []
+        self.controls: dict[int, bytes] = {}
+        """What was given with each control code."""
         self.receiving: Operation | None = None
         self.connecting: Any = None
         self.waiting: deque[tuple[bytes, tuple[str, int]]] = deque()
@@ -211,7 +212,7 @@ class FakeWinsock:
         answer, _, returned, overlapped, routine = rest
         assert overlapped == routine == NULL
         opened = self.sockets[number]
-        opened.controls.append(code)
+        opened.controls[code] = bytes(ffi.buffer(given, size))
         returned[0] = 0
         if code == windows.SIO_GET_EXTENSION_FUNCTION_POINTER:
             assert bytes(ffi.buffer(given, size)) == windows.WSAID_CONNECTEX

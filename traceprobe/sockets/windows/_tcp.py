@@ -7,6 +7,7 @@ raw ICMP socket, or else makes the connection fail, and the system then tells wh
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from functools import partial
 from struct import Struct
 from typing import TYPE_CHECKING, Any, Final
@@ -23,19 +24,21 @@ from traceprobe.sockets.windows._sockets import DONT_FRAGMENT, OverlappedSocket
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from ipaddress import IPv4Address, IPv6Address
 
     from traceprobe.config import TracerouteConfig
     from traceprobe.loops import Clock
-    from traceprobe.model import ProbeId
+    from traceprobe.model import Probe, ProbeId, SentProbe
     from traceprobe.sockets._probe_socket import Batch
     from traceprobe.sockets._timestamps import ClockReading
     from traceprobe.sockets.protocol import SocketCapabilities
     from traceprobe.sockets.windows._reactor import Reactor
 
 _ERROR_INFO: Final = KNOWN_LAYOUTS["icmp_error_info"]
-_INITIAL_RTO: Final = Struct("<HBx")
+_INITIAL_RTT: Final = Struct("<H")
+"""Of ``TCP_INITIAL_RTO_PARAMETERS`` (mstcpip.h): milliseconds until the SYN would be sent again."""
 _PER_SECOND: Final = 1000
-_LARGEST_RTO: Final = 0xFFFD
+_LARGEST_RTT: Final = 0xFFFD
 """The two larger numbers mean something else (mstcpip.h)."""
 _ABORT: Final = 1
 """``LINGER`` with a time of 0: closing resets the connection."""
@@ -76,6 +79,21 @@ class WindowsTcpSocket(WindowsSocket[ConnectCodec]):
         ports = [self._codec.read_ticket(segment)[1] for segment in segments]
         batch.names.extend([with_port(name, port) for port in ports])
 
+    def _encode(
+        self, probes: Sequence[Probe], reports: dict[ProbeId, SentProbe]
+    ) -> tuple[Sequence[Probe], Batch, list[IPv4Address | IPv6Address | None]]:
+        sendable, batch, sources = super()._encode(probes, reports)
+        batch.data[:] = [
+            ticket + _INITIAL_RTT.pack(self._initial_rtt_of(probe))
+            for ticket, probe in zip(batch.data, sendable, strict=True)
+        ]
+        return sendable, batch, sources
+
+    def _initial_rtt_of(self, probe: Probe) -> int:
+        """For how many milliseconds a connection is waited for; one that names no time-out has ours."""
+        seconds = probe.timeout or self._config.timing.probe_timeout
+        return min(math.ceil(seconds * _PER_SECOND), _LARGEST_RTT)
+
     def release(self, probes: Sequence[ProbeId]) -> None:
         """Give probes up, and their connections with them."""
         if not self._closed:
@@ -94,11 +112,11 @@ class WindowsTcpSocket(WindowsSocket[ConnectCodec]):
 
     def send_one(self, data: bytes, name: bytes, ttl: int) -> tuple[ClockReading, int]:
         """Begin to connect; when, and 0 or the error of Winsock with which it was refused."""
-        number, _ = self._codec.read_ticket(data)
+        number, _ = self._codec.read_ticket(data[: -_INITIAL_RTT.size])
         try:
             if self._shut:
                 raise OSError(windows.STATUS_CANCELLED, "the socket has been closed")
-            connection, port = self._open_connection()
+            connection, port = self._open_connection(data[-_INITIAL_RTT.size :])
         except OSError as error:
             return read_clocks(self._clock), error.errno or windows.WSAENOBUFS
         self._connections[number] = connection
@@ -113,7 +131,7 @@ class WindowsTcpSocket(WindowsSocket[ConnectCodec]):
             self._drop((number,))
         return now, code
 
-    def _open_connection(self) -> tuple[OverlappedSocket, int]:
+    def _open_connection(self, initial_rtt: bytes) -> tuple[OverlappedSocket, int]:
         """A socket that is ready to connect, and its port; raises OSError."""
         family, config = self._family, self._config
         connection = OverlappedSocket(self._reactor, family, windows.SOCK_STREAM, windows.IPPROTO_TCP)
@@ -123,21 +141,12 @@ class WindowsTcpSocket(WindowsSocket[ConnectCodec]):
                 connection.set_option(*DONT_FRAGMENT[family], int(config.dont_fragment))
             if self._icmp is None:
                 connection.set_option(windows.IPPROTO_TCP, windows.TCP_FAIL_CONNECT_ON_ICMP_ERROR, 1)
-            self._send_once(connection)
+            _send_once(connection, initial_rtt)
             connection.bind(self._source_name)
             return connection, connection.local_name()[1]
         except OSError:
             connection.close()
             raise
-
-    def _send_once(self, connection: OverlappedSocket) -> None:
-        """One SYN for each probe, where Windows can be told so (Windows 8); its copies are discarded else."""
-        waiting = math.ceil(self._config.timing.probe_timeout * _PER_SECOND)
-        given = _INITIAL_RTO.pack(min(waiting, _LARGEST_RTO), windows.TCP_INITIAL_RTO_NO_SYN_RETRANSMISSIONS)
-        try:
-            connection.ioctl(windows.SIO_TCP_INITIAL_RTO, given)
-        except OSError:
-            return
 
     def _connected(self, number: int, connection: OverlappedSocket, status: int) -> None:
         now = read_clocks(self._clock)
@@ -183,6 +192,13 @@ class WindowsTcpSocket(WindowsSocket[ConnectCodec]):
         else:
             kind = error_kind(self._family, icmp_type, icmp_code)
             self._answered(found[0], kind, named[0], None, now, icmp_type=icmp_type, icmp_code=icmp_code)
+
+
+def _send_once(connection: OverlappedSocket, initial_rtt: bytes) -> None:
+    """One SYN for each probe, where Windows can be told so (Windows 8); its copies are discarded else."""
+    retransmissions = windows.TCP_INITIAL_RTO_NO_SYN_RETRANSMISSIONS
+    with suppress(OSError):
+        connection.ioctl(windows.SIO_TCP_INITIAL_RTO, initial_rtt + bytes((retransmissions, 0)))
 
 
 def _error_info(connection: OverlappedSocket) -> bytes | None:
