@@ -21,6 +21,7 @@ from typing import Final
 from tests.house.package import ROOT
 
 PAGE: Final = ROOT / "docs" / "newcomer.md"
+HEADINGS: Final = {"trace": "The first command: a trace", "tests": "The second command: the tests"}
 CLONE: Final = "git clone REPOSITORY traceprobe && cd traceprobe"
 ENVIRONMENT: Final = "python -m venv .venv && . .venv/bin/activate"
 
@@ -98,7 +99,7 @@ def written(name: str, steps: dict[str, float], command: str, output: str) -> st
     log = "".join(f"$ {step}\n" for step in steps if step != command)
     rows = "".join(f"| `{step}` | {seconds:.1f} |\n" for step, seconds in steps.items())
     return (
-        f"<!-- begin {name} -->\n\n```console\n{log}$ {command}\n{shown(output)}```\n\n{machine()}:\n\n"
+        f"<!-- begin {name} -->\n\n## {HEADINGS[name]}\n\n```console\n{log}$ {command}\n{shown(output)}```\n\n{machine()}:\n\n"
         f"| command | seconds |\n| --- | --- |\n{rows}\n<!-- end {name} -->"
     )
 
