@@ -66,13 +66,14 @@ class Outstanding:
         self._fastest[ttl] = min(rtt_ns, self._fastest.get(ttl, rtt_ns))
 
     def sentence(self) -> str:
-        """``23 of 90 probes are out, waiting for hops 7-9, at most 0.4 s more``."""
+        """``23 of 90 probes are out, waiting for hops 7-9, at most 0.4 s more``; empty if none is."""
         ttls = sorted(ttl for ttl, probes in self._out.items() if probes)
+        if not ttls and self._is_paced:
+            return f"{plural(self._sent, 'probe')} sent so far"
         if not ttls:
-            if not self._sent:
-                return "no probe has left yet"
             wait = self._config.timing.enrichment_timeout
-            return f"looking up names and networks, at most {_duration(wait)} more"
+            asks = self._sent and self._looks_up
+            return f"looking up names and networks, at most {_duration(wait)} more" if asks else ""
         count = sum(len(self._out[ttl]) for ttl in ttls)
         hops = f"hop {ttls[0]}" if len(ttls) == 1 else f"hops {_ranges(ttls)}"
         verb = "is" if count == 1 else "are"
@@ -85,8 +86,7 @@ class Outstanding:
 
         None if more may be sent then, so that nobody can tell.
         """
-        config = self._config
-        if config.retries or config.max_in_flight is not None or config.timing.send_interval:
+        if self._is_paced:
             return None
         since = {ttl: max(probes.values()) for ttl, probes in self._out.items() if probes}
         if not since:
@@ -97,6 +97,17 @@ class Outstanding:
             (self._now_ns if again else sent_ns) / _NS + self._wait(ttl) for ttl, sent_ns in since.items()
         )
         return max(0.0, max(ends) - self._now_ns / _NS)
+
+    @property
+    def _is_paced(self) -> bool:
+        """Whether probes may leave later than all at once."""
+        config = self._config
+        return bool(config.retries or config.max_in_flight is not None or config.timing.send_interval)
+
+    @property
+    def _looks_up(self) -> bool:
+        wanted = self._config.enrichment
+        return wanted.reverse_dns or wanted.asn or wanted.public_address
 
     def _wait(self, ttl: int) -> float:
         timing = self._config.timing

@@ -123,8 +123,10 @@ class LiveView:
         if len(rows) > room:
             left = len(rows) - room + 1
             rows = [*rows[: max(0, room - 1)], ((f"... and {left} more lines", "dim"),)]
-        rows.append(())
-        return rows + fitted(((self._outstanding.sentence(), "dim"),), width, crop=True, measure=measure)
+        sentence = self._outstanding.sentence()
+        if not sentence:
+            return rows
+        return [*rows, (), *fitted(((sentence, "dim"),), width, crop=True, measure=measure)]
 
     def _hop(self, ttl: int) -> Hop:
         if ttl in self._hops:
