@@ -111,7 +111,7 @@ def main() -> int:
 
         with ThreadPoolExecutor(options.lanes) as executor:
             results = dict(zip(chosen, executor.map(run, chosen), strict=True))
-        print(", ".join(versions_of(internet)))
+        print(", ".join(versions_of(lanes.get())))
     for protocol in ("icmp", "udp", "tcp"):
         print("", *write_table(protocol, results, by_kind=options.kinds), sep="\n")
     return 0
