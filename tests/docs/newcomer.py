@@ -98,10 +98,14 @@ def written(name: str, steps: dict[str, float], command: str, output: str) -> st
     """One part of the page: the log, then the times."""
     log = "".join(f"$ {step}\n" for step in steps if step != command)
     rows = "".join(f"| `{step}` | {seconds:.1f} |\n" for step, seconds in steps.items())
-    return (
-        f"<!-- begin {name} -->\n\n## {HEADINGS[name]}\n\n```console\n{log}$ {command}\n{shown(output)}```\n\n{machine()}:\n\n"
-        f"| command | seconds |\n| --- | --- |\n{rows}\n<!-- end {name} -->"
+    parts = (
+        f"<!-- begin {name} -->",
+        f"## {HEADINGS[name]}",
+        f"```console\n{log}$ {command}\n{shown(output)}```",
+        f"{machine()}:",
+        f"| command | seconds |\n| --- | --- |\n{rows}",
     )
+    return "\n\n".join(parts) + f"\n<!-- end {name} -->"
 
 
 def with_part(name: str, part: str, text: str) -> str:
