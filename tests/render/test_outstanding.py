@@ -101,7 +101,7 @@ def test_the_longest_wait_is_that_of_the_engine(timing: TimingConfig, silent: in
     latest = 0.0
     for place, rtt_ms in enumerate(rtts):
         outstanding.take(answered(2 + place, rtt_ms, attempt=2))
-        estimator.note(2 + place, round(rtt_ms * MS))
+        estimator.observe(2 + place, round(rtt_ms * MS))
         latest = max(latest, rtt_ms)
     left = max(0.0, estimator.wait_ns(silent) / 1e9 - latest / 1e3)
     assert outstanding.longest_wait() == pytest.approx(left, abs=1e-6)
