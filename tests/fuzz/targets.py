@@ -50,11 +50,12 @@ from traceprobe.sockets.bsd._names import unpack_name as unpack_bsd_name
 from traceprobe.sockets.bsd._receive import decode_icmp
 from traceprobe.sockets.codec import connection_changes, read_extension
 from traceprobe.sockets.linux._control import (
+    CONTROL_SIZE,
     ExtendedError,
     read_arrival,
     read_control,
     read_expiry,
-    read_stamp,
+    read_stamps,
 )
 from traceprobe.sockets.linux._drops import read_drops
 from traceprobe.sockets.linux._errqueue import IP_HEADER, split_quote
@@ -147,8 +148,11 @@ def linux_control(data: bytes) -> None:
     control = read_control(memoryview(data))
     if control.error is not None and control.error.offender is not None:
         assert control.error.offender.version in ADDRESSES
-    stamp = read_stamp(memoryview(data), 0, len(data))
+    slot = memoryview(data[:CONTROL_SIZE].ljust(CONTROL_SIZE, b"\0"))
+    (stamp,) = read_stamps(slot, [(min(len(data), CONTROL_SIZE), 0)])
     assert stamp is None or 0 <= stamp[0] < 1 << 32
+    expiry = read_expiry(slot, 0, min(len(data), CONTROL_SIZE))
+    assert expiry is None or len(expiry[2]) in {4, 16}
     arrival = read_arrival(memoryview(data), 0, len(data))
     assert arrival is None or isinstance(arrival, int)
     expiry = read_expiry(memoryview(data), 0, len(data))

@@ -83,7 +83,7 @@ READERS: Final = {
     "sockets.linux._control.read_arrival": "linux_control",
     "sockets.linux._control.read_control": "linux_control",
     "sockets.linux._control.read_expiry": "linux_control",
-    "sockets.linux._control.read_stamp": "linux_control",
+    "sockets.linux._control.read_stamps": "linux_control",
     "sockets.linux._drops.read_drops": "linux_control",
     "sockets.linux._errqueue.split_quote": "error_queue",
     "sockets.linux._sockaddr.unpack_name": "linux_control",

@@ -16,11 +16,12 @@ if sys.platform != "linux":
 
 from traceprobe.ffi import linux
 from traceprobe.sockets.linux._control import (
+    CONTROL_SIZE,
     Control,
     ExtendedError,
     read_control,
     read_expiry,
-    read_stamp,
+    read_stamps,
 )
 from traceprobe.sockets.linux._sockaddr import NAME_SIZE, pack_name, unpack_name, with_port, zone_index
 
@@ -129,6 +130,11 @@ def test_an_impossible_length_ends_the_walk(length: int) -> None:
     assert read_control(memoryview(TTL + broken)) == Control(None, 63, None)
 
 
+def padded(entry: bytes) -> bytes:
+    """An entry in its slot."""
+    return entry.ljust(CONTROL_SIZE, b"\xaa")
+
+
 def stamp_entry(version: int, number: int, stamp: bytes = STAMP) -> bytes:
     """An entry of the error queue that holds a transmit stamp."""
     level, kind = (0, linux.IP_RECVERR) if version == 4 else (41, linux.IPV6_RECVERR)
@@ -140,8 +146,10 @@ def stamp_entry(version: int, number: int, stamp: bytes = STAMP) -> bytes:
 @pytest.mark.parametrize("number", [0, 1000, 2**32 - 1])
 def test_both_ways_read_a_transmit_stamp_alike(version: int, number: int) -> None:
     entry = stamp_entry(version, number)
-    at = memoryview(bytes(256) + entry)
-    assert read_stamp(at, 256, len(entry)) == (number, 1_700_000_000_000_000_123)
+    slots = padded(STAMP) + padded(entry) + padded(entry)
+    lengths = [(len(STAMP), 0), (len(entry), 0), (len(entry), 0)]
+    stamp = (number, 1_700_000_000_000_000_123)
+    assert read_stamps(memoryview(slots), lengths) == [None, stamp, stamp]
     control = read_control(memoryview(entry))
     assert control.error is not None
     assert (control.error.data, control.stamp_ns) == (number, 1_700_000_000_000_000_123)
@@ -159,7 +167,9 @@ def test_both_ways_read_a_transmit_stamp_alike(version: int, number: int) -> Non
     ],
 )
 def test_what_is_no_plain_stamp_is_left_to_the_other_way(entry: bytes) -> None:
-    assert read_stamp(memoryview(entry + bytes(256)), 0, len(entry)) is None
+    assert read_stamps(memoryview(padded(entry)), [(len(entry), 0)]) == [None]
+    # What stands behind an entry's own bytes is left over from another one.
+    assert read_stamps(memoryview(padded(stamp_entry(4, 7))), [(64, 0)]) == [None]
 
 
 def expiry(version: int) -> bytes:

@@ -31,6 +31,7 @@ from traceprobe.ffi.linux import (
 from traceprobe.sockets.linux._sockaddr import unpack_name
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from ipaddress import IPv4Address, IPv6Address
 
 _HEADER_SIZE: Final = CONTROL_HEADER.size
@@ -44,10 +45,13 @@ _NS: Final = 1_000_000_000
 _TIMESPECS: Final = 3
 STAMP_SIZE: Final = _HEADER_SIZE + _TIMESPECS * TIMESPEC.size
 """Bytes of control messages where there is nothing but a stamp."""
+CONTROL_SIZE: Final = 256
+"""Bytes that all control messages asked for fit into: stamps, TTL, and an error with its offender."""
 _STAMP_HEADER: Final = CONTROL_HEADER.pack(STAMP_SIZE, _SOL_SOCKET, SO_TIMESTAMPING)
 _ARRIVAL: Final = Struct("=16sqq")
 """A control message with its first ``timespec``."""
-_STAMP: Final = Struct("=16sqq32x8x8s4xB7xI")
+_STAMP_AND_CAUSE: Final = STAMP_SIZE + _HEADER_SIZE + EXTENDED_ERROR.size
+_STAMPS: Final = Struct(f"=16sqq32x8x8s4xB7xI{CONTROL_SIZE - _STAMP_AND_CAUSE}x")
 """Three ``timespec`` of which the first is filled (``SCM_TIMESTAMPING``), then ``sock_extended_err``."""
 _TTL_KINDS: Final = frozenset({(_SOL_IP, IP_TTL), (_SOL_IPV6, IPV6_HOPLIMIT)})
 _ERROR_KINDS: Final = frozenset({(_SOL_IP, IP_RECVERR), (_SOL_IPV6, IPV6_RECVERR)})
@@ -86,9 +90,6 @@ _EXPIRIES: Final = {
 }
 """Bytes of the control messages of an ordinary time-exceeded: what takes them apart, what they must be."""
 
-CONTROL_SIZE: Final = 256
-"""Bytes that all control messages asked for fit into: stamps, TTL, and an error with its offender."""
-
 
 class ExtendedError(NamedTuple):
     """One entry of an error queue (``struct sock_extended_err``)."""
@@ -114,31 +115,34 @@ class Control(NamedTuple):
     error: ExtendedError | None
 
 
-def read_stamp(controls: memoryview, place: int, length: int) -> tuple[int, int] | None:
-    """Read a transmit stamp, and nothing else, where one stands alone in an entry of the error queue.
+def read_stamps(controls: memoryview, lengths: Iterable[tuple[int, int]]) -> list[tuple[int, int] | None]:
+    """Read transmit stamps, and nothing else, where each stands alone in its entry of the error queue.
 
     There are as many of these as probes, all between the sending and the first reply, so they get a
     path of their own; whatever looks different is for :func:`read_control`.
 
     Args:
-        controls: Control messages of many entries.
-        place: Where those of this entry begin.
-        length: How many bytes they have.
+        controls: Control messages of many entries, :data:`CONTROL_SIZE` bytes each.
+        lengths: How many bytes each entry has of them; and of data, which don't matter here.
 
     Returns:
-        The stamp's number and time (wall clock, nanoseconds); None if it is something else.
+        Number and time (wall clock, nanoseconds) of each entry's stamp; None for an entry that is something
+        else.
     """
-    if length < _STAMP.size:
-        return None
-    header, seconds, nanoseconds, error_kind, origin, number = _STAMP.unpack_from(controls, place)
-    if (
-        header != _STAMP_HEADER
-        or error_kind not in _PACKED_ERROR_KINDS
-        or origin != SO_EE_ORIGIN_TIMESTAMPING
-        or not (seconds or nanoseconds)
-    ):
-        return None
-    return number, seconds * _NS + nanoseconds
+    stamps: list[tuple[int, int] | None] = []
+    entries = zip(lengths, _STAMPS.iter_unpack(controls), strict=True)
+    for (length, _), (header, seconds, nanoseconds, error_kind, origin, number) in entries:
+        if (
+            length >= _STAMP_AND_CAUSE
+            and header == _STAMP_HEADER
+            and error_kind in _PACKED_ERROR_KINDS
+            and origin == SO_EE_ORIGIN_TIMESTAMPING
+            and (seconds or nanoseconds)
+        ):
+            stamps.append((number, seconds * _NS + nanoseconds))
+        else:
+            stamps.append(None)
+    return stamps
 
 
 def read_expiry(controls: memoryview, place: int, length: int) -> tuple[int, int, bytes, int] | None:

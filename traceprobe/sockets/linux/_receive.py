@@ -17,7 +17,7 @@ from traceprobe.ffi.linux import (
 )
 from traceprobe.ffi.linux_arena import ReceiveArena
 from traceprobe.sockets._timestamps import read_clocks
-from traceprobe.sockets.linux._control import CONTROL_SIZE, STAMP_SIZE, read_control, read_stamp
+from traceprobe.sockets.linux._control import CONTROL_SIZE, STAMP_SIZE, read_control, read_stamps
 from traceprobe.sockets.linux._drops import read_drops
 from traceprobe.sockets.linux._send import PENDING_ERRORS
 from traceprobe.sockets.linux._sockaddr import NAME_SIZE
@@ -126,10 +126,15 @@ class LinuxReceiver:
         errors = 0
         for count in self._batches(descriptor, MSG_ERRQUEUE, most_rounds):
             arena, now = self._arena, None
-            controls, control_size = arena.controls, arena.control_size
+            lengths = list(arena.lengths(count))
+            found = read_stamps(arena.controls[: count * CONTROL_SIZE], lengths)
+            stamps = [stamp for stamp in found if stamp is not None]
+            if len(stamps) == count:
+                stamps_came(stamps)
+                continue
             stamps = []
-            for slot, (length, data_length) in enumerate(arena.lengths(count)):
-                stamp = read_stamp(controls, slot * control_size, length)
+            for slot, (length, data_length) in enumerate(lengths):
+                stamp = found[slot]
                 if stamp is not None:
                     stamps.append(stamp)
                     continue
