@@ -1,7 +1,7 @@
 """What a trace counts as it goes along, and how it stands: the half of a strategy that decides nothing.
 
-Sendings, refusals, replies and what they did not change, the end and its reason, all to be read only. The
-strategy that inherits it sets them.
+Sendings, refusals, replies and what they did not change, hops, events, the end and its reason, all to be
+read only. The strategy that inherits it sets them.
 """
 
 from __future__ import annotations
@@ -10,22 +10,31 @@ from collections import Counter
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from traceprobe.engine._notes import Notes
+from traceprobe.errors import UsageError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from ipaddress import IPv4Address, IPv6Address
 
+    from traceprobe.engine._path import Path
     from traceprobe.errors import SendError
-    from traceprobe.model import ProbeId, SentProbe, StopReason
+    from traceprobe.model import Event, Hop, Knowledge, ProbeId, SentProbe, StopReason
 
 
 class Tally:
-    """Figures of one trace.
+    """Figures of one trace, and what there is to see of it.
 
     Args:
+        path: Its hops.
         now: The start, monotonic nanoseconds.
     """
 
-    def __init__(self, now: int) -> None:
+    def __init__(self, path: Path, now: int) -> None:
+        self._path = path
+        self._notes = Notes(path)
+        self._listed_until: int | None = None
+        """The last TTL of the result; None before the end."""
         self._started_ns = now
         self._decided_ns: int | None = None
         self._stop_reason: StopReason | None = None
@@ -108,6 +117,45 @@ class Tally:
     def all_sends_failed(self) -> bool:
         """Whether the kernel refused probes and took none."""
         return self._first_send_error is not None and not self._probes_sent
+
+    def next_event(self) -> Event | None:
+        """Remove and return the oldest event; None if there is none.
+
+        They are ``ProbeSent``, ``ReplyReceived``, ``HopSettled`` and ``HopRevised``. Every hop of the
+        result is in one ``HopSettled`` by the time that ``finished`` is true.
+        """
+        return self._notes.next_event()
+
+    def take_events(self) -> list[Event]:
+        """Remove and return all events, oldest first; what ``next_event`` returns one by one.
+
+        They are made now: who lets them lie until somebody wants them has none made in vain.
+        """
+        return self._notes.take_events()
+
+    @property
+    def destination_ttl(self) -> int | None:
+        """Lowest TTL at which the destination has answered; None if it has not."""
+        return self._path.ending.destination_ttl
+
+    def hops(self, knowledge: Mapping[IPv4Address | IPv6Address, Knowledge] | None = None) -> tuple[Hop, ...]:
+        """Every TTL from the first to the end as it stands; probes that are still open are left out.
+
+        While no end is known, the farthest TTL that was tried counts as one.
+        """
+        end = self._path.end_so_far() if self._listed_until is None else self._listed_until
+        return tuple(self._path.snapshot(hop, knowledge) for hop in self._path.up_to(end))
+
+    def hop(self, ttl: int, knowledge: Mapping[IPv4Address | IPv6Address, Knowledge] | None = None) -> Hop:
+        """One TTL as it stands.
+
+        Raises:
+            UsageError: The TTL is not one of the trace's.
+        """
+        hops = self._path.hops
+        if not hops[0].ttl <= ttl <= hops[-1].ttl:
+            raise UsageError(f"TTL {ttl} is not traced: {hops[0].ttl} to {hops[-1].ttl} are")
+        return self._path.snapshot(hops[ttl - hops[0].ttl], knowledge)
 
     def released(self) -> list[ProbeId]:
         """Probes that were sent and whose replies are of no interest any more; each is listed once.

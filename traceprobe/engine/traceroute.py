@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Final
 
 from traceprobe.engine._deadlines import Deadlines
 from traceprobe.engine._hop_state import Meaning, meaning_of
-from traceprobe.engine._notes import Notes
 from traceprobe.engine._path import Path
 from traceprobe.engine._send_queue import SendQueue
 from traceprobe.engine._silence import SilenceEstimator, to_ns
@@ -35,13 +34,12 @@ from traceprobe.errors import UsageError
 from traceprobe.model import HopRevised, ReplyKind, StopReason
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from ipaddress import IPv4Address, IPv6Address
 
     from traceprobe.config import TracerouteConfig
     from traceprobe.engine._hop_state import HopState
     from traceprobe.engine._states import ProbeRecord
-    from traceprobe.model import Event, Hop, Knowledge, Probe, Reply, SentProbe
+    from traceprobe.model import Probe, Reply, SentProbe
 
 _TAKEN: Final = Trigger.TAKEN
 _REPLY: Final = Trigger.REPLY
@@ -67,7 +65,7 @@ class TracerouteEngine(Tally):
         *,
         trace_id: int = 0,
     ) -> None:
-        super().__init__(now)
+        super().__init__(Path(config, trace_id), now)
         timing = config.timing
         self._config = config
         self._destination = destination
@@ -76,9 +74,7 @@ class TracerouteEngine(Tally):
         self._overall_deadline_ns = (
             None if timing.overall_timeout is None else now + to_ns(timing.overall_timeout)
         )
-        self._path = Path(config, trace_id)
         self._ending = self._path.ending
-        self._notes = Notes(self._path)
         self._queue = SendQueue(
             list(self._path.records), window=config.max_in_flight, interval_ns=to_ns(timing.send_interval)
         )
@@ -90,7 +86,6 @@ class TracerouteEngine(Tally):
         """Probes beyond this TTL are cancelled."""
         self._overtaking: dict[int, Reply] = {}
         """Replies that came before the report of their probe's sending, by index."""
-        self._listed_until: int | None = None
 
     # --- what the driver asks ------------------------------------------------------------------------
 
@@ -266,47 +261,6 @@ class TracerouteEngine(Tally):
         self._note_now(now)
         if self._stop_reason is None:
             self._cut_short(StopReason.CANCELLED, now)
-
-    # --- what there is to see; more in Tally ---------------------------------------------------------
-
-    def next_event(self) -> Event | None:
-        """Remove and return the oldest event; None if there is none.
-
-        They are ``ProbeSent``, ``ReplyReceived``, ``HopSettled`` and ``HopRevised``. Every hop of the
-        result is in one ``HopSettled`` by the time that ``finished`` is true.
-        """
-        return self._notes.next_event()
-
-    def take_events(self) -> list[Event]:
-        """Remove and return all events, oldest first; what ``next_event`` returns one by one.
-
-        They are made now: who lets them lie until somebody wants them has none made in vain.
-        """
-        return self._notes.take_events()
-
-    @property
-    def destination_ttl(self) -> int | None:
-        """Lowest TTL at which the destination has answered; None if it has not."""
-        return self._ending.destination_ttl
-
-    def hops(self, knowledge: Mapping[IPv4Address | IPv6Address, Knowledge] | None = None) -> tuple[Hop, ...]:
-        """Every TTL from the first to the end as it stands; probes that are still open are left out.
-
-        While no end is known, the farthest TTL that was tried counts as one.
-        """
-        end = self._path.end_so_far() if self._listed_until is None else self._listed_until
-        return tuple(self._path.snapshot(hop, knowledge) for hop in self._path.up_to(end))
-
-    def hop(self, ttl: int, knowledge: Mapping[IPv4Address | IPv6Address, Knowledge] | None = None) -> Hop:
-        """One TTL as it stands.
-
-        Raises:
-            UsageError: The TTL is not one of the trace's.
-        """
-        first_ttl, max_ttl = self._config.first_ttl, self._config.max_ttl
-        if not first_ttl <= ttl <= max_ttl:
-            raise UsageError(f"TTL {ttl} is not traced: {first_ttl} to {max_ttl} are")
-        return self._path.snapshot(self._path.hops[ttl - first_ttl], knowledge)
 
     def _note_now(self, now: int) -> None:
         if now > self._latest_now:
