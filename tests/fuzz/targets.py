@@ -151,8 +151,6 @@ def linux_control(data: bytes) -> None:
     slot = memoryview(data[:CONTROL_SIZE].ljust(CONTROL_SIZE, b"\0"))
     (stamp,) = read_stamps(slot, [(min(len(data), CONTROL_SIZE), 0)])
     assert stamp is None or 0 <= stamp[0] < 1 << 32
-    expiry = read_expiry(slot, 0, min(len(data), CONTROL_SIZE))
-    assert expiry is None or len(expiry[2]) in {4, 16}
     arrival = read_arrival(memoryview(data), 0, len(data))
     assert arrival is None or isinstance(arrival, int)
     expiry = read_expiry(memoryview(data), 0, len(data))

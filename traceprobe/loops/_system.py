@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 import sys
 import time
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import anyio.lowlevel
 
@@ -79,17 +79,14 @@ class SystemAlarm:
 
         timer: asyncio.TimerHandle
 
-        def set_timer() -> None:
-            nonlocal timer
-            timer = loop.call_later(_seconds_until(deadline_ns), time_came)
-
         def time_came() -> None:
-            if _seconds_until(deadline_ns) > 0:
-                set_timer()
+            nonlocal timer
+            if (left := _seconds_until(deadline_ns)) > 0:
+                timer = loop.call_later(left, time_came)
             else:
                 ring()
 
-        set_timer()
+        timer = loop.call_later(_seconds_until(deadline_ns), time_came)
         try:
             await future
         finally:
@@ -147,11 +144,21 @@ class SystemClock:
 
     __slots__ = ()
 
-    monotonic_ns: ClassVar[staticmethod[[], int]] = staticmethod(_now_ns)
-    """``CLOCK_MONOTONIC`` in nanoseconds (clock_gettime(2)); on Windows the performance counter."""
+    if TYPE_CHECKING:
 
-    realtime_ns: ClassVar[staticmethod[[], int]] = staticmethod(time.time_ns)
-    """``CLOCK_REALTIME`` in nanoseconds since the epoch (clock_gettime(2))."""
+        @staticmethod
+        def monotonic_ns() -> int:
+            """``CLOCK_MONOTONIC`` in nanoseconds (clock_gettime(2)); on Windows the performance counter."""
+            ...
+
+        @staticmethod
+        def realtime_ns() -> int:
+            """``CLOCK_REALTIME`` in nanoseconds since the epoch (clock_gettime(2))."""
+            ...
+
+    else:
+        monotonic_ns = staticmethod(_now_ns)
+        realtime_ns = staticmethod(time.time_ns)
 
     def alarm(self) -> SystemAlarm:
         """Make an alarm for one waiter."""
