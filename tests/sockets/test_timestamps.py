@@ -122,14 +122,33 @@ def test_stamps_find_their_probes_by_number() -> None:
         assert trip is not None
         stamps[probe] = trip.sent_at_ns
     assert stamps == {0: WALL + 103_000, 1: WALL + 101_000, 2: None}
+
+
+def test_after_the_numbers_began_anew_a_stamp_is_of_no_old_probe() -> None:
+    trips = round_trips()
+    trips.sent([ProbeId(n) for n in range(3)], SENT, 0)
     awaited = [bool(trips._awaited)]
     trips.stop_awaiting()
     awaited.append(bool(trips._awaited))
     assert awaited == [True, False]
-    trips.stamps_came([(1, WALL + 104_000)])
+    trips.stamps_came([(2, WALL + 104_000)])
     trip = trips.measure(ProbeId(2), WALL + 150_000, ClockReading(180_000, WALL))
     assert trip is not None
     assert trip.sent_at_ns is None
+
+
+def test_what_was_neither_stamped_nor_answered_has_not_left() -> None:
+    trips = round_trips()
+    trips.sent([ProbeId(n) for n in range(4)], SENT, 2**32 - 2)
+    everything = [ProbeId(n) for n in range(9)]
+    assert trips.unstamped(everything) == []  # a device that makes no stamps says nothing by that
+    trips.stamps_came([(2**32 - 1, WALL + 101_000)])
+    assert trips.unstamped(everything) == [0, 2, 3]
+    assert trips.measure(ProbeId(2), WALL + 150_000, ClockReading(180_000, WALL)) is not None
+    assert trips.measure(ProbeId(3), None, ClockReading(180_000, WALL)) is not None
+    assert trips.unstamped(everything) == [0]
+    trips.forget(everything)
+    assert trips.unstamped(everything) == []
 
 
 def test_a_forgotten_probe_leaves_nothing_behind() -> None:

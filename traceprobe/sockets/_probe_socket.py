@@ -92,6 +92,9 @@ class KernelProbeSocket(ReceivingSocket, Generic[CodecT]):
     def _expect(self, size: int) -> None:
         """Make room for replies that bring back probes of a size."""
 
+    def _look_for_stamps(self) -> None:
+        """Take in the transmit stamps that have come; must not raise."""
+
     @abstractmethod
     async def _transmit(
         self,
@@ -147,6 +150,11 @@ class KernelProbeSocket(ReceivingSocket, Generic[CodecT]):
     def release(self, probes: Sequence[ProbeId]) -> None:
         """Give probes up."""
         if not self._closed:
+            unstamped = self._round_trips.unstamped(probes)
+            if unstamped:
+                self._look_for_stamps()
+                if unsent := len(self._round_trips.unstamped(unstamped)):
+                    self._refuse(Refusal.FAILED, unsent)
             self._codec.release(probes, self._clock.monotonic_ns())
             self._round_trips.forget(probes)
             if self._ready:

@@ -88,6 +88,8 @@ class RoundTrips:
         self._sent: dict[ProbeId, tuple[tuple[int, int, int], int]] = {}
         self._awaited: dict[int, ProbeId] = {}
         self._stamps: dict[ProbeId, int] = {}
+        self._are_stamped = False
+        """Whether a transmit stamp has ever come: not every network device makes any."""
 
     def sent(self, probes: Sequence[ProbeId], now: ClockReading, number: int) -> None:
         """Note that probes were sent.
@@ -118,6 +120,18 @@ class RoundTrips:
             probe = awaited.pop(number, None)
             if probe is not None:
                 known[probe] = stamp_ns
+                self._are_stamped = True
+
+    def unstamped(self, probes: Iterable[ProbeId]) -> list[ProbeId]:
+        """Those that have no transmit stamp yet and no answer, where the kernel stamps what it sends."""
+        if not self._awaited or not self._are_stamped:
+            return []
+        sent, stamps, awaited = self._sent, self._stamps, self._awaited
+        return [
+            probe
+            for probe in probes
+            if probe not in stamps and probe in sent and awaited.get(sent[probe][1]) == probe
+        ]
 
     def stop_awaiting(self) -> None:
         """Numbers mean nothing any more: the kernel's count was reset."""
@@ -165,5 +179,12 @@ class RoundTrips:
                 stamp_ns = self._stamps.get(probe)
                 if stamp_ns is not None and sent_at_ns - tolerance_ns <= stamp_ns <= arrival_ns:
                     return arrival_ns - stamp_ns, received_ns, _KERNEL_TX_RX, stamp_ns
+                self._stop_awaiting_one(probe, known[1])
                 return max(arrival_ns - sent_at_ns, 0), received_ns, _KERNEL_RX, None
+        self._stop_awaiting_one(probe, known[1])
         return now_ns - sent_ns, now_ns, self._unstamped, None
+
+    def _stop_awaiting_one(self, probe: ProbeId, number: int) -> None:
+        """It was answered, so it was sent, whether its stamp has got lost or not."""
+        if self._awaited.get(number) == probe:
+            del self._awaited[number]

@@ -7,6 +7,7 @@ packet looks like to the kernel, and how what comes in shows the probe that it a
 from __future__ import annotations
 
 from abc import abstractmethod
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, TypedDict
 
@@ -190,6 +191,12 @@ class LinuxProbeSocket(KernelProbeSocket[CodecT]):
 
     def _expect(self, size: int) -> None:
         self._receiver.make_room(size)
+
+    def _look_for_stamps(self) -> None:
+        with suppress(OSError):  # who receives next will be told
+            self._drain_error_queue()
+        if self._ready and self._receiving:
+            self._readiness.wake()
 
     async def _transmit(
         self,
