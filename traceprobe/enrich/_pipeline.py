@@ -18,14 +18,13 @@ from traceprobe.model import EnrichmentError, Knowledge
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from ipaddress import IPv4Address, IPv6Address
     from typing import TypeAlias
 
     from anyio.abc import TaskGroup
 
+    from traceprobe.enrich._prefixes import IPAddress
     from traceprobe.enrich._protocols import Enricher
 
-    IPAddress: TypeAlias = IPv4Address | IPv6Address
     Subscriber: TypeAlias = Callable[[IPAddress, Enricher, Knowledge], None]
 
 logger = logging.getLogger(__name__)

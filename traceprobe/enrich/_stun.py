@@ -13,12 +13,10 @@ from typing import TYPE_CHECKING, Final
 from traceprobe.errors import UnsupportedOption
 
 if TYPE_CHECKING:
-    from ipaddress import IPv4Address, IPv6Address
     from types import ModuleType
 
     from traceprobe.config import EnrichmentConfig, TimingConfig
-
-    IPAddress = IPv4Address | IPv6Address
+    from traceprobe.enrich._prefixes import IPAddress
 
 _COOKIE: Final = (0x2112A442).to_bytes(4, "big")
 """RFC 8489 section 5."""
