@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.kernel import hostile
+from tests.kernel import hostile, inside
 from tests.kernel.hostile import HOPS, MAX_TTL, QUERIES, Hostile, judge, probes_to
 from tests.rigs.tun.forgeries import FORGERS, kinds_of
 from tests.rigs.tun.forgery import Forgery, put
@@ -269,7 +269,7 @@ def test_an_echo_reply_from_elsewhere_is_an_alias_only_with_the_token(
     routers = [Router(hostile.ROUTERS[version].format(number)) for number in range(1, HOPS)]
     topology = Topology(paths=[Path(Target(target, echo=False), routers)])
     reply = Forgery(form=0 if version == 4 else 129, forger=alias, ttls=(HOPS, 255))
-    shown = {}
+    shown: dict[str, object] = {}
     for name, edits in {"right": (), "wrong": (put("message", 12, "00000000"),)}.items():
         forged = Forgery(form=reply.form, forger=alias, ttls=reply.ttls, edits=edits)
         internet.load(topology, forgeries={target: [forged]})
@@ -277,5 +277,10 @@ def test_an_echo_reply_from_elsewhere_is_an_alias_only_with_the_token(
         (document,) = internet.call(hostile.trace_each, [target], options, backend="asyncio")
         last = document["hops"][-1]
         shown[name] = (last["address"], last["received"], document["reached"], document["address"])
+        arguments = ["-n", "--no-asn", "--icmp", "--mode", mode, "-m", str(HOPS), target]
+        shown[f"{name}, in words"] = f"{alias} answered in place of {target}" in internet.call(
+            inside.show, arguments
+        )
     assert shown["right"] == (alias, QUERIES, True, target)
     assert shown["wrong"] == (None, 0, False, target)
+    assert (shown["right, in words"], shown["wrong, in words"]) == (True, False)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from traceprobe.config import Protocol
-from traceprobe.model import ProbeStatus, StopReason
+from traceprobe.model import ProbeStatus, ReplyKind, StopReason
 from traceprobe.render._reply_words import reply_note
 from traceprobe.render.sanitize import clean_name
 
@@ -145,4 +145,14 @@ def warnings(result: TraceResult) -> list[str]:
             f"{plural(rewritten, 'reply')} came back with rewritten identifiers, by an address translator "
             f"perhaps, and could not be counted."
         )
+    # Only somebody who got the probe can have sent it: it bears the probe's token.
+    target = int(result.address)
+    aliases = {
+        probe.address: None
+        for probe in probes
+        if probe.reply is ReplyKind.ECHO_REPLY and probe.address is not None and int(probe.address) != target
+    }
+    if aliases:
+        names = " and ".join(clean_name(str(alias)) for alias in aliases)
+        found.append(f"{names} answered in place of {clean_name(str(result.address))}, as an alias of it.")
     return found
