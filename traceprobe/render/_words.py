@@ -145,6 +145,17 @@ def warnings(result: TraceResult) -> list[str]:
             f"{plural(rewritten, 'reply')} came back with rewritten identifiers, by an address translator "
             f"perhaps, and could not be counted."
         )
+    overflow = result.discarded.get("overflow", 0)
+    if overflow:
+        found.append(
+            f"{plural(overflow, 'packet')} found no room in the receive buffer; there may have been replies "
+            f"among them."
+        )
+    unsent = result.discarded.get("failed", 0)
+    if unsent:
+        found.append(
+            f"The system failed to send {plural(unsent, 'probe')} that it had taken, or to wait for the answer."
+        )
     # Only somebody who got the probe can have sent it: it bears the probe's token.
     target = int(result.address)
     aliases = {
