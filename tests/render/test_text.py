@@ -346,6 +346,18 @@ def test_send_errors_are_loud() -> None:
     assert "Warning: 3 of 3 probes not sent: ENETUNREACH (no route to that network)." in text
 
 
+@pytest.mark.parametrize(
+    ("reason", "warning"),
+    [
+        ("overflow", "7 packets found no room in the receive buffer; there may have been replies among them."),
+        ("failed", "The system failed to send 7 probes that it had taken, or to wait for the answer."),
+    ],
+)
+def test_what_the_machine_failed_to_do_is_no_secret(reason: str, warning: str) -> None:
+    text = result_to_text(attrs.evolve(TYPICAL, discarded={"unmatched": 0, reason: 7}))
+    assert f"Warning: {warning}" in text.replace("\n", " ")
+
+
 def test_attempts_beyond_the_columns_wrap() -> None:
     page = Screen(queries=2)
     page.renderer.hop(hop(1, None, None, ("10.0.0.1", 3.0), ("10.0.0.1", 4.0), ("10.0.0.1", 5.0)))
