@@ -90,6 +90,14 @@ def test_bash_completes(words: list[str], expected: set[str]) -> None:
     assert set(completed(*words)) == expected
 
 
+@needs_bash
+def test_bash_completes_the_names_of_files(tmp_path: Path) -> None:
+    (tmp_path / "networks.mmdb").touch()
+    (tmp_path / "other.mmdb").touch()
+    begun = tmp_path / "net"
+    assert completed("traceprobe", "--asn-db", str(begun)) == [str(tmp_path / "networks.mmdb")]
+
+
 def line_of_zsh(typed: str, tmp_path: Path) -> str:
     """What zsh makes of a line when the tabulator is pressed at its end, in a terminal of its own."""
     import pty
@@ -130,6 +138,7 @@ def line_of_zsh(typed: str, tmp_path: Path) -> str:
         ("traceprobe --mode linux_r", "traceprobe --mode linux_raw"),
         ("traceprobe demo --flow pa", "traceprobe demo --flow paris"),
         ("traceprobe doc", "traceprobe doctor"),
+        ("traceprobe --repor", "traceprobe --report"),
     ],
 )
 def test_zsh_completes(typed: str, expected: str, tmp_path: Path) -> None:
