@@ -154,7 +154,7 @@ def warnings(result: TraceResult) -> list[str]:
     unsent = result.discarded.get("failed", 0)
     if unsent:
         found.append(
-            f"The system failed to send {plural(unsent, 'probe')} that it had taken, or to wait for the answer."
+            f"The system failed to send {plural(unsent, 'probe')} that it had taken, or to wait for answers."
         )
     # Only somebody who got the probe can have sent it: it bears the probe's token.
     target = int(result.address)
