@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,9 @@ from tests.kernel.hostile import HOPS, ROUTERS, TARGETS
 from tests.rigs.capture import Capture
 from tests.rigs.tun import Manner
 from tests.rigs.tun.simulated import DEVICE
+from traceprobe.config import AddressFamily, TracerouteConfig
+from traceprobe.errors import ConfigError
+from traceprobe.sockets.linux import ping
 from traceprobe.testing.topology import Path, Target, Topology
 
 if TYPE_CHECKING:
@@ -110,3 +114,23 @@ def test_every_probe_carries_as_much_of_a_token_as_it_has_room_for(
     assert first != second
     assert any(first)
     assert any(second)
+
+
+def test_where_others_hold_the_identifiers_that_are_drawn_the_kernel_chooses(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[int] = []
+
+    def bind(opened: object, family: object, config: object, identifier: int = 0) -> int:
+        del opened, family, config
+        asked.append(identifier)
+        if identifier:
+            raise ConfigError("source_port", identifier, "a port that no other socket has taken")
+        return 4711
+
+    monkeypatch.setattr("traceprobe.sockets.linux._options.bind", bind)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as unused:
+        found = ping._bind_by_chance(unused, AddressFamily.IPV4, TracerouteConfig())
+    assert found == 4711
+    assert asked[-1] == 0
+    assert len(set(asked)) > 2
