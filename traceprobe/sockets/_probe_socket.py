@@ -11,6 +11,7 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 from traceprobe.model import Reply, SentProbe, TimestampSource
+from traceprobe.model._probe import build_sent_probe
 from traceprobe.sockets._receiving import ReceivingSocket
 from traceprobe.sockets._receiving import Waiter as Waiter
 from traceprobe.sockets._timestamps import RoundTrips, read_clocks
@@ -92,8 +93,9 @@ class KernelProbeSocket(ReceivingSocket, Generic[CodecT]):
     def _expect(self, size: int) -> None:
         """Make room for replies that bring back probes of a size."""
 
-    def _look_for_stamps(self) -> None:
-        """Take in the transmit stamps that have come; must not raise."""
+    def _take_in_stamps(self) -> bool:
+        """Take in the transmit stamps that have come; whether none can have got lost. Must not raise."""
+        return False
 
     @abstractmethod
     async def _transmit(
@@ -129,7 +131,7 @@ class KernelProbeSocket(ReceivingSocket, Generic[CodecT]):
                 ids = [probe.id for probe in sendable[start:stop]]
                 self._round_trips.sent(ids, now, number)
                 for probe, source in zip(ids, sources[start:stop], strict=True):
-                    reports[probe] = SentProbe(probe, sent_ns, sent_at_ns, source, None, accepted_ns)
+                    reports[probe] = build_sent_probe(probe, sent_ns, sent_at_ns, source, None, accepted_ns)
 
             def refused(place: int, now: ClockReading, error: SendError) -> None:
                 probe = sendable[place].id
@@ -151,10 +153,8 @@ class KernelProbeSocket(ReceivingSocket, Generic[CodecT]):
         """Give probes up."""
         if not self._closed:
             unstamped = self._round_trips.unstamped(probes)
-            if unstamped:
-                self._look_for_stamps()
-                if unsent := len(self._round_trips.unstamped(unstamped)):
-                    self._refuse(Refusal.FAILED, unsent)
+            if unstamped and self._take_in_stamps() and (unsent := self._round_trips.unstamped(unstamped)):
+                self._refuse(Refusal.FAILED, len(unsent))
             self._codec.release(probes, self._clock.monotonic_ns())
             self._round_trips.forget(probes)
             if self._ready:

@@ -120,6 +120,8 @@ class LinuxProbeSocket(KernelProbeSocket[CodecT]):
     _sender: LinuxSender
     _errors_are_stamps = False
     """Whether the error queue holds transmit stamps and nothing else."""
+    _was_crowded = False
+    """Whether more has waited at once than there is sure to be room for; stamps may have found none."""
 
     def __init__(
         self,
@@ -192,11 +194,12 @@ class LinuxProbeSocket(KernelProbeSocket[CodecT]):
     def _expect(self, size: int) -> None:
         self._receiver.make_room(size)
 
-    def _look_for_stamps(self) -> None:
+    def _take_in_stamps(self) -> bool:
         with suppress(OSError):  # who receives next will be told
             self._drain_error_queue()
         if self._ready and self._receiving:
             self._readiness.wake()
+        return not self._was_crowded
 
     async def _transmit(
         self,
@@ -211,10 +214,13 @@ class LinuxProbeSocket(KernelProbeSocket[CodecT]):
         # holds nothing else it need not be looked at once they have come, unless nothing else explains
         # that the socket is ready.
         if not self._errors_are_stamps or self._round_trips.awaits_stamps:
-            self._drain_error_queue()
-            self._drain_data()
-        elif not self._drain_data():
-            self._drain_error_queue()
+            count = self._drain_error_queue() + self._drain_data()
+        else:
+            count = self._drain_data()
+            if not count:
+                self._drain_error_queue()
+        if count > self._capabilities.max_in_flight:
+            self._was_crowded = True
 
     def _stop_sending(self) -> None:
         self._sender.close()
