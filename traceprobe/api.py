@@ -86,15 +86,10 @@ async def trace_async(
         UnsupportedOption: The mode can't honour an option.
         SendError: Not a single probe could be sent.
     """
-    async with open_trace(
-        target,
-        config,
-        socket_factory=socket_factory,
-        resolver=resolver,
-        enrichers=enrichers,
-        **options,
-    ) as opened:
-        return await opened.wait()
+    async with Tracer(
+        config, socket_factory=socket_factory, resolver=resolver, enrichers=enrichers, **options
+    ) as tracer:
+        return await tracer.trace(target)
 
 
 def trace(

@@ -52,8 +52,8 @@ class PathKnowledge:
         self._enrichers = tuple(enrichers)
         self.is_wanted = bool(self._enrichers) or judge is not None
         """Whether anything is to be looked up at all."""
-        self._learnt = learnt
-        self._looked_up = looked_up
+        self._learnt = learnt if self.is_wanted else _nobody_listens
+        self._looked_up = looked_up if self.is_wanted else _nobody_listens
         self._ttls: dict[IPAddress, set[int]] = {}
         self._told: dict[IPAddress, list[Knowledge | None]] = {}
         """What each enricher has told of an address; None while it is being asked."""

@@ -115,6 +115,13 @@ class TraceRun:
         """Destination port of the probes (the first one, where the flow varies by port)."""
         return self._config.port or self._hub.socket.capabilities.default_port
 
+    def outcome(self) -> TraceResult:
+        """The result of a trace that is over; raises what went wrong."""
+        if self.error is not None:
+            raise self.error
+        assert self.result is not None
+        return self.result
+
     def hop(self, ttl: int) -> Hop:
         """One hop as it stands."""
         return self._engine.hop(ttl, self.knowledge.known)
@@ -153,7 +160,7 @@ class TraceRun:
             with self.scope:
                 await self._drive()
                 self._end()
-                if self.error is None:
+                if self._knows and self.error is None:
                     await self._wait_for_enrichment()
         except Exception as error:
             self.error = error
@@ -224,19 +231,20 @@ class TraceRun:
         rest is reported. A reply that overtakes the report of its probe is kept by the engine until then.
         """
         now = self._clock.monotonic_ns()
+        first = _FIRST_REPORTS if self.log.is_awaited else len(sent)
         report_sent = self._engine.probe_sent
-        if self.log.is_awaited and len(sent) > _FIRST_REPORTS:
-            for report in sent[:_FIRST_REPORTS]:
-                report_sent(report, now)
-            del self._untold[:_FIRST_REPORTS]
-            self._hub.drain()
-            self._publish()
-            await anyio.lowlevel.checkpoint()
-            sent = sent[_FIRST_REPORTS:]
-        for report in sent:
+        for report in sent[:first]:
             report_sent(report, now)
-        self._untold = []
+        del self._untold[:first]
+        # Stamps of the sending have come by now, too. What is read here need not wake the process.
+        self._hub.drain()
         self._publish()
+        if len(sent) > first:
+            await anyio.lowlevel.checkpoint()
+            for report in sent[first:]:
+                report_sent(report, now)
+            self._untold.clear()
+            self._publish()
 
     # --- events -----------------------------------------------------------------------------------------
 
@@ -325,8 +333,8 @@ class TraceRun:
                 self._hub.socket.release(left)
         if self.error is None and self._socket_error is not None and not self._engine.finished:
             self.error = self._socket_error
-        self.knowledge.close("the trace was ended before there was an answer")
         if self._knows:
+            self.knowledge.close("the trace was ended before there was an answer")
             self.log.finish_source()
         if self.error is None:
             self.result = self._make_result()

@@ -86,6 +86,8 @@ class Tracer:
         self._hubs: dict[Hashable, SocketHub] = {}
         self._opening: dict[Hashable, anyio.Lock] = {}
         self._trace_ids = itertools.count(1)
+        self._awaited: set[TraceRun] = set()
+        """Traces that run in the tasks of those who wait for their results."""
         self._rate = (
             None
             if self.config.packets_per_second is None
@@ -111,6 +113,8 @@ class Tracer:
         assert self._tasks is not None
         tasks = self._tasks
         tasks.cancel_scope.cancel()
+        for run in self._awaited:
+            run.scope.cancel()
         # No task of ours raises, so the group has nothing of its own to say. It is not shown the error of
         # the block either, or it would wrap it into an exception group; a cancellation it must see.
         cancelled = kind is not None and issubclass(kind, anyio.get_cancelled_exc_class())
@@ -122,6 +126,8 @@ class Tracer:
         finally:
             hubs, self._hubs = list(self._hubs.values()), {}
             with anyio.CancelScope(shield=True):
+                for run in list(self._awaited):
+                    await run.done.wait()
                 async with AsyncExitStack() as closing:
                     closing.push_async_callback(self._lookups.aclose)
                     for hub in hubs:
@@ -143,8 +149,15 @@ class Tracer:
             SendError: Not a single probe could be sent.
             UsageError: The tracer was not entered, or by the process that this one was forked from.
         """
-        async with self.open_trace(target, **options) as trace:
-            return await trace.wait()
+        run = await self._prepare(target, self.config.with_options(options))
+        # Whoever only waits for the result drives the trace himself: that saves a task, and the turns of the
+        # event loop that it would take to start one and to be told of its end.
+        self._awaited.add(run)
+        try:
+            await run.main()
+        finally:
+            self._awaited.discard(run)
+        return run.outcome()
 
     def open_trace(self, target: str, **options: Unpack[TraceOptions]) -> Trace:
         """A trace to enter with ``async with`` and to iterate; raises on entering what :meth:`trace` does."""
@@ -153,6 +166,13 @@ class Tracer:
     # --- for Trace --------------------------------------------------------------------------------------
 
     async def _start(self, target: str, config: TracerouteConfig) -> TraceRun:
+        run = await self._prepare(target, config)
+        assert self._tasks is not None
+        self._tasks.start_soon(run.main)
+        return run
+
+    async def _prepare(self, target: str, config: TracerouteConfig) -> TraceRun:
+        """Make a trace that has a socket; its ``main`` has still to be run, and gives it back."""
         if self._tasks is None or self._pipeline is None:
             raise UsageError("the tracer was not entered: write 'async with Tracer(...) as tracer:' first")
         if self._tasks.cancel_scope.cancel_called:
@@ -168,6 +188,8 @@ class Tracer:
         judge = await self._lookups.judge_for(config, destination, self._pipeline)
         hub = await self._hub_for(config, AddressFamily(destination.version))
         try:
+            if self._tasks.cancel_scope.cancel_called:
+                raise ClosedError("the tracer has been closed")
             trace_id = next(self._trace_ids)
             now = self._factory.clock.monotonic_ns()
             engine = TracerouteEngine(config, destination, now, trace_id=trace_id)
@@ -178,7 +200,6 @@ class Tracer:
         except BaseException:
             hub.leases -= 1
             raise
-        self._tasks.start_soon(run.main)
         return run
 
     async def _resolve(self, target: str, config: TracerouteConfig) -> IPAddress:
