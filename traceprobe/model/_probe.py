@@ -70,4 +70,5 @@ class SentProbe:
     """Monotonic clock when the system call that handed it over returned, where the socket knows it."""
 
 
-build_quickly(SentProbe)
+build_sent_probe = build_quickly(SentProbe)
+"""Builds a :class:`SentProbe` in innermost loops."""

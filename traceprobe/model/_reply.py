@@ -176,4 +176,5 @@ class Reply:
     """What the path did to the probe, as far as the mode can see the quote."""
 
 
-build_quickly(Reply)
+build_reply = build_quickly(Reply)
+"""Builds a :class:`Reply` in innermost loops."""

@@ -12,7 +12,8 @@ from struct import Struct
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from traceprobe.config import AddressFamily
-from traceprobe.model import Reply, ReplyKind
+from traceprobe.model import ReplyKind
+from traceprobe.model._reply import build_reply
 from traceprobe.packets import find_extension
 from traceprobe.sockets._addresses import ipv4_address, ipv6_address
 from traceprobe.sockets.codec import NO_EXTENSION, Refusal, error_kind, read_extension
@@ -149,7 +150,7 @@ class ErrorQueueSocket(LinuxProbeSocket[CodecT]):
         rtt_ns, received_ns, source, sent_at_ns = trip
         is_ipv4 = self._family is AddressFamily.IPV4
         self._ready.append(
-            Reply(
+            build_reply(
                 probe,
                 ReplyKind.TIME_EXCEEDED,
                 ipv4_address(offender) if is_ipv4 else ipv6_address(offender, index),

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from traceprobe.config import AddressFamily, FlowStrategy, Mode, Protocol
 from traceprobe.errors import ConfigError, PacketError, TraceprobeError
 from traceprobe.ffi import linux
-from traceprobe.model import Reply, ReplyKind
+from traceprobe.model import ReplyKind
+from traceprobe.model._reply import build_reply
 from traceprobe.packets import ones_complement_sum, parse_icmp, parse_tcp
 from traceprobe.sockets._addresses import ipv4_address
 from traceprobe.sockets._catalogue import facts_of
@@ -178,7 +179,7 @@ class LinuxRawSocket(LinuxProbeSocket[IcmpCodec | UdpCodec | TcpCodec]):
                 if trip is not None:
                     rtt_ns, received_ns, source, sent_at_ns = trip
                     ready.append(
-                        Reply(
+                        build_reply(
                             probe,
                             kind,
                             ipv4_address(sender),
