@@ -54,7 +54,7 @@ async def test_each_probe_leaves_with_its_ttl_and_size(
     factory: ProbeSocketFactory, network: OwnNetwork, mode: Mode, protocol: Protocol, version: int
 ) -> None:
     opened = await open_socket(factory, mode, protocol, version)
-    minimum = 28 + (0 if mode is Mode.LINUX_UDP else 2) + (20 if version == 6 else 0)
+    minimum = 30 + (20 if version == 6 else 0)  # with a word that makes the checksum come out right
     if protocol is Protocol.TCP:
         minimum += 10
     sizes = [minimum, minimum + 1, 60 if version == 4 else 80, 577, 1499]
@@ -142,7 +142,7 @@ async def test_ports_are_those_asked_for(
         await opened.aclose()
     assert {datagram.source_port for datagram in datagrams} == {40123}
     wanted = [5353] * 3 if mode is Mode.LINUX_RAW else [5353, 5354, 5355]
-    assert [datagram.destination_port for datagram in datagrams] == wanted
+    assert sorted(datagram.destination_port for datagram in datagrams) == wanted
 
 
 @every_mode
