@@ -58,6 +58,8 @@ KINDS: Final = (
 REMEMBERED: Final = 30_000
 """Sequence numbers that forgers know to be in use: they make up others, of which there must be enough."""
 BRANCHES: Final = 3
+LATEST: Final = 0.5
+"""Seconds by which a reply is late at most: mostly more than its trace takes."""
 TURN: Final = 2.0
 """Seconds of virtual time within which routes change."""
 
@@ -79,7 +81,7 @@ def random_router(number: int, ttl: int, rtt: float, random: Random, branch: int
     if random.random() < 0.3:
         faults.append(Fault(FaultKind.DUPLICATE, share=0.3, delay=random.uniform(0, 0.05)))
     if random.random() < 0.2:
-        faults.append(Fault(FaultKind.LATE, share=0.1, delay=random.uniform(0, 2.0)))
+        faults.append(Fault(FaultKind.LATE, share=0.1, delay=random.uniform(0, LATEST)))
     return Router(
         str(router(number, ttl, branch)),
         rtt=rtt,
