@@ -146,13 +146,11 @@ class SystemClock:
 
     if TYPE_CHECKING:
 
-        @staticmethod
-        def monotonic_ns() -> int:
+        def monotonic_ns(self) -> int:
             """``CLOCK_MONOTONIC`` in nanoseconds (clock_gettime(2)); on Windows the performance counter."""
             ...
 
-        @staticmethod
-        def realtime_ns() -> int:
+        def realtime_ns(self) -> int:
             """``CLOCK_REALTIME`` in nanoseconds since the epoch (clock_gettime(2))."""
             ...
 
