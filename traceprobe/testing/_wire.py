@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from traceprobe.errors import SendError
 from traceprobe.model import Reply
@@ -14,15 +14,8 @@ from traceprobe.testing._transcript import PacketRecord, refused
 if TYPE_CHECKING:
     from traceprobe.model import Probe
     from traceprobe.testing._internet import Internet, Journey
+    from traceprobe.testing._socket import SimulatedSocket
     from traceprobe.testing.clock import VirtualClock
-
-
-class Receiver(Protocol):
-    """Who datagrams arrive at."""
-
-    def arrived(self, datagram: bytes) -> Reply | Refusal | str:
-        """Take a datagram; returns what was made of it, or why it was dropped."""
-        ...
 
 
 class Wire:
@@ -32,11 +25,11 @@ class Wire:
         self.clock = clock
         self.packets: list[PacketRecord] = []
         """All that happened."""
-        self.sockets: set[Receiver] = set()
+        self.sockets: set[SimulatedSocket] = set()
         """The sockets that are open."""
         self._internet = internet
 
-    def transmit(self, socket: Receiver, probe: Probe, datagram: bytes) -> SendError | None:
+    def transmit(self, socket: SimulatedSocket, probe: Probe, datagram: bytes) -> SendError | None:
         """Take a datagram; returns an error if the prober's own machine knows no way for it."""
         if probe.destination not in self._internet.topology.routes:
             return SendError(errno.ENETUNREACH, f"no path to {probe.destination} on this simulated network")
@@ -46,7 +39,7 @@ class Wire:
         self.clock.call_at(now_ns + journey.delay_ns, partial(self._ends, socket, journey))
         return None
 
-    def _ends(self, socket: Receiver, journey: Journey) -> None:
+    def _ends(self, socket: SimulatedSocket, journey: Journey) -> None:
         now_ns = self.clock.monotonic_ns()
         answers = journey.lost if journey.responder is None else self._internet.answer(journey, now_ns)
         if isinstance(answers, str):
@@ -55,7 +48,7 @@ class Wire:
         for answer in answers:
             self.clock.call_at(now_ns + answer.delay_ns, partial(self._arrives, socket, answer.datagram))
 
-    def _arrives(self, socket: Receiver, datagram: bytes) -> None:
+    def _arrives(self, socket: SimulatedSocket, datagram: bytes) -> None:
         if socket not in self.sockets:
             return
         now_ns = self.clock.monotonic_ns()
