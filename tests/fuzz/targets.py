@@ -53,6 +53,7 @@ from traceprobe.sockets.linux._control import (
     CONTROL_SIZE,
     ExtendedError,
     read_arrival,
+    read_arrival_with_ttl,
     read_control,
     read_expiry,
     read_stamps,
@@ -153,6 +154,8 @@ def linux_control(data: bytes) -> None:
     assert stamp is None or 0 <= stamp[0] < 1 << 32
     arrival = read_arrival(memoryview(data), 0, len(data))
     assert arrival is None or isinstance(arrival, int)
+    told = read_arrival_with_ttl(memoryview(data), 0, len(data))
+    assert told is None or told == read_control(memoryview(data))[:2]
     expiry = read_expiry(memoryview(data), 0, len(data))
     if expiry is not None:
         # What is read in a hurry is what is read at leisure.

@@ -81,6 +81,7 @@ READERS: Final = {
     "sockets.codec._udp_token.TokenUdpCodec.resolve_answer": "hidden_headers",
     "sockets.codec._udp_token.TokenUdpCodec.resolve_quoted_payload": "hidden_headers",
     "sockets.linux._control.read_arrival": "linux_control",
+    "sockets.linux._control.read_arrival_with_ttl": "linux_control",
     "sockets.linux._control.read_control": "linux_control",
     "sockets.linux._control.read_expiry": "linux_control",
     "sockets.linux._control.read_stamps": "linux_control",

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from random import Random
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.sockets.wire import Codec, address, make_codec, make_probe, source
+from tests.sockets.wire import QUARANTINE_NS, Codec, address, make_codec, make_probe, source
 from traceprobe.config import AddressFamily, FlowStrategy, Protocol
 from traceprobe.errors import PacketError
 from traceprobe.model import ReplyKind
 from traceprobe.packets import (
     build_icmp_error,
     build_ipv4,
+    build_ipv6,
     internet_checksum,
     ones_complement_sum,
     parse_icmp,
@@ -296,3 +298,117 @@ def test_a_constant_flow_of_udp_gets_a_closer_look() -> None:
     probe = make_probe(V4, ttl=5)
     segment = codec.encode(probe, source(V4), 0)
     assert shortcut(codec, probe.destination, DEFAULT_UDP_PORT, segment[8:]) is None
+
+
+# --- IPv6 ----------------------------------------------------------------------------------------------
+
+V6 = AddressFamily.IPV6
+ROUTER6 = address(V6, 77)
+LABEL = 0x12345
+
+
+def make_ipv6(
+    flow: FlowStrategy = FlowStrategy.PARIS, known: SentHeader = KNOWN, label: int | None = None
+) -> tuple[IcmpCodec, Probe, bytes, bytes]:
+    """A codec with one outstanding probe, that, and the message that says that its hop limit has run out."""
+    codec = IcmpCodec(
+        V6,
+        flow,
+        identifier=0x1234,
+        quarantine_ns=QUARANTINE_NS,
+        random=Random(1),
+        labelled=label is not None,
+        flow_label=label,
+    )
+    codec.sent_header = known
+    probe = make_probe(V6, ttl=5)
+    segment = codec.encode(probe, source(V6), 0)
+    quote = build_ipv6(
+        segment,
+        source=source(V6),
+        destination=probe.destination,
+        next_header=58,
+        hop_limit=1,
+        flow_label=LABEL if label is None else label,
+    )
+    return codec, probe, segment, reply_ipv6(quote)
+
+
+def reply_ipv6(quote: bytes) -> bytes:
+    return build_icmp_error(6, type=3, code=0, quoted=quote, source=ROUTER6, destination=source(V6))
+
+
+def closer_look_ipv6(codec: IcmpCodec, message: bytes) -> Answer | Refusal:
+    """What a socket makes of a message without the shortcut."""
+    try:
+        return read_answer(codec, parse_icmp(6, message), ROUTER6)
+    except PacketError:
+        return Refusal.MALFORMED
+
+
+def recognised_ipv6(codec: IcmpCodec, message: bytes) -> tuple[object, ...] | None:
+    padded = b"\xaa" * 7 + message + b"\xaa" * 9
+    return codec.recognise_ipv6(memoryview(padded), 7, len(message))
+
+
+@pytest.mark.parametrize("label", [None, LABEL], ids=["any label", "labelled"])
+def test_an_ordinary_reply_of_ipv6_is_recognised_and_nothing_else(label: int | None) -> None:
+    codec, probe, _, message = make_ipv6(label=label)
+    ordinary = Answer(probe.id, ReplyKind.TIME_EXCEEDED, 3, 0, 1, None, NO_EXTENSION, ())
+    assert recognised_ipv6(codec, message) == (probe.id, (ReplyKind.TIME_EXCEEDED, 3, 0, 1))
+    assert closer_look_ipv6(codec, message) == ordinary
+    taken = 0
+    for bit in range(8 * len(message)):
+        changed = bytearray(message)
+        changed[bit // 8] ^= 1 << bit % 8
+        if recognised_ipv6(codec, bytes(changed)) is None:
+            taken += 1
+        else:
+            assert closer_look_ipv6(codec, bytes(changed)) == ordinary, f"bit {bit}"
+    # All but the checksum, which the kernel has verified, and the label that nobody knows.
+    assert taken == 8 * len(message) - 16 - (20 if label is None else 0)
+
+
+def test_a_quote_of_ipv6_of_any_length_says_the_same_or_gets_a_closer_look() -> None:
+    codec, probe, _, message = make_ipv6()
+    quote = message[8:]
+    found = []
+    for length in range(40, len(quote) + 1):
+        variant = reply_ipv6(quote[:length])
+        if recognised_ipv6(codec, variant) is not None:
+            found.append(length)
+            outcome = closer_look_ipv6(codec, variant)
+            assert isinstance(outcome, Answer)
+            assert (outcome.probe_id, outcome.changes) == (probe.id, ())
+    assert found == list(range(48, len(quote) + 1))
+    for size in (2, 64, 128):
+        assert recognised_ipv6(codec, reply_ipv6(quote + bytes(size))) is None
+
+
+def test_what_is_not_known_of_ipv6_gets_a_closer_look() -> None:
+    for codec, probe, _, message in (
+        make_ipv6(known=SentHeader()),
+        make_ipv6(FlowStrategy.CLASSIC, label=LABEL),
+    ):
+        assert recognised_ipv6(codec, message) is None
+        outcome = closer_look_ipv6(codec, message)
+        assert isinstance(outcome, Answer)
+        assert outcome.probe_id == probe.id
+
+
+def test_an_echo_reply_of_ipv6_is_recognised_and_nothing_else() -> None:
+    codec, probe, segment, _ = make_ipv6()
+    message = b"\x81\0" + segment[2:]
+    assert recognised_ipv6(codec, message) == (probe.id, (ReplyKind.ECHO_REPLY, 129, 0, None))
+    ordinary = Answer(probe.id, ReplyKind.ECHO_REPLY, 129, 0)
+    taken = 0
+    for bit in range(8 * len(message)):
+        changed = bytearray(message)
+        changed[bit // 8] ^= 1 << bit % 8
+        if recognised_ipv6(codec, bytes(changed)) is None:
+            taken += 1
+        else:
+            assert closer_look_ipv6(codec, bytes(changed)) == ordinary, f"bit {bit}"
+    assert taken == 8 * len(message) - 16
+    codec.release([probe.id], 0)
+    assert recognised_ipv6(codec, message) is None

@@ -66,3 +66,33 @@ class _Readers(dict[int, "Callable[[memoryview, int], tuple[Any, ...]] | None"])
 
 
 READERS: Final = _Readers()
+
+EXPIRED_IPV6: Final = (b"\x03\0", b"\0\0\0\0")
+"""Header of a time-exceeded message without its checksum, which the kernel has verified (RFC 4443)."""
+ECHO_REPLY_IPV6: Final = b"\x81\0"
+NO_LABEL: Final = 0xFFF00000
+"""The first word of an IPv6 header without its flow label."""
+_LONGEST_IPV6: Final = 8 + 128 + 2
+
+
+class _Ipv6Readers(dict[int, "Callable[[memoryview, int], tuple[Any, ...]] | None"]):
+    """The same for ICMPv6 messages.
+
+    In order: type with code and the rest of the header but its checksum; and of what that quotes the first
+    word, payload length, next header with hop limit, both addresses, and the transport header with all that
+    follows.
+    """
+
+    def __missing__(self, length: int) -> Callable[[memoryview, int], tuple[Any, ...]] | None:
+        if not _SHORTEST <= length <= _LONGEST_IPV6:
+            return None
+        reader = self[length] = Struct(f"!2s2x4sIHH32s{length - _QUOTE_AT}s").unpack_from
+        return reader
+
+
+IPV6_READERS: Final = _Ipv6Readers()
+
+IPV6_TIME_EXCEEDED: Final = Ordinary(ReplyKind.TIME_EXCEEDED, 3, 0, 1)
+IPV6_ECHOED: Final = Ordinary(ReplyKind.ECHO_REPLY, 129, 0, None)
+LAST_HOP_ICMPV6: Final = 58 << 8 | 1
+"""Quoted next header and hop limit where nothing is odd."""

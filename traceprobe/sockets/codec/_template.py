@@ -103,7 +103,7 @@ class Template:
         """What stands from there on, once somebody has asked for it."""
         self.header_sum: int | None = None
         """Sum of what never changes in the IPv4 header, once somebody has asked for it."""
-        self.quote: tuple[bytes, int, bytes] | None = None
+        self.quote: tuple[bytes | int, ...] | None = None
         """What an error that changes nothing shows of the IP header, once somebody has asked for it."""
         self.base = 0
         """Ones' complement sum of everything but the identifier and the balancing word."""

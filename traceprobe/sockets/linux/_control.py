@@ -50,6 +50,9 @@ CONTROL_SIZE: Final = 256
 _STAMP_HEADER: Final = CONTROL_HEADER.pack(STAMP_SIZE, _SOL_SOCKET, SO_TIMESTAMPING)
 _ARRIVAL: Final = Struct("=16sqq")
 """A control message with its first ``timespec``."""
+_ARRIVAL_WITH_TTL: Final = Struct("=16sqq32x16si")
+_HOP_LIMIT_HEADER: Final = CONTROL_HEADER.pack(_HEADER_SIZE + _INT.size, _SOL_IPV6, IPV6_HOPLIMIT)
+_STAMP_AND_TTL: Final = _ARRIVAL_WITH_TTL.size + CONTROL_ALIGNMENT - _INT.size
 _STAMP_AND_CAUSE: Final = STAMP_SIZE + _HEADER_SIZE + EXTENDED_ERROR.size
 _STAMPS: Final = Struct(f"=16sqq32x8x8s4xB7xI{CONTROL_SIZE - _STAMP_AND_CAUSE}x")
 """Three ``timespec`` of which the first is filled (``SCM_TIMESTAMPING``), then ``sock_extended_err``."""
@@ -188,6 +191,25 @@ def read_arrival(controls: memoryview, place: int, length: int) -> int | None:
         if header == _STAMP_HEADER:
             return seconds * _NS + nanoseconds or None
     return read_control(controls[place : place + length]).stamp_ns
+
+
+def read_arrival_with_ttl(controls: memoryview, place: int, length: int) -> tuple[int, int] | None:
+    """The kernel's stamp of a datagram's arrival, and its hop limit, where there is nothing else (IPv6).
+
+    Args:
+        controls: Control messages of many datagrams.
+        place: Where those of this one begin.
+        length: How many bytes they have.
+
+    Returns:
+        Stamp (wall clock, nanoseconds) and hop limit; None for :func:`read_control` to tell.
+    """
+    if length != _STAMP_AND_TTL:
+        return None
+    header, seconds, nanoseconds, ttl_header, ttl = _ARRIVAL_WITH_TTL.unpack_from(controls, place)
+    if header != _STAMP_HEADER or ttl_header != _HOP_LIMIT_HEADER or not seconds:
+        return None
+    return seconds * _NS + nanoseconds, ttl
 
 
 def read_control(control: memoryview) -> Control:

@@ -20,13 +20,11 @@ from traceprobe.config import AddressFamily, FlowStrategy, Mode, Protocol
 from traceprobe.errors import ConfigError, PacketError, TraceprobeError
 from traceprobe.ffi import linux
 from traceprobe.model import ReplyKind
-from traceprobe.model._reply import build_reply
 from traceprobe.packets import ones_complement_sum, parse_icmp, parse_tcp
-from traceprobe.sockets._addresses import ipv4_address
 from traceprobe.sockets._catalogue import facts_of
 from traceprobe.sockets.codec import SOURCE_PORTS, IcmpCodec, Refusal, TcpCodec, UdpCodec, read_answer
 from traceprobe.sockets.linux import _options as options
-from traceprobe.sockets.linux._control import read_arrival, read_control
+from traceprobe.sockets.linux._echoes import take_in_ipv4, take_in_ipv6
 from traceprobe.sockets.linux._filters import REJECT_ALL, packet_filter, segment_filter, type_filter
 from traceprobe.sockets.linux._handshakes import Handshakes
 from traceprobe.sockets.linux._labels import prepare_flow_labels
@@ -167,35 +165,8 @@ class LinuxRawSocket(LinuxProbeSocket[IcmpCodec | UdpCodec | TcpCodec]):
     def _messages_came(self, arena: ReceiveArena, count: int, now: ClockReading) -> None:
         """Take in what has come to the ICMP socket: ordinary replies to echo probes at once."""
         assert isinstance(self._codec, IcmpCodec)
-        recognise, measured, ready = self._codec.recognise, self._round_trips.measured, self._ready
-        data, data_size = arena.data, arena.data_size
-        controls, control_size = arena.controls, arena.control_size
-        for slot, (control_length, length) in enumerate(arena.lengths(count)):
-            found = recognise(data, slot * data_size, length)
-            if found is not None:
-                probe, sender, reply_ttl, (kind, icmp_type, icmp_code, quoted_ttl) = found
-                stamp_ns = read_arrival(controls, slot * control_size, control_length)
-                trip = measured(probe, stamp_ns, now)
-                if trip is not None:
-                    rtt_ns, received_ns, source, sent_at_ns = trip
-                    ready.append(
-                        build_reply(
-                            probe,
-                            kind,
-                            ipv4_address(sender),
-                            rtt_ns,
-                            received_ns,
-                            source,
-                            sent_at_ns,
-                            icmp_type,
-                            icmp_code,
-                            reply_ttl,
-                            quoted_ttl,
-                        )
-                    )
-                    continue
-            message = arena.message(slot)
-            self._icmp_came(message, read_control(message.control), now)
+        take_in = take_in_ipv4 if self._family is AddressFamily.IPV4 else take_in_ipv6
+        take_in(self._codec, self._round_trips, self._ready, arena, count, now, self._icmp_came)
 
     def _icmp_came(self, message: ReceivedMessage, control: Control, now: ClockReading) -> None:
         name = unpack_name(message.name)

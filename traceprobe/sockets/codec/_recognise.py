@@ -1,0 +1,230 @@
+"""The shortcut for ordinary replies to echo probes: which probe it is that nothing has happened to.
+
+Identity must agree exactly, as everywhere. What is compared in addition, with the bytes that left, is all the
+rest: so that there is nothing to tell of what the path did to the probe. Whatever is different in anything is
+for the codec itself, which tells all there is to tell; what is recognised here would come out there the same,
+at many times the cost.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import TYPE_CHECKING, Final
+
+from traceprobe.config import AddressFamily
+from traceprobe.packets import IpProtocol
+from traceprobe.sockets.codec._changes import ipv4_header_sum
+from traceprobe.sockets.codec._ledger import ProbeCodec
+from traceprobe.sockets.codec._ordinary import (
+    ECHO_REPLY,
+    ECHO_REPLY_IPV6,
+    ECHOED,
+    EXPIRED,
+    EXPIRED_BUT_SUM,
+    EXPIRED_IPV6,
+    FRAGMENT_OFFSET,
+    ICMP_AT,
+    IPV6_ECHOED,
+    IPV6_READERS,
+    IPV6_TIME_EXCEEDED,
+    LAST_HOP_ICMP,
+    LAST_HOP_ICMPV6,
+    LONGEST_SEGMENT,
+    NO_LABEL,
+    ONE_HOP_LEFT,
+    PLAIN_IPV4,
+    READERS,
+    TIME_EXCEEDED,
+)
+from traceprobe.sockets.codec._template import IP_HEADER, TOKEN_SIZE, TRANSPORT_HEADER
+
+if TYPE_CHECKING:
+    from traceprobe.model import ProbeId
+    from traceprobe.sockets.codec._ordinary import Ordinary
+    from traceprobe.sockets.codec._template import Template
+
+_CHECKSUM_AT: Final = 2
+_IDENTIFIER_AT: Final = 4
+_SEQUENCE_AT: Final = 6
+_ECHO_REPLY: Final = b"\0\0"
+"""Type and code (IPv4)."""
+_IPV4_TTL_AT: Final = 8  # RFC 791 section 3.1
+_IPV4_SOURCE_AT: Final = 12
+_QUOTED_HEAD: Final = Struct("!BBH")
+_ADDRESSES: Final = Struct("!II")
+_NO_QUOTE: Final = (b"", -1, b"")
+"""Equal to nothing: quotes of this template need a closer look."""
+
+
+class EchoRecogniser(ProbeCodec):
+    """The part of the ICMP codec that recognises ordinary replies."""
+
+    def recognise(
+        self, view: memoryview, start: int, length: int
+    ) -> tuple[ProbeId, bytes, int, Ordinary] | None:
+        """Recognise what nearly all messages are, without taking them apart.
+
+        That is an IPv4 time-exceeded without extensions that quotes an outstanding probe with nothing
+        changed, or an echo reply that brings one back whole. Whatever is different in anything is left to
+        :meth:`resolve`, which tells all there is to tell; what this recognises would come out there the
+        same, at many times the cost.
+
+        Args:
+            view: Where the datagram stands.
+            start: Its first byte, that of the IPv4 header.
+            length: How many bytes it has.
+
+        Returns:
+            The probe, source address (packed) and TTL of the datagram, and what it says.
+        """
+        read = READERS[length]
+        if read is None:
+            return None
+        (
+            outer,
+            reply_ttl,
+            sender,
+            header,
+            quoted_head,
+            identification,
+            fragment,
+            hop,
+            header_checksum,
+            addresses,
+            quote,
+        ) = read(view, start)
+        if header[0] == ECHO_REPLY:
+            return self._recognise_echo(view, start, length)
+        found = self._probes.get(quote[_SEQUENCE_AT] << 8 | quote[_SEQUENCE_AT + 1])
+        if found is None:
+            return None
+        probe, template, _, segment = found
+        if (
+            (quoted_head, hop, addresses) != (template.quote or self._expect_quote(template))
+            or outer != PLAIN_IPV4
+            or fragment & FRAGMENT_OFFSET
+            or template.header_sum is None
+            or (template.header_sum + identification + fragment + ONE_HOP_LEFT + header_checksum) % 0xFFFF
+            or probe not in self._identifiers
+        ):
+            return None
+        if quote != segment or header != EXPIRED:
+            shown = segment.startswith(quote) and header[:2] + header[4:] == EXPIRED_BUT_SUM
+            if not shown or int.from_bytes(view[start + ICMP_AT : start + length], "big") % 0xFFFF:
+                return None
+        return probe, sender, reply_ttl, TIME_EXCEEDED
+
+    def _recognise_echo(
+        self, view: memoryview, start: int, length: int
+    ) -> tuple[ProbeId, bytes, int, Ordinary] | None:
+        message = bytes(view[start + ICMP_AT : start + length])
+        found = self._probes.get(message[_SEQUENCE_AT] << 8 | message[_SEQUENCE_AT + 1])
+        if found is None or self.family is not AddressFamily.IPV4:
+            return None
+        probe, template, _, segment = found
+        if (
+            view[start] != PLAIN_IPV4
+            or message[:_CHECKSUM_AT] != _ECHO_REPLY
+            # Identifier, sequence number and the whole payload: all but type and checksum.
+            or message[_IDENTIFIER_AT:] != segment[_IDENTIFIER_AT:]
+            # Less than a whole token does not vouch for whoever sends it.
+            or len(template.token) < TOKEN_SIZE
+            or probe not in self._identifiers
+            or int.from_bytes(message, "big") % 0xFFFF
+        ):
+            return None
+        sender = start + _IPV4_SOURCE_AT
+        return probe, bytes(view[sender : sender + 4]), view[start + _IPV4_TTL_AT], ECHOED
+
+    def recognise_ipv6(self, view: memoryview, start: int, length: int) -> tuple[ProbeId, Ordinary] | None:
+        """The same for an ICMPv6 message, whose checksum the kernel has verified.
+
+        Args:
+            view: Where the message stands.
+            start: Its first byte.
+            length: How many bytes it has.
+        """
+        read = IPV6_READERS[length]
+        if read is None:
+            return self._recognise_ipv6_echo(bytes(view[start : start + min(length, LONGEST_SEGMENT + 1)]))
+        kind, unused, word, payload_length, hop, addresses, quote = read(view, start)
+        if kind == ECHO_REPLY_IPV6:
+            return self._recognise_ipv6_echo(bytes(view[start : start + length]))
+        found = self._probes.get(quote[_SEQUENCE_AT] << 8 | quote[_SEQUENCE_AT + 1])
+        if found is None:
+            return None
+        probe, template, _, segment = found
+        if template.label is None:
+            word &= NO_LABEL
+        if (
+            (word, payload_length, hop, addresses) != (template.quote or self._expect_ipv6_quote(template))
+            or (kind, unused) != EXPIRED_IPV6
+            or not segment.startswith(quote)
+            or probe not in self._identifiers
+        ):
+            return None
+        return probe, IPV6_TIME_EXCEEDED
+
+    def _recognise_ipv6_echo(self, message: bytes) -> tuple[ProbeId, Ordinary] | None:
+        if len(message) < TRANSPORT_HEADER or message[:_CHECKSUM_AT] != ECHO_REPLY_IPV6:
+            return None
+        found = self._probes.get(message[_SEQUENCE_AT] << 8 | message[_SEQUENCE_AT + 1])
+        if found is None:
+            return None
+        probe, template, _, segment = found
+        if (
+            message[_IDENTIFIER_AT:] != segment[_IDENTIFIER_AT:]
+            or len(template.token) < TOKEN_SIZE
+            or probe not in self._identifiers
+        ):
+            return None
+        return probe, IPV6_ECHOED
+
+    def _expect_ipv6_quote(self, template: Template) -> tuple[bytes | int, ...]:
+        """What :meth:`recognise_ipv6` compares quoted IP headers with; worked out once for each template."""
+        traffic_class, label = self.sent_header.traffic_class, template.label
+        # A label that varies with each probe is for those to compare who know how.
+        varies = label is not None and not self._constant
+        if template.source is None or traffic_class is None or varies:
+            template.quote = _NO_QUOTE
+        else:
+            template.quote = (
+                6 << 28 | traffic_class << 20 | (label or 0),
+                len(template.buffer),
+                LAST_HOP_ICMPV6,
+                template.source.packed + template.packed,
+            )
+        return template.quote
+
+    def _expect_quote(self, template: Template) -> tuple[bytes | int, ...]:
+        """What :meth:`recognise` compares quoted IP headers with; worked out once for each template."""
+        source, traffic_class = template.source_number, self.sent_header.traffic_class
+        if (
+            self.family is not AddressFamily.IPV4
+            or source is None
+            or traffic_class is None
+            or self.sent_header.dont_fragment is not None
+        ):
+            template.quote = _NO_QUOTE
+            return _NO_QUOTE
+        length = IP_HEADER[self.family] + len(template.buffer)
+        template.header_sum = ipv4_header_sum(template, traffic_class, IpProtocol.ICMP, length)
+        template.quote = (
+            _QUOTED_HEAD.pack(PLAIN_IPV4, traffic_class, length),
+            LAST_HOP_ICMP,
+            _ADDRESSES.pack(source, template.address),
+        )
+        return template.quote
+
+    def recognise_quote(self, destination: bytes, quote: bytes) -> ProbeId | None:
+        """Recognise a probe that an error queue quotes just as it was sent.
+
+        Whatever is different in anything is left to :meth:`resolve_quote`, as in :meth:`recognise`.
+
+        Args:
+            destination: Where it went, packed.
+            quote: What is quoted, from the ICMP header on.
+        """
+        if len(quote) < TRANSPORT_HEADER:
+            return None
+        return self._recognise_at(quote[_SEQUENCE_AT] << 8 | quote[_SEQUENCE_AT + 1], destination, quote, 0)
