@@ -16,13 +16,15 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Final
 
 from traceprobe.errors import UsageError
-from traceprobe.model import Probe, ProbeResult, ProbeStatus
+from traceprobe.model import ProbeResult, ProbeStatus
+from traceprobe.model._hop import build_probe_result
+from traceprobe.model._probe import build_probe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from ipaddress import IPv4Address, IPv6Address
 
-    from traceprobe.model import ProbeId, Reply
+    from traceprobe.model import Probe, ProbeId, Reply
 
 
 class ProbeState(Enum):
@@ -160,7 +162,7 @@ class ProbeRecord:
     ) -> Probe:
         """Make the probe that a socket is to send."""
         self.move(_HAND_OUT)
-        self.probe = probe = Probe(
+        self.probe = probe = build_probe(
             self.probe_id, destination, self.ttl, self.attempt, self.flow, size, port, timeout
         )
         return probe
@@ -179,7 +181,7 @@ class ProbeRecord:
             sent_at_ns -= sent_at_ns % 1000
         if reply is not None:
             # By position: there is one for each probe, and names would cost as much again.
-            return ProbeResult(
+            return build_probe_result(
                 self.attempt,
                 self.flow,
                 _REPLY,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from traceprobe.model._knowledge import NOTHING_KNOWN, Responder
+from traceprobe.model._knowledge import NOTHING_KNOWN, Responder, build_responder
 from traceprobe.model._quick import build_quickly
 from traceprobe.model._route_facts import forward_path_length, return_path_length, translated
 
@@ -104,7 +104,7 @@ class ProbeResult:
         return None if self.sent_at_ns is None else wall_time(self.sent_at_ns)
 
 
-build_quickly(ProbeResult)
+build_probe_result = build_quickly(ProbeResult)
 
 
 @attrs.frozen
@@ -163,12 +163,13 @@ class Hop:
         if len(ordered) > 1:
             ordered = tuple(sorted(ordered, key=attrgetter("attempt")))
         known = knowledge or {}
+        build = _build_hop if cls is Hop else cls
         addresses = [probe.address for probe in ordered]
         first = addresses[0] if addresses else None
         if first is not None and addresses.count(first) == len(addresses):
             # The ordinary hop: one router has answered every time, and nothing needs counting.
             about = known.get(first, NOTHING_KNOWN) if known else NOTHING_KNOWN
-            return cls(ttl, ordered, (Responder(first, len(ordered), about),), ttl_zero_forwarding)
+            return build(ttl, ordered, (build_responder(first, len(ordered), about),), ttl_zero_forwarding)
         # Counter keeps the order of first appearance, and most_common is stable: ties go to the
         # earliest attempt.
         counted = Counter(address for address in addresses if address is not None)
@@ -176,7 +177,7 @@ class Hop:
             Responder(address, replies, known.get(address, NOTHING_KNOWN))
             for address, replies in counted.most_common()
         )
-        return cls(ttl, ordered, responders, ttl_zero_forwarding)
+        return build(ttl, ordered, responders, ttl_zero_forwarding)
 
     @property
     def address(self) -> IPv4Address | IPv6Address | None:
@@ -295,4 +296,4 @@ def printable(text: str) -> str:
     return text if text.isprintable() else "".join(one if one.isprintable() else "?" for one in text)
 
 
-build_quickly(Hop)
+_build_hop = build_quickly(Hop)

@@ -227,4 +227,4 @@ class Responder:
         return self.knowledge.errors
 
 
-build_quickly(Responder)
+build_responder = build_quickly(Responder)

@@ -50,7 +50,8 @@ class Probe:
     """Seconds after which nobody waits for a reply any more."""
 
 
-build_quickly(Probe)
+build_probe = build_quickly(Probe)
+"""Builds a :class:`Probe` in innermost loops."""
 
 
 @attrs.frozen(weakref_slot=False)
