@@ -236,6 +236,7 @@ def open_linux_raw(
     flow = facts.choose_flow(config)
     with ExitStack() as stack:
         icmp = stack.enter_context(options.open_socket(family, socket.SOCK_RAW, _ICMP[family]))
+        linux.attach_filter(icmp, REJECT_ALL)  # until it is known what to let in
         options.configure(icmp, family, config)
         if config.source is not None:
             options.bind(icmp, family, config)
