@@ -44,6 +44,7 @@ class Watch:
 
 
 async def _run(options: argparse.Namespace) -> Report:
+    report = Report()
     async with anyio.create_task_group() as tasks:
         scope = anyio.CancelScope()
 
