@@ -70,6 +70,7 @@ QUICK = [
     "--deselect=tests/enrich/test_resolver.py::test_servers_are_told_to_c_ares_as_it_wants_them",
     # What takes long here and says nothing about Windows.
     *("--ignore=tests/packets/test_any_bytes.py", "--ignore=tests/packets/test_internet_vectors.py"),
+    "--ignore=tests/render/test_hostile_sources.py",
 ]
 
 
