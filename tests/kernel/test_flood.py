@@ -151,7 +151,6 @@ def test_it_is_the_filter_that_keeps_garbage_away(internet: SimulatedInternet, f
         reached.append(sum(found["discarded"].values()) / found["poured"])
         shares.append(found["processor"] / found["seconds"])
     print("share of a processor with the filter, and without:", shares)
-    assert found["discarded"]["overflow"] > 0
     assert "failed" not in found["discarded"]  # transmit stamps find no room either, which says nothing
     with_filter, without_filter = reached
     assert without_filter > 0.3  # the process does not keep up, so that some of it is still on its way
