@@ -10,7 +10,7 @@ together cost no more than one. Knows no time: why a probe ended is decided else
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import attrs
 
@@ -40,9 +40,7 @@ class Path:
         """Every probe; the planned ones in TTL-major order, then retries."""
         self.hops: list[HopState] = []
         """Every hop from the first TTL to the last that is configured."""
-        for ttl in range(config.first_ttl, config.max_ttl + 1):
-            records = [self._new_record(ttl, attempt) for attempt in range(1, config.queries + 1)]
-            self.hops.append(HopState(ttl, records))
+        self._plan(config)
         self.ending = Ending(
             self.hops, flow=config.flow, gap_limit=config.gap_limit, stop_on_loop=config.stop_on_loop
         )
@@ -56,6 +54,22 @@ class Path:
         """Every hop up to the end has settled, but for those that are certain not to be any."""
         self.farthest_tried = config.first_ttl
         """The farthest TTL that the kernel took or refused a probe for."""
+
+    def _plan(self, config: TracerouteConfig) -> None:
+        queries, places = config.queries, range(config.queries)
+        flows = [self._flow_of(place + 1) for place in places]
+        count = queries * (config.max_ttl - config.first_ttl + 1)
+        # Numbers that are identities already: to call ProbeId for each would cost more than all the rest.
+        ids = cast("Sequence[ProbeId]", range(self._first_id, self._first_id + count))
+        records = self.records
+        for ttl in range(config.first_ttl, config.max_ttl + 1):
+            index = len(records)
+            planned = [
+                ProbeRecord(index + place, ids[index + place], ttl, place + 1, flows[place])
+                for place in places
+            ]
+            records += planned
+            self.hops.append(HopState(ttl, planned))
 
     def find(self, probe_id: ProbeId) -> ProbeRecord | None:
         """The probe of this identity; None if it is not one of this trace's."""
@@ -159,9 +173,15 @@ class Path:
 
     def _new_record(self, ttl: int, attempt: int) -> ProbeRecord:
         index = len(self.records)
-        # Dublin follows one path with each attempt. The others need no number: Paris has one flow, and
-        # the classic way, where every probe differs, is the socket's own doing.
-        flow = attempt - 1 if self._flow_by_attempt else 0
-        record = ProbeRecord(index, ProbeId(self._first_id + index), ttl, attempt, flow)
+        identity = ProbeId(self._first_id + index)
+        record = ProbeRecord(index, identity, ttl, attempt, self._flow_of(attempt))
         self.records.append(record)
         return record
+
+    def _flow_of(self, attempt: int) -> int:
+        """Dublin follows one path with each attempt.
+
+        The others need no number: Paris has one flow, and the classic way, where every probe differs, is the
+        socket's own doing.
+        """
+        return attempt - 1 if self._flow_by_attempt else 0

@@ -169,14 +169,16 @@ class Tally:
 
     def _count_taken(self, sent: SentProbe) -> None:
         self._probes_sent += 1
-        first, last = self._first_sent_ns, self._last_sent_ns
-        sent_ns = sent.sent_ns
+        if self._source is None:
+            self._source = sent.source
+        sent_ns, last = sent.sent_ns, self._last_sent_ns
+        if sent_ns == last:
+            return  # as for most of a batch
+        first = self._first_sent_ns
         if first is None or sent_ns < first:
             self._first_sent_ns = sent_ns
         if last is None or sent_ns > last:
             self._last_sent_ns = sent_ns
-        if self._source is None:
-            self._source = sent.source
 
     def _count_refused(self, error: SendError) -> None:
         if self._first_send_error is None:
