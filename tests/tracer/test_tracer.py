@@ -354,6 +354,41 @@ async def test_closing_the_tracer_ends_the_traces_that_are_left() -> None:
     assert_everything_given_back(network)
 
 
+async def test_closing_the_tracer_ends_the_traces_that_others_wait_for() -> None:
+    network = HeldNetwork()
+    results: list[TraceResult] = []
+
+    async def one() -> None:
+        results.append(await tracer.trace("192.0.2.9"))
+        assert not network.socket.closed, "the trace is over before its socket is closed"
+
+    async with anyio.create_task_group() as tasks, Tracer(socket_factory=network) as tracer:
+        for _ in range(3):
+            tasks.start_soon(one)
+        while not network.sockets or len(network.socket.batches) < 3:
+            await anyio.lowlevel.checkpoint()
+    assert [result.stop_reason for result in results] == [StopReason.CANCELLED] * 3
+    assert_everything_given_back(network)
+
+
+async def test_a_caller_that_stops_waiting_ends_its_trace() -> None:
+    network = HeldNetwork()
+    async with Tracer(socket_factory=network) as tracer:
+
+        async def cancel_once_sent(scope: anyio.CancelScope) -> None:
+            while not network.sockets or not network.socket.sent:
+                await anyio.lowlevel.checkpoint()
+            scope.cancel()
+
+        async with anyio.create_task_group() as tasks:
+            with anyio.CancelScope() as scope:
+                tasks.start_soon(cancel_once_sent, scope)
+                await tracer.trace("192.0.2.9")
+        assert scope.cancelled_caught
+        assert not network.socket.unreleased
+    assert_everything_given_back(network)
+
+
 @pytest.mark.parametrize("target", ["", "a\0b", 7, None, "224.0.0.1", "ff02::1", "0.0.0.0", "::"])
 async def test_a_target_that_is_none(target: str) -> None:
     with pytest.raises(ConfigError, match="target"):
