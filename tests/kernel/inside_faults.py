@@ -23,6 +23,11 @@ if TYPE_CHECKING:
     from traceprobe.sockets import AsyncProbeSocket
 
 
+_KNOCK_INTERVAL = 0.02
+_MOST_KNOCKS = 500
+_CLOSED_PORT = 9
+
+
 class FaultyFactory(ProbeSocketFactory):
     """Lets something happen to the machine just before a certain probe is sent.
 
@@ -62,8 +67,31 @@ class FaultyFactory(ProbeSocketFactory):
 
 
 def _shell(command: str) -> None:
-    finished = subprocess.run(["sh", "-ec", command], capture_output=True, text=True, check=False)
+    """Carry a command out; lines like ``await ADDRESS`` at its end wait until a neighbour is heard again."""
+    lines = command.splitlines()
+    awaited = [line.removeprefix("await ") for line in lines if line.startswith("await ")]
+    script = "\n".join(line for line in lines if not line.startswith("await "))
+    finished = subprocess.run(["sh", "-ec", script], capture_output=True, text=True, check=False)
     assert finished.returncode == 0, f"{command}\n{finished.stderr}"
+    for address in awaited:
+        _await_neighbour(address)
+
+
+def _await_neighbour(address: str) -> None:
+    """Knock at a closed port until it says so: behind a link that comes up, both ends take their time."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as knocker:
+        knocker.settimeout(_KNOCK_INTERVAL)
+        knocker.connect((address, _CLOSED_PORT))
+        for _ in range(_MOST_KNOCKS):
+            try:
+                knocker.send(b"")
+                knocker.recv(1)
+            except TimeoutError:
+                continue
+            except ConnectionRefusedError:
+                return
+    raise AssertionError(f"{address} stays silent")
 
 
 class Scene(TypedDict):

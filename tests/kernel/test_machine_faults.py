@@ -101,6 +101,8 @@ def scenes_of(machine: RouterChain, version: int, protocol: str) -> dict[str, in
         f"ip neigh replace {far_address6(0)} lladdr {mac(0, 2)} dev far nud permanent",
         _route(4, "replace"),
         _route(6, "replace"),
+        f"await {far_address4(0)}",
+        f"await {far_address6(0)}",
     ])
     gone = f"ip address del {source}/{30 if version == 4 else 64} dev far"
     shaped = "tc qdisc replace dev far root tbf burst 1600 rate"
