@@ -66,11 +66,11 @@ class Ending:
         self._addresses_repeat = False
         self.destination_ttl: int | None = None
         """Lowest TTL at which the destination answered."""
-        self.ttl = hops[-1].ttl
+        self.ttl: int = hops[-1].ttl
         """The last TTL that matters, as far as is known."""
-        self.reason = _MAX_TTL
+        self.reason: StopReason = _MAX_TTL
         """Why it is the last."""
-        self.no_loop_before = self.ttl
+        self.no_loop_before: int = self.ttl
         """No loop can turn out to end before this TTL, whatever the outstanding probes bring."""
         self.length: int | None = None
         """The destination's own TTL, if that is certain and lower than the lowest one it answered at."""

@@ -69,39 +69,39 @@ class HopState:
     )
 
     def __init__(self, ttl: int, records: list[ProbeRecord]) -> None:
-        self.ttl = ttl
-        self.records = records
-        self.pending = len(records)
+        self.ttl: int = ttl
+        self.records: list[ProbeRecord] = records
+        self.pending: int = len(records)
         """How many probes have not ended yet."""
         self.outstanding: list[ProbeRecord] = []
         """The ones among them that a reply is awaited of."""
-        self.answered = 0
-        self.gave_up = False
+        self.answered: int = 0
+        self.gave_up: bool = False
         """Some probe was given up; it may have been answered after all."""
-        self.on_the_way = False
+        self.on_the_way: bool = False
         """Some probe's TTL ran out here."""
-        self.unreachable = False
+        self.unreachable: bool = False
         """Some probe was said to get nowhere from here."""
         self.address: IPv4Address | IPv6Address | None = None
         """Who has answered first."""
-        self.mixed = False
+        self.mixed: bool = False
         """More than one address has answered, or an answer is no time-exceeded."""
-        self.quotes_zero = False
+        self.quotes_zero: bool = False
         """Every answer is a time-exceeded that quotes a TTL of 0."""
-        self.accepted_ns = 0
+        self.accepted_ns: int = 0
         """When the destination last accepted a connection here; its other probes are waited for from then on.
 
         Of all SYN segments of one flow that reach it at the same time, a host answers one. The others may
         have been sent again when it had, so they are given as long again.
         """
-        self.settled = False
+        self.settled: bool = False
         """Every probe has ended, and no other will be sent."""
-        self.settled_ns = 0
+        self.settled_ns: int = 0
         """When the last of them ended."""
-        self.announced = False
+        self.announced: bool = False
         self.announced_as: Hop | None = None
         """What was announced, if anybody has asked, or if it has changed since."""
-        self.shown_forwarding_zero = False
+        self.shown_forwarding_zero: bool = False
         """What was last announced of it: that the router here forwards what has no TTL left."""
         self._in_order = True
         """The outstanding probes stand in the order in which they were sent."""

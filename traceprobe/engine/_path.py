@@ -41,7 +41,7 @@ class Path:
         self.hops: list[HopState] = []
         """Every hop from the first TTL to the last that is configured."""
         self._plan(config)
-        self.ending = Ending(
+        self.ending: Ending = Ending(
             self.hops, flow=config.flow, gap_limit=config.gap_limit, stop_on_loop=config.stop_on_loop
         )
         self._first_open = 0
@@ -50,9 +50,9 @@ class Path:
         """Position of the first hop that the path may still end at."""
         self._first_uncertain = 0
         """Position of the first hop that has not become certain."""
-        self.complete = False
+        self.complete: bool = False
         """Every hop up to the end has settled, but for those that are certain not to be any."""
-        self.farthest_tried = config.first_ttl
+        self.farthest_tried: int = config.first_ttl
         """The farthest TTL that the kernel took or refused a probe for."""
 
     def _plan(self, config: TracerouteConfig) -> None:

@@ -30,8 +30,9 @@ if TYPE_CHECKING:
 class ProbeState(Enum):
     """Where a probe stands."""
 
-    # Members are unique, and keys of tables that every reply goes through: enum's own hash is slow.
-    __hash__ = object.__hash__
+    if not TYPE_CHECKING:
+        # Members are unique, and keys of tables that every reply goes through: enum's own hash is slow.
+        __hash__ = object.__hash__
 
     QUEUED = auto()
     """Planned; nobody has been asked to send it yet."""
@@ -54,7 +55,8 @@ class ProbeState(Enum):
 class Trigger(Enum):
     """What can happen to a probe."""
 
-    __hash__ = object.__hash__  # as above
+    if not TYPE_CHECKING:
+        __hash__ = object.__hash__  # as above
 
     HAND_OUT = auto()
     TAKEN = auto()
@@ -123,12 +125,12 @@ class ProbeRecord:
     )
 
     def __init__(self, index: int, probe_id: ProbeId, ttl: int, attempt: int, flow: int) -> None:
-        self.index = index
-        self.probe_id = probe_id
-        self.ttl = ttl
-        self.attempt = attempt
-        self.flow = flow
-        self.state = QUEUED
+        self.index: int = index
+        self.probe_id: ProbeId = probe_id
+        self.ttl: int = ttl
+        self.attempt: int = attempt
+        self.flow: int = flow
+        self.state: ProbeState = QUEUED
         self.probe: Probe | None = None
         """What was handed out; None before."""
         self.sent_ns: int | None = None
@@ -136,7 +138,7 @@ class ProbeRecord:
         self.given_up_ns: int | None = None
         self.reply: Reply | None = None
         self.error: int | None = None
-        self.released = False
+        self.released: bool = False
 
     def __lt__(self, other: ProbeRecord) -> bool:
         """TTL-major order, the order of sending."""

@@ -72,7 +72,7 @@ class TextRenderer:
         self.known: set[str] = set()
         """What hops have shown of the probes' fate; it goes without saying at those behind them."""
         self._columns = max(queries, 1)
-        self.next_ttl = first_ttl
+        self.next_ttl: int = first_ttl
         """TTL of the nearest hop that has not been written yet."""
         self._held: dict[int, Hop] = {}
         self._written: dict[int, list[Line]] = {}
