@@ -58,9 +58,9 @@ KINDS: Final = (
 REMEMBERED: Final = 30_000
 """Sequence numbers that forgers know to be in use: they make up others, of which there must be enough."""
 BRANCHES: Final = 3
-LATEST: Final = 0.5
-"""Seconds by which a reply is late at most: mostly more than its trace takes."""
-TURN: Final = 2.0
+LATEST: Final = 0.1
+"""Seconds by which a reply is late at most: as long as many a trace takes."""
+TURN: Final = 1.0
 """Seconds of virtual time within which routes change."""
 
 

@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 MAX_TTL: Final = 16
 KINDS: Final = tuple((protocol, flow) for flow in FlowStrategy for protocol in Protocol)
 """What the traces to a destination probe with, by turns; over both families these are all codecs."""
-QUARANTINE: Final = LATEST + 0.5
-"""Seconds of virtual time for which identifiers rest: a run lasts only some, and all shall be used again. But
-longer than any reply takes: one that is later than that, and quotes no more than eight bytes, can't be told
-from a reply to the probe that has the identifier next."""
+QUARANTINE: Final = LATEST + 0.1
+"""Seconds of virtual time for which identifiers rest: a million probes take little more than one, and all
+shall be used again. But longer than any reply comes after the end of its trace: one that is later, and quotes
+no more than eight bytes, can't be told from a reply to the probe that has the identifier next."""
 PARTS: Final = 20
 FLAT: Final = 0.05
 """Share by which memory may be larger in the last quarter of a run than in the second; ``Report.growth``."""
