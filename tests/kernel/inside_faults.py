@@ -10,6 +10,8 @@ import tempfile
 from functools import partial
 from typing import IO, TYPE_CHECKING, Any, TypedDict
 
+import anyio.lowlevel
+
 import traceprobe
 from tests.kernel.holdings import holdings
 from traceprobe import TraceprobeError
@@ -150,9 +152,11 @@ async def _all_of(traces: list[Callable[[], Awaitable[traceprobe.TraceResult]]])
             await _note(one, notes)
         notes.seek(0)
         notes.truncate()
+        await anyio.lowlevel.checkpoint()  # what a task was cancelled with lives until its loop goes round
         before = holdings()
         for one in traces:
             await _note(one, notes)
+        await anyio.lowlevel.checkpoint()
         after = holdings()
         notes.seek(0)
         return {"told": [json.loads(line) for line in notes], "before": before, "after": after}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -54,7 +55,7 @@ backend, backend_options = {inside.backend_of(loop)!r}
 document = anyio.run(inside.trace, {TARGET!r}, options, backend=backend, backend_options=backend_options)
 assert document["hops"][0]["address"] is None
 """
-    internet.run(["strace", "-f", "-ttt", "-o", str(output), "python", "-c", program])
+    internet.run(["strace", "-f", "-ttt", "-o", str(output), sys.executable, "-c", program])
     calls = []
     for line in output.read_text(encoding="utf-8", errors="replace").splitlines():
         match = _LINE.match(line)
