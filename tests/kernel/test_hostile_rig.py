@@ -22,6 +22,8 @@ from tests.rigs.tun.vectors import probe as scapy_probe
 from traceprobe.testing.topology import Path, Router, Target, Topology
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.rigs.tun import SimulatedInternet
     from tests.rigs.tun.log import Log
 
@@ -105,9 +107,8 @@ def test_an_unedited_forgery_is_the_truth_from_elsewhere(
     ids=["set", "xor", "insert", "cut"],
 )
 def test_each_edit_does_what_it_says_and_nothing_else(
-    internet: SimulatedInternet, version: int, edit: Edit, expected: object
+    internet: SimulatedInternet, version: int, edit: Edit, expected: Callable[[bytes], bytes]
 ) -> None:
-    assert callable(expected)
     _, (forged, true), _ = throw(internet, version, Forgery(form=EXPIRED[version], edits=(edit,), share=0.5))
     assert checksum_of(forged) == 0
     seen, wanted = message_of(forged), expected(message_of(true))

@@ -245,9 +245,9 @@ def test_a_random_pool_never_grows() -> None:
         for _ in range(8):
             taken = pool.take(0x8000)
             assert taken is not None
-            for number in taken:
-                pool.give_back(number)
-            del taken, number
+            while taken:
+                pool.give_back(taken.pop())
+            del taken
         assert tracemalloc.get_traced_memory()[0] < 10_000
     finally:
         tracemalloc.stop()

@@ -380,9 +380,10 @@ async def test_a_caller_that_stops_waiting_ends_its_trace() -> None:
                 await anyio.lowlevel.checkpoint()
             scope.cancel()
 
+        scope = anyio.CancelScope()
         async with anyio.create_task_group() as tasks:
-            with anyio.CancelScope() as scope:
-                tasks.start_soon(cancel_once_sent, scope)
+            tasks.start_soon(cancel_once_sent, scope)
+            with scope:
                 await tracer.trace("192.0.2.9")
         assert scope.cancelled_caught
         assert not network.socket.unreleased
