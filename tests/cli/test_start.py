@@ -61,12 +61,13 @@ LATER = {
 @pytest.mark.skipif(sys.platform != "linux", reason="the mode that it watches is of Linux")
 def test_what_can_wait_is_imported_behind_the_first_probes() -> None:
     arguments = ["--mode", "linux_udp", "-n", "--no-asn", "-m", "1", "127.0.0.1"]
+    uncovered = {name: value for name, value in environment().items() if not name.startswith("COVERAGE")}
     run = subprocess.run(
         [sys.executable, "-c", SCRIPT, *arguments],
         capture_output=True,
         text=True,
         check=True,
-        env=environment(),
+        env=uncovered,
     )
     imported = set(run.stderr.split())
     assert "traceprobe.sockets.linux.udp" in imported
