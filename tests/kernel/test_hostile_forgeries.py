@@ -111,7 +111,7 @@ def test_no_forgery_becomes_a_hop_and_none_hides_one(
     defended = Hostile(version, tuple(kind for kind in network.kinds if kind.name not in expected))
     found = complaints(internet, defended, options)
     if found:
-        # By chance a guess of sixteen bits is right, or an altered byte looks like padding: not twice running,
+        # By chance a guess of sixteen bits is right, or an altered byte looks like padding, but not twice,
         # with new identifiers and tokens. What the matcher lets through it lets through again.
         again = tuple(kind for kind in defended.kinds if kind.name in found)
         found = complaints(internet, Hostile(version, again), options)
