@@ -110,11 +110,12 @@ def test_no_forgery_becomes_a_hop_and_none_hides_one(
     expected = beyond_defence(mode, protocol, flow, version)
     defended = Hostile(version, tuple(kind for kind in network.kinds if kind.name not in expected))
     found = complaints(internet, defended, options)
-    if found:
-        # By chance a guess of sixteen bits is right, or an altered byte looks like padding, but not twice,
-        # with new identifiers and tokens. What the matcher lets through it lets through again.
-        again = tuple(kind for kind in defended.kinds if kind.name in found)
-        found = complaints(internet, Hostile(version, again), options)
+    guesses = tuple(kind for kind in defended.kinds if kind.name in found and kind.is_guess)
+    if guesses:
+        # Who guesses sixteen bits is right once in a while; not twice running.
+        for kind in guesses:
+            del found[kind.name]
+        found.update(complaints(internet, Hostile(version, guesses), options))
     assert found == {}
 
 
