@@ -74,6 +74,14 @@ DECLARATIONS: Final = """
         struct timespec ts[3];
     };
 
+    // timerfd_create(2)
+    struct itimerspec {
+        struct timespec it_interval;
+        struct timespec it_value;
+    };
+    int timerfd_create(int, int);
+    int timerfd_settime(int, int, struct itimerspec *, struct itimerspec *);
+
     // linux/filter.h
     struct sock_filter {
         uint16_t code;

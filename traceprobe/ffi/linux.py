@@ -112,6 +112,7 @@ KNOWN_LAYOUTS: Final[Mapping[str, StructLayout]] = {
         },
     ),
     "timespec": (16, {"tv_sec": 0, "tv_nsec": 8}),
+    "itimerspec": (32, {"it_interval": 0, "it_value": 16}),
     "scm_timestamping": (48, {"ts": 0}),
     "sock_filter": (8, {"code": 0, "jt": 2, "jf": 3, "k": 4}),
     "sock_fprog": (16, {"len": 0, "filter": 8}),

@@ -1,8 +1,10 @@
 """The clock of the real network, on any event loop that anyio knows.
 
-Event loops round their timers: uvloop to the nearest millisecond, so that a timer may fire before its
-time; and asyncio counts by ``time.monotonic``, which Windows moves on only every 15.6 ms before Python 3.13.
-An alarm never rings early: what is left is waited for again, rounded up to the loop's grain.
+Where the kernel has timers that are descriptors, alarms ring by one of them, to the microsecond. Elsewhere
+the event loops' own timers have to do, and those are rounded: uvloop's to the nearest millisecond, so that
+one may fire before its time; and asyncio counts by ``time.monotonic``, which Windows moves on only every
+15.6 ms before Python 3.13. An alarm never rings early: what is left is waited for again, rounded up to the
+loop's grain.
 
 A trace waits on its alarm again and again, so alarms use what the event loops themselves have, a fifth of the
 cost of a cancel scope with an event in it: a future and a timer, or on trio the rescheduling of a task.
@@ -18,9 +20,13 @@ from typing import TYPE_CHECKING, Any
 
 import anyio.lowlevel
 
+from traceprobe.loops._timer import SharedTimers
+
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
+
+    from traceprobe.loops._timer import OpenTimer, SharedTimer
 
 if sys.platform == "win32":
     # QueryPerformanceCounter, on all versions of Python: as monotonic, and fine-grained.
@@ -34,11 +40,18 @@ _GRAINS_PER_SECOND = 1000
 
 
 class SystemAlarm:
-    """One waiter's alarm on the running event loop; see :class:`~traceprobe.loops.Alarm`."""
+    """One waiter's alarm on the running event loop; see :class:`~traceprobe.loops.Alarm`.
 
-    __slots__ = ("_loop", "_ring", "_rung")
+    Args:
+        timers: Where event loops have their shared timers; None if this kernel has no such thing.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_loop", "_ring", "_rung", "_timer", "_timers")
+
+    def __init__(self, timers: SharedTimers | None = None) -> None:
+        self._timers = timers
+        self._timer: SharedTimer | None = None
+        """The one that it has joined."""
         self._loop: Any = None
         """The event loop, or trio's token; known as soon as somebody has waited."""
         self._ring: Callable[[], None] | None = None
@@ -56,6 +69,8 @@ class SystemAlarm:
             return
         if self._loop is None:
             self._loop = anyio.lowlevel.current_token().native_token
+        if deadline_ns is not None and self._timer is None and self._timers is not None:
+            self._timer = self._timers.join(self._loop)
         try:
             if hasattr(self._loop, "create_future"):
                 await self._wait_for_future(self._loop, deadline_ns)
@@ -75,6 +90,13 @@ class SystemAlarm:
         self._ring = ring
         if deadline_ns is None:
             await future
+            return
+        if self._timer is not None:
+            appointment = self._timer.set(deadline_ns, ring)
+            try:
+                await future
+            finally:
+                self._timer.take_back(appointment)
             return
 
         timer: asyncio.TimerHandle
@@ -113,6 +135,13 @@ class SystemAlarm:
         if deadline_ns is None:
             await trio.lowlevel.wait_task_rescheduled(abort)
             return
+        if self._timer is not None:
+            appointment = self._timer.set(deadline_ns, ring)
+            try:
+                await trio.lowlevel.wait_task_rescheduled(abort)
+            finally:
+                self._timer.take_back(appointment)
+            return
         while (seconds := _seconds_until(deadline_ns)) > 0:
             is_asleep = True
             with trio.CancelScope(deadline=trio.current_time() + seconds) as scope:
@@ -127,7 +156,10 @@ class SystemAlarm:
             self._ring()
 
     def close(self) -> None:
-        """Nothing to give back: an alarm that nobody waits on holds no timer."""
+        """Leave the timer."""
+        if self._timer is not None:
+            self._timer.leave()
+            self._timer = None
 
 
 def _seconds_until(deadline_ns: int) -> float:
@@ -140,9 +172,15 @@ class SystemClock:
 
     On Windows the performance counter stands for the former, as nanoseconds. Both are the functions of the
     ``time`` module themselves: clocks are read at every turn, and a method around them would double the cost.
+
+    Args:
+        open_timer: Opens a timer that is a descriptor; None if the kernel has none.
     """
 
-    __slots__ = ()
+    __slots__ = ("_timers",)
+
+    def __init__(self, open_timer: OpenTimer | None = None) -> None:
+        self._timers = None if open_timer is None else SharedTimers(open_timer, _now_ns)
 
     if TYPE_CHECKING:
 
@@ -160,4 +198,4 @@ class SystemClock:
 
     def alarm(self) -> SystemAlarm:
         """Make an alarm for one waiter."""
-        return SystemAlarm()
+        return SystemAlarm(self._timers)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from traceprobe.config import AddressFamily, TracerouteConfig
-    from traceprobe.loops import Clock
+    from traceprobe.loops import Clock, OpenTimer
     from traceprobe.sockets._built_in import BuiltInSocket, OpenMode
     from traceprobe.sockets._catalogue import ModeFacts
 
@@ -81,6 +81,16 @@ def _entries(ways: Iterable[ModeFacts], openers: Mapping[Mode, OpenMode]) -> tup
     return tuple(
         ModeEntry(facts.mode, facts.protocol, openers[facts.mode]) for facts in ways if facts.mode in openers
     )
+
+
+def platform_timer() -> OpenTimer | None:
+    """What opens a timer that is a descriptor; None where event loops have none to watch."""
+    if sys.platform == "linux":
+        from traceprobe.ffi.linux_timer import LinuxTimer
+
+        return LinuxTimer
+    else:  # noqa: RET505 - as above
+        return None
 
 
 def platform_caveat(mode: Mode, family: AddressFamily) -> tuple[str, tuple[str, ...]] | None:

@@ -29,7 +29,7 @@ from traceprobe.loops import SystemClock
 from traceprobe.sockets._addresses import family_number
 from traceprobe.sockets._catalogue import alternatives, needs_nothing
 from traceprobe.sockets._modes import mode_line
-from traceprobe.sockets._platform import platform_caveat, platform_modes
+from traceprobe.sockets._platform import platform_caveat, platform_modes, platform_timer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -76,7 +76,7 @@ class ProbeSocketFactory:
 
     def __init__(self, config: TracerouteConfig | None = None) -> None:
         self._config = TracerouteConfig() if config is None else config
-        self._clock = SystemClock()
+        self._clock = SystemClock(platform_timer())
         self._refused: tuple[ModeStatus, ...] = ()
 
     @property
