@@ -158,12 +158,13 @@ def fuzz_hidden_headers(data: bytes) -> None:
     segments = dict(
         zip((probe.id for probe in probes), codec.encode_batch(probes, source(family), 0), strict=True)
     )
-    outcome = codec.resolve_quoted_payload(destination, port, quote, 1)
+    outcome = codec.resolve_quoted_payload(destination, port, quote, destination, 1)
     if not isinstance(outcome, Refusal):
         assert destination == address(family, HOST), "an answer from where no probe went"
         shown = bytes(quote[: 2 + TOKEN_SIZE]).rstrip(b"\0")
         assert segments[outcome][8:].startswith(shown), "an answer with another payload"
         codec.payload_changes(outcome, quote)
+        codec.take_note(outcome, quote, destination)
     outcome = codec.resolve_answer(destination, port, quote)
     if not isinstance(outcome, Refusal):
         sent = segments[outcome]

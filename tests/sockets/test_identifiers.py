@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from traceprobe.model import Probe
 
 TRACES, PROBES = 100, 100
+ROUTER = address(AddressFamily.IPV4, 77)
 both_families = pytest.mark.parametrize("family", list(AddressFamily))
 
 
@@ -167,11 +168,11 @@ def test_ten_thousand_payloads_differ(family: AddressFamily) -> None:
             seen.add(segment[8:10])
             payload = memoryview(segment)[8:]
             for shown in (2, len(payload)) if probe.id % 17 == 0 else (10,):
-                found = codec.resolve_quoted_payload(probe.destination, 33434, payload[:shown], 0)
+                found = codec.resolve_quoted_payload(probe.destination, 33434, payload[:shown], ROUTER, 0)
                 assert found == probe.id
         elsewhere, probe, payload = address(family, 99), probes[0], memoryview(segments[0])[8:]
-        assert codec.resolve_quoted_payload(probe.destination, 33435, payload, 0) is Refusal.REWRITTEN
-        assert codec.resolve_quoted_payload(elsewhere, 33434, payload, 0) is Refusal.REWRITTEN
+        for ask in ((probe.destination, 33435, payload), (elsewhere, 33434, payload)):
+            assert codec.resolve_quoted_payload(*ask, ROUTER, 0) is Refusal.REWRITTEN
     assert len(seen) == TRACES * PROBES
 
 
@@ -182,10 +183,11 @@ def test_a_candidate_counts_as_long_as_it_is_awaited(family: AddressFamily) -> N
     empty = memoryview(b"")
     codec.encode(first, source(family), 0)
     codec.encode(second, source(family), QUARANTINE_NS // 2)
-    ask = (first.destination, 33434, empty)
+    ask = (first.destination, 33434, empty, ROUTER)
     assert codec.resolve_quoted_payload(*ask, QUARANTINE_NS - 1) is Refusal.AMBIGUOUS
     # These name no time-out of their own, so that the quarantine is as long as anybody waits.
     assert codec.resolve_quoted_payload(*ask, QUARANTINE_NS + 1) == second.id
+    codec.take_note(second.id, empty, ROUTER)
     assert codec.resolve_quoted_payload(*ask, QUARANTINE_NS + 1) is Refusal.UNMATCHED
 
 
@@ -194,7 +196,7 @@ def test_given_up_probes_stay_candidates_and_withdrawn_ones_do_not(family: Addre
     codec = token_codec(family)
     first, second, third = (make_probe(family, index) for index in range(3))
     codec.encode_batch([first, second, third], source(family), 0)
-    ask = (first.destination, 33434, memoryview(bytes(72)))
+    ask = (first.destination, 33434, memoryview(bytes(72)), ROUTER)
     codec.withdraw([third.id])
     codec.release([first.id], 1)
     assert codec.resolve_quoted_payload(*ask, 2) is Refusal.AMBIGUOUS
@@ -214,7 +216,7 @@ def test_any_payload_is_refused(payload: bytes) -> None:
     segments = codec.encode_batch(probes, source(AddressFamily.IPV4), 0)
     if any(segment[8:].startswith(payload.rstrip(b"\0")) for segment in segments) and any(payload):
         return
-    found = codec.resolve_quoted_payload(probes[0].destination, 33434, memoryview(payload), 0)
+    found = codec.resolve_quoted_payload(probes[0].destination, 33434, memoryview(payload), ROUTER, 0)
     assert isinstance(found, Refusal)
 
 

@@ -3,7 +3,9 @@
 A socket without privileges neither chooses the checksum nor sees it in a quote. So the first word of the
 payload is the identifier, and the token vouches for it. Some routers quote nothing behind the UDP header
 (RFC 792 asks for no more): then only destination and ports are known, which all probes of a flow share.
-Such an answer counts where it is certain, because one probe alone can be meant; else it is ambiguous.
+Such an answer counts where one probe alone can be meant, because no other one waits; else it is ambiguous.
+Networks bring answers twice: who has answered a probe with nothing quoted is not believed to answer one that
+was to go further, or less far.
 """
 
 from __future__ import annotations
@@ -62,6 +64,10 @@ class TokenUdpCodec(UdpCodec):
         )
         # Destination and port -> identifiers that an empty quote can mean -> until when they are awaited.
         self._candidates: dict[tuple[int, int], dict[int, int]] = {}
+        # Destination, port and sender -> the identifier that an empty quote from there was last taken for;
+        # and the other way round.
+        self._answerers: dict[tuple[int, int, int], int] = {}
+        self._answered_by: dict[int, tuple[int, int, int]] = {}
 
     def encode_batch(
         self, probes: Sequence[Probe], source: IPv4Address | IPv6Address | None, now_ns: int
@@ -90,31 +96,47 @@ class TokenUdpCodec(UdpCodec):
         super().withdraw(gone)
 
     def resolve_quoted_payload(
-        self, destination: IPv4Address | IPv6Address, port: int, payload: memoryview, now_ns: int
+        self,
+        destination: IPv4Address | IPv6Address,
+        port: int,
+        payload: memoryview,
+        sender: IPv4Address | IPv6Address,
+        now_ns: int,
     ) -> ProbeId | Refusal:
         """Find the probe by where it went and what is quoted behind its UDP header.
 
         An empty quote, or one that was filled up with zeros (RFC 4884 section 3), stands for the only
-        probe of its flow that still waits for an answer, if there is just one. Unlike other resolving
-        this takes note of the answer.
+        probe of its flow that still waits for an answer, if there is just one.
 
         Args:
             destination: Where the probe went.
             port: To which port.
             payload: What is quoted.
+            sender: Who says so.
             now_ns: Monotonic clock, nanoseconds.
         """
-        if len(payload) < BALANCE_SIZE or not any(payload):
-            outcome = self._only_candidate((int(destination), port), now_ns)
-        else:
-            (identifier,) = _WORD.unpack_from(payload)
-            found = self._probes.get(identifier)
-            if found is not None and found[1].port != port:
-                return self._refuse(payload, Refusal.UNMATCHED)
-            outcome = self._match(identifier, destination, payload)
-        if not isinstance(outcome, Refusal):
-            self._was_answered(outcome)
-        return outcome
+        if _is_nameless(payload):
+            return self._only_candidate((int(destination), port), bytes(payload[:1]), int(sender), now_ns)
+        (identifier,) = _WORD.unpack_from(payload)
+        found = self._probes.get(identifier)
+        if found is not None and found[1].port != port:
+            return self._refuse(payload, Refusal.UNMATCHED)
+        return self._match(identifier, destination, payload)
+
+    def take_note(self, probe: ProbeId, payload: memoryview, sender: IPv4Address | IPv6Address) -> None:
+        """Note that a probe has been answered, so that no empty quote can mean it any more.
+
+        Args:
+            probe: The probe that a quote was resolved to.
+            payload: What is quoted.
+            sender: Who answered.
+        """
+        self._was_answered(probe)
+        if _is_nameless(payload):
+            identifier = self._identifiers[probe]
+            template = self._probes[identifier][1]
+            key = self._answered_by[identifier] = (template.address, template.port, int(sender))
+            self._answerers[key] = identifier
 
     def resolve_answer(
         self, sender: IPv4Address | IPv6Address, port: int, payload: memoryview
@@ -125,13 +147,24 @@ class TokenUdpCodec(UdpCodec):
             self._was_answered(outcome)
         return outcome
 
-    def _only_candidate(self, place: tuple[int, int], now_ns: int) -> ProbeId | Refusal:
-        awaited = self._awaited(place, now_ns)
+    def _only_candidate(
+        self, place: tuple[int, int], shown: bytes, sender: int, now_ns: int
+    ) -> ProbeId | Refusal:
+        # One byte is half an identifier; a zero may be padding.
+        begin = shown.rstrip(b"\0")
+        awaited = [
+            identifier
+            for identifier in self._awaited(place, now_ns)
+            if identifier.to_bytes(BALANCE_SIZE).startswith(begin)
+        ]
         if not awaited:
             return Refusal.UNMATCHED
         if len(awaited) > 1:
             return Refusal.AMBIGUOUS
-        probe = self._probes[next(iter(awaited))][0]
+        probe, _, ttl, _ = self._probes[awaited[0]]
+        before = self._answerers.get((*place, sender))
+        if before is not None and self._probes[before][2] != ttl:
+            return Refusal.AMBIGUOUS
         return probe if probe in self._identifiers else Refusal.RELEASED
 
     def _awaited(self, place: tuple[int, int], now_ns: int) -> dict[int, int]:
@@ -154,6 +187,12 @@ class TokenUdpCodec(UdpCodec):
         if not awaited:
             self._candidates.pop(place, None)
 
+    def _give_back(self, identifier: int, template: Template) -> None:
+        super()._give_back(identifier, template)
+        key = self._answered_by.pop(identifier, None)
+        if key is not None and self._answerers.get(key) == identifier:
+            del self._answerers[key]
+
     # --- what is different on the wire --------------------------------------------------------------------
 
     def _leading_word(self, template: Template, identifier: int) -> int:  # noqa: ARG002 - no balance
@@ -173,3 +212,8 @@ class TokenUdpCodec(UdpCodec):
             _WORD.pack_into(buffer, TRANSPORT_HEADER, identifier)
             segments.append(bytes(buffer))
         return segments
+
+
+def _is_nameless(payload: memoryview) -> bool:
+    """Whether a quoted payload doesn't say which probe of its flow it was."""
+    return len(payload) < BALANCE_SIZE or not any(payload)

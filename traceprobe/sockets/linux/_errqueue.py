@@ -98,9 +98,17 @@ class ErrorQueueSocket(LinuxProbeSocket[CodecT]):
 
     @abstractmethod
     def _resolve_error(
-        self, destination: IPv4Address | IPv6Address, port: int, quote: memoryview, now: ClockReading
+        self,
+        destination: IPv4Address | IPv6Address,
+        port: int,
+        quote: memoryview,
+        sender: IPv4Address | IPv6Address,
+        now: ClockReading,
     ) -> ProbeId | Refusal:
         """Find the probe by what the error queue shows of it."""
+
+    def _take_note(self, probe: ProbeId, quote: memoryview, sender: IPv4Address | IPv6Address) -> None:
+        """Note that a probe has been answered."""
 
     @abstractmethod
     def _changes(self, probe: ProbeId, quote: memoryview) -> tuple[Change, ...]:
@@ -174,11 +182,13 @@ class ErrorQueueSocket(LinuxProbeSocket[CodecT]):
             return
         hidden = IP_HEADER[self._family] + self._hidden_transport
         quote, structure = split_quote(self._family, message.data, hidden, error)
-        outcome = self._resolve_error(*target, quote, now)
+        outcome = self._resolve_error(*target, quote, error.offender, now)
         if isinstance(outcome, Refusal):
             self._refuse(outcome)
             return
         kind = error_kind(self._family, error.type, error.code)
+        if kind is not None:
+            self._take_note(outcome, quote, error.offender)
         self._answered(
             outcome,
             kind,

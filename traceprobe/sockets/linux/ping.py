@@ -46,9 +46,14 @@ class LinuxPingSocket(ErrorQueueSocket[IcmpCodec]):
     _hidden_transport = 0
 
     def _resolve_error(
-        self, destination: IPv4Address | IPv6Address, port: int, quote: memoryview, now: ClockReading
+        self,
+        destination: IPv4Address | IPv6Address,
+        port: int,
+        quote: memoryview,
+        sender: IPv4Address | IPv6Address,
+        now: ClockReading,
     ) -> ProbeId | Refusal:
-        del port, now  # ICMP has no ports
+        del port, sender, now  # ICMP has no ports
         return self._codec.resolve_quote(destination, quote)
 
     def _recognise(self, destination: bytes, port: int, quote: bytes) -> ProbeId | None:

@@ -51,12 +51,21 @@ class LinuxUdpSocket(ErrorQueueSocket[UdpCodec]):
         batch.names.extend([with_port(name, segment[_PORT]) for segment in segments])
 
     def _resolve_error(
-        self, destination: IPv4Address | IPv6Address, port: int, quote: memoryview, now: ClockReading
+        self,
+        destination: IPv4Address | IPv6Address,
+        port: int,
+        quote: memoryview,
+        sender: IPv4Address | IPv6Address,
+        now: ClockReading,
     ) -> ProbeId | Refusal:
         codec = self._codec
         if isinstance(codec, TokenUdpCodec):
-            return codec.resolve_quoted_payload(destination, port, quote, now.monotonic_ns)
+            return codec.resolve_quoted_payload(destination, port, quote, sender, now.monotonic_ns)
         return codec.resolve_payload(destination, port, quote)
+
+    def _take_note(self, probe: ProbeId, quote: memoryview, sender: IPv4Address | IPv6Address) -> None:
+        if isinstance(self._codec, TokenUdpCodec):
+            self._codec.take_note(probe, quote, sender)
 
     def _recognise(self, destination: bytes, port: int, quote: bytes) -> ProbeId | None:
         return self._codec.recognise_payload(destination, port, quote)
