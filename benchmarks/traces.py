@@ -33,7 +33,7 @@ _FAST: TraceOptions = {
     "interior_floor": 0.01,
     "interior_factor": 1.25,
     "interior_jitter_factor": 1.0,
-    "tail_floor": 0.25,
+    "tail_floor": 0.2,
     "tail_factor": 2.0,
 }
 """``TimingConfig.fast()`` as options; what ``--fast`` is. A test holds them together."""

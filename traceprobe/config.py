@@ -181,13 +181,13 @@ class TimingConfig:
 
     @classmethod
     def fast(cls) -> TimingConfig:
-        """The impatient preset: a silent tail costs a quarter of a second instead of a whole one."""
+        """The impatient preset: a silent tail costs a fifth of a second instead of a whole one."""
         return cls(
             probe_timeout=1.0,
             interior_floor=0.01,
             interior_factor=1.25,
             interior_jitter_factor=1.0,
-            tail_floor=0.25,
+            tail_floor=0.2,
             tail_factor=2.0,
         )
 

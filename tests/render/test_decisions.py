@@ -82,7 +82,7 @@ def test_what_was_given_up_because_the_time_was_over() -> None:
 def test_the_waits_are_those_of_the_configuration() -> None:
     first, second = told(TYPICAL, TracerouteConfig(timing=TimingConfig.fast()))["patience"]
     assert "1.25 x the slowest answer from there + 1 x jitter, at least 10 ms" in first
-    assert "2 x the slowest answer of all, at least 0.25 s; never longer than 1 s" in second
+    assert "2 x the slowest answer of all, at least 0.2 s; never longer than 1 s" in second
 
 
 def test_every_reason_for_discarding_has_words() -> None:
