@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import attrs
 
 from traceprobe._bounds import flag, whole
+from traceprobe._frozen import frozen
 from traceprobe.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ _SERVER_BOUND: Final = (
 _LABEL: Final = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 
 
-@attrs.frozen
+@frozen
 class NameServer:
     """One DNS server, and how to talk to it."""
 
@@ -170,7 +171,7 @@ def _check_zone(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
         raise ConfigError(attribute.name, value, "the name of a DNS zone")
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class EnrichmentConfig:
     """What to look up about the addresses of a path. Off by default: nothing leaves the machine unasked.
 

@@ -16,6 +16,7 @@ import attrs
 
 from traceprobe._bounds import choice, factor, flag, instance, number, pattern, seconds, text, whole
 from traceprobe._enrichment_config import EnrichmentConfig
+from traceprobe._frozen import frozen
 from traceprobe.errors import ConfigError, FamilyMismatchError
 
 __all__ = [
@@ -99,7 +100,7 @@ def _flow(value: FlowStrategy | str | None) -> FlowStrategy | None:
 # --- the classes -------------------------------------------------------------------------------------
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class TimingConfig:
     """Every timing value, in seconds as ``float`` unless it is called a factor.
 
@@ -208,7 +209,7 @@ def _check_source(_: object, attribute: attrs.Attribute[Any], value: Any) -> Non
         raise ConfigError(attribute.name, value, "an IPv4 or IPv6 address of this machine, or None") from None
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class TracerouteConfig:
     """How to trace. Immutable; derive another with :func:`attrs.evolve` or :meth:`with_options`.
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
+from traceprobe._frozen import frozen
 from traceprobe.enrich._dns import reversed_digits
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ _HIGHEST_ASN: Final = 0xFFFFFFFF
 _COUNTRY_AT_END: Final = re.compile(r",\s*[A-Z]{2}$")
 
 
-@attrs.frozen
+@frozen
 class Announcement:
     """A prefix and who announces it."""
 

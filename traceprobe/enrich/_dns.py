@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
 
-import attrs
-
+from traceprobe._frozen import frozen
 from traceprobe.enrich._special import embedded_ipv4
 
 if TYPE_CHECKING:
@@ -19,7 +18,7 @@ LONGEST_TTL: Final = 2**31 - 1
 """Longest time to live, in seconds (RFC 2181 section 8)."""
 
 
-@attrs.frozen
+@frozen
 class DnsSettings:
     """What distinguishes one resolver from another; see ``EnrichmentConfig`` and ``TimingConfig``."""
 
@@ -46,7 +45,7 @@ class DnsSettings:
         )
 
 
-@attrs.frozen
+@frozen
 class Records(Generic[ValueT]):
     """The records of one name and type; none if it has none, or there is no such name."""
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-import attrs
-
+from traceprobe._frozen import frozen
 from traceprobe.errors import ResolverError
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ class Resolver(Protocol):
         ...
 
 
-@attrs.frozen
+@frozen
 class TextAnswer:
     """The TXT records of a name (RFC 1035 section 3.3.14)."""
 

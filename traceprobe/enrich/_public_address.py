@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import anyio
 import anyio.to_thread
-import attrs
 
 from traceprobe._enrichment_config import stun_server
+from traceprobe._frozen import frozen
 from traceprobe.enrich._memory import TtlCache
 from traceprobe.enrich._stun import BindingRequest, load_codec, waits
 from traceprobe.loops import connected_udp_socket
@@ -33,7 +33,7 @@ class PublicAddressError(OSError):
     """No server told an address."""
 
 
-@attrs.frozen
+@frozen
 class _Failure:
     reason: str
 

@@ -15,8 +15,7 @@ from ipaddress import IPv4Network, IPv6Address, IPv6Network
 from operator import itemgetter
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
-import attrs
-
+from traceprobe._frozen import frozen
 from traceprobe.enrich._special import embedded_ipv4, special_purpose
 from traceprobe.model import NOTHING_KNOWN, Segment, SegmentReason
 
@@ -53,7 +52,7 @@ _BETWEEN: Final = {
 _KINDS_KEPT: Final = 4096
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class PathEnds:
     """What is known of both ends of a path.
 

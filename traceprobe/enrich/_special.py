@@ -14,8 +14,7 @@ import re
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 from typing import TYPE_CHECKING, Final
 
-import attrs
-
+from traceprobe._frozen import frozen
 from traceprobe.enrich._prefixes import PrefixTable
 
 if TYPE_CHECKING:
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from traceprobe.enrich._prefixes import IPAddress, IPNetwork
 
 
-@attrs.frozen
+@frozen
 class SpecialPurpose:
     """An entry of the registries: a block of addresses, and what may be done with it.
 

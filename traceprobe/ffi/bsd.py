@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
+from traceprobe._frozen import frozen
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -68,7 +70,7 @@ _CLOSING_OPTION: Final = 0x80
 _SIZED: Final = "ssize_t(int, struct mmsghdr *, size_t, int)"
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class BsdAbi:
     """Numbers and signatures of one system; None is what it doesn't have."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias
 
-import attrs
+from traceprobe._frozen import frozen
 
 if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv6Address
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from traceprobe.model._result import TraceResult
 
 
-@attrs.frozen
+@frozen
 class ProbeSent:
     """The kernel took a probe."""
 
@@ -25,7 +25,7 @@ class ProbeSent:
     """Monotonic clock just before it was handed over, nanoseconds."""
 
 
-@attrs.frozen
+@frozen
 class ReplyReceived:
     """A probe was answered for the first time."""
 
@@ -35,21 +35,21 @@ class ReplyReceived:
     """The probe had been given up before."""
 
 
-@attrs.frozen
+@frozen
 class HopSettled:
     """Nothing more is awaited of this hop. Each hop settles once."""
 
     hop: Hop
 
 
-@attrs.frozen
+@frozen
 class HopRevised:
     """A late reply changed a hop that had settled."""
 
     hop: Hop
 
 
-@attrs.frozen
+@frozen
 class HopEnriched:
     """A look-up taught something new about an address of this hop."""
 
@@ -58,7 +58,7 @@ class HopEnriched:
     knowledge: Knowledge
 
 
-@attrs.frozen
+@frozen
 class TraceFinished:
     """The last event of every trace."""
 

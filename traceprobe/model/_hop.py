@@ -8,8 +8,7 @@ from enum import StrEnum
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
-import attrs
-
+from traceprobe._frozen import frozen
 from traceprobe.model._knowledge import NOTHING_KNOWN, Responder, build_responder
 from traceprobe.model._quick import build_quickly
 from traceprobe.model._route_facts import forward_path_length, return_path_length, translated
@@ -55,7 +54,7 @@ class ProbeStatus(StrEnum):
     SEND_ERROR = "send_error"
 
 
-@attrs.frozen(weakref_slot=False)
+@frozen(weakref_slot=False)
 class ProbeResult:
     """How one probe ended, and what its reply said."""
 
@@ -107,7 +106,7 @@ class ProbeResult:
 build_probe_result = build_quickly(ProbeResult)
 
 
-@attrs.frozen
+@frozen
 class RttStatistics:
     """Round-trip times of one hop, in seconds; ``stddev`` is the population's."""
 
@@ -132,7 +131,7 @@ class RttStatistics:
         )
 
 
-@attrs.frozen(weakref_slot=False)
+@frozen(weakref_slot=False)
 class Hop:
     """One hop of a path. Silent if ``address`` is None.
 

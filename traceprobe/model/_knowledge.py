@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
+from traceprobe._frozen import frozen
 from traceprobe.model._quick import build_quickly
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ _SENTENCES: Final = {
 }
 
 
-@attrs.frozen
+@frozen
 class Asn:
     """The autonomous system that announces an address."""
 
@@ -99,7 +100,7 @@ class Asn:
         )
 
 
-@attrs.frozen
+@frozen
 class Exchange:
     """An Internet exchange whose peering network an address is in."""
 
@@ -113,7 +114,7 @@ class Exchange:
     """Autonomous system of the member that uses the address."""
 
 
-@attrs.frozen
+@frozen
 class EnrichmentError:
     """A look-up that failed: something may be missing that it would have told."""
 
@@ -122,7 +123,7 @@ class EnrichmentError:
     reason: str
 
 
-@attrs.frozen
+@frozen
 class Knowledge:
     """What look-ups have found out about one address; None is absent knowledge, never a guess."""
 
@@ -173,7 +174,7 @@ def _first(mine: str | None, theirs: str | None) -> str | None:
 NOTHING_KNOWN = Knowledge()
 
 
-@attrs.frozen(weakref_slot=False)
+@frozen(weakref_slot=False)
 class Responder:
     """One address that answered at a hop, and what is known of it."""
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NewType
 
-import attrs
-
+from traceprobe._frozen import frozen
 from traceprobe.model._quick import build_quickly
 
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ def trace_of(probe_id: ProbeId) -> int:
     return probe_id >> PROBE_INDEX_BITS
 
 
-@attrs.frozen(weakref_slot=False)
+@frozen(weakref_slot=False)
 class Probe:
     """One datagram to send. Sockets give it a wire identifier; the engine never sees that."""
 
@@ -54,7 +53,7 @@ build_probe = build_quickly(Probe)
 """Builds a :class:`Probe` in innermost loops."""
 
 
-@attrs.frozen(weakref_slot=False)
+@frozen(weakref_slot=False)
 class SentProbe:
     """What became of sending one probe."""
 

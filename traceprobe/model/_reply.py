@@ -5,8 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-import attrs
-
+from traceprobe._frozen import frozen
 from traceprobe.model._quick import build_quickly
 
 if TYPE_CHECKING:
@@ -66,7 +65,7 @@ class TimestampSource(StrEnum):
     SIMULATED = "simulated"
 
 
-@attrs.frozen
+@frozen
 class MplsLabel:
     """One entry of an MPLS label stack (RFC 4950 section 3, RFC 3032 section 2.1)."""
 
@@ -85,7 +84,7 @@ class InterfaceRole(StrEnum):
     NEXT_HOP = "next_hop"
 
 
-@attrs.frozen
+@frozen
 class InterfaceInformation:
     """What a responder tells about one of its interfaces (RFC 5837); None is what it left out."""
 
@@ -98,7 +97,7 @@ class InterfaceInformation:
     mtu: int | None = None
 
 
-@attrs.frozen
+@frozen
 class ExtensionObject:
     """An object of an ICMP extension structure that has no meaning here (RFC 4884 section 8)."""
 
@@ -133,7 +132,7 @@ class ChangedField(StrEnum):
     PAYLOAD = "payload"
 
 
-@attrs.frozen
+@frozen
 class Change:
     """One mutable field of a probe that differed when the responder saw it."""
 
@@ -144,7 +143,7 @@ class Change:
     """Value that the responder quoted."""
 
 
-@attrs.frozen(weakref_slot=False)
+@frozen(weakref_slot=False)
 class Reply:
     """An answer to one probe."""
 

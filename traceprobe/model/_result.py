@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from traceprobe._frozen import frozen
 from traceprobe.model._hop import printable, wall_time
 from traceprobe.model._reply import answers_for
 
@@ -33,7 +34,7 @@ class StopReason(StrEnum):
     CANCELLED = "cancelled"
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class TraceTimings:
     """How fast the trace itself was; durations in seconds, None where there was nothing to measure."""
 
@@ -47,7 +48,7 @@ class TraceTimings:
     replies: int
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class TraceResult:
     """A finished trace, or what was known of it when it was cut short.
 

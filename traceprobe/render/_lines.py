@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
-import attrs
-
+from traceprobe._frozen import frozen
 from traceprobe.model import ProbeStatus, RttStatistics
 from traceprobe.render import _knowledge_words, _reply_words, _words
 from traceprobe.render.sanitize import clean_name
@@ -44,7 +43,7 @@ CANCELLED: Final = "-"
 UNSENT: Final = "error"
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class Header:
     """What is known before the first reply comes."""
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Literal
 
-import attrs
-
+from traceprobe._frozen import frozen
 from traceprobe.config import AddressFamily, FlowStrategy, Mode, Protocol
 from traceprobe.errors import UnsupportedOption
 from traceprobe.model import ChangedField
@@ -73,7 +72,7 @@ _HEADER_OPTIONS: Final = frozenset({
 _PORTS: Final = frozenset({"port", "source_port"})
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class ModeFacts:
     """One way of probing, with one protocol."""
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import attrs
-
+from traceprobe._frozen import frozen
 from traceprobe.sockets._modes import mode_line
 
 if TYPE_CHECKING:
     from traceprobe.config import AddressFamily, Mode, Protocol
 
 
-@attrs.frozen
+@frozen
 class ModeStatus:
     """Whether one way of probing can be used."""
 
@@ -30,7 +29,7 @@ class ModeStatus:
         return mode_line(self.mode, self.protocol, self.family, self.reason or "usable")
 
 
-@attrs.frozen
+@frozen
 class ModeReport:
     """Every way of probing that this platform has, best first."""
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
-import attrs
+from traceprobe._frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from traceprobe.model import ChangedField, Probe, ProbeId, Reply, SentProbe, TimestampSource
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class SocketCapabilities:
     """What one probe socket can do and see."""
 
