@@ -114,8 +114,8 @@ def _blackhole(section: Mapping[str, Any]) -> Iterator[Verdict]:
 def _against_peers(goal: str, section: Mapping[str, Any]) -> Iterator[Verdict]:
     """Ten times faster than those of ftr, scapy, icmplib and mtr that ran; their floor is the path's own.
 
-    Behind a black hole it is patience that is compared, and not speed: scapy and ftr give up after two seconds,
-    and ten times less than that is what ``--fast`` is for. The default waits a second on purpose.
+    Behind a black hole it is patience that is compared, and not speed: scapy and ftr give up after two
+    seconds, and ten times less than that is what ``--fast`` is for. The default waits a second on purpose.
     """
     if goal == "2d":
         return  # the slowest round trip is everybody's floor there
