@@ -16,7 +16,7 @@ from unittest.mock import patch
 import traceprobe
 from tests.rigs.tun.forgeries import FORGERS
 from tests.rigs.tun.manners import Manner
-from traceprobe.sockets.codec import ProbeCodec, Refusal, TcpCodec, UdpCodec
+from traceprobe.sockets.codec import ProbeCodec, Refusal, TcpCodec, TokenUdpCodec, UdpCodec
 from traceprobe.testing.topology import Path, Router, Target, Topology
 
 if TYPE_CHECKING:
@@ -140,10 +140,18 @@ def _without_checksum(codec: ProbeCodec, strong: Any, *arguments: Any) -> bool:
     return True
 
 
+def _without_senders(
+    codec: TokenUdpCodec, strong: Any, place: Any, shown: bytes, sender: int, now_ns: int
+) -> Any:
+    del sender
+    return strong(codec, place, shown, -1, now_ns)
+
+
 _WEAKNESSES: dict[str, list[tuple[type, str, Any]]] = {
     "token": [(ProbeCodec, "_match", _without_token), (UdpCodec, "_match", _without_token)],
     "destination": [(ProbeCodec, "_match", _without_destination)],
     "exact number": [(TcpCodec, "_find", _about_right)],
+    "repeats": [(TokenUdpCodec, "_only_candidate", _without_senders)],
     "checksum": [(TcpCodec, "is_intact", _without_checksum)],
 }
 
@@ -194,6 +202,48 @@ def judge(
     if any(FORGERS[version] in hop["addresses"] for hop in hops) and not false_hops:
         wrong.append("the forger is among the addresses")
     return Verdict(tuple(false_hops), missed, tuple(wrong))
+
+
+def explain(document: Mapping[str, Any], probes: Sequence[ProbeRecord], network: Hostile, name: str) -> str:
+    """Tell a trace beside the truth, so that whoever reads of a failure needs no second one.
+
+    Args:
+        document: What :func:`trace_each` returned.
+        probes: What was sent, by the log.
+        network: Where that was.
+        name: The kind of what was forged.
+    """
+    begin_ns = probes[0].monotonic_ns if probes else 0
+
+    def when(moment_ns: int) -> str:
+        return f"{(moment_ns - begin_ns) / 1_000_000:.3f} ms"
+
+    # The log counts the forgeries of all targets, in their order.
+    timed = [forgery for kind in network.kinds for forgery in kind.timed()]
+    lines = [f"{name}: to {document['address']}, refused {document['discarded']}"]
+    rtts = iter(document["rtts_ns"])
+    for hop in document["hops"]:
+        for attempt, probe in enumerate(hop["probes"]):
+            rtt_ns = next(rtts)
+            rtt = "" if rtt_ns is None else f" after {rtt_ns / 1_000_000:.3f} ms"
+            shown = f"{probe['address']} ({probe['reply']})" if probe["address"] else probe["status"]
+            lines.append(f"  shown at {hop['ttl']}, attempt {attempt}: {shown}{rtt}")
+    for probe in probes:
+        lines.append(
+            f"  sent at {when(probe.monotonic_ns)}, TTL {probe.ttl}: {probe.identifier:#x} "
+            f"{probe.sequence:#x}, checksum {probe.checksum:#x}, segment {probe.segment:#x}"
+        )
+        for answer in sorted((*probe.replies, *probe.forgeries), key=lambda reply: reply.monotonic_ns):
+            message = f"{answer.icmp_type}/{answer.icmp_code} from {answer.address}"
+            if not answer.forgery:
+                lines.append(f"    answered at {when(answer.monotonic_ns)}: {message}")
+            else:
+                forgery = timed[answer.forgery - 1]
+                edits = "; ".join(edit.words() for edit in forgery.edits)
+                lines.append(
+                    f"    forged at {when(answer.monotonic_ns)}: {message} (as {forgery.forger}): {edits}"
+                )
+    return "\n".join(lines)
 
 
 def _came_in_time(truth: ProbeRecord, probe: Mapping[str, Any]) -> bool:

@@ -94,6 +94,26 @@ def test_loss_doubles_and_overtaking_change_nothing_of_what_arrives(
 
 
 @both_versions
+@pytest.mark.parametrize("weakness", [None, "repeats"])
+def test_doubles_that_do_not_name_their_probe_become_no_hops(
+    internet: SimulatedInternet, version: int, weakness: str | None
+) -> None:
+    doubles = [Fault("duplicate", share=1.0, delay=delay) for delay in (0.0005, 0.001, 0.002, 0.004)]
+    routers = [router(version, number, quote=8, faults=doubles) for number in range(1, HOPS)]
+    (target,) = load(internet, version, [path(version, 1, *routers, quote=8, faults=doubles)])
+    options = options_of("linux_udp", "udp", "paris", queries=1, max_in_flight=1)
+    if weakness is None:
+        (document,) = internet.call(hostile.trace_each, [target], options, backend="asyncio")
+        probes = probes_to(internet.log(), target)
+        assert not judge(document, probes, version)
+        assert document["discarded"].keys() <= {"ambiguous", "unmatched"}
+        assert document["discarded"]["ambiguous"]
+    else:
+        (document,) = internet.call(hostile.trace_each_weakly, weakness, [target], options, backend="asyncio")
+        assert judge(document, probes_to(internet.log(), target), version, last=None).false_hops
+
+
+@both_versions
 @every_mode
 def test_what_comes_after_it_was_given_up_is_late_and_not_lost(
     internet: SimulatedInternet, mode: str, protocol: str, flow: str, version: int

@@ -105,6 +105,22 @@ def test_a_single_byte_must_be_right() -> None:
         assert codec.resolve_quoted_payload(*ask) == expected
 
 
+def test_who_has_seen_a_probe_has_sixteen_bits_to_guess_of_another() -> None:
+    """What is left where all else is known: one number of 65 535 names the other probe that waits."""
+    codec = token_codec()
+    first, second = (make_probe(FAMILY, index) for index in range(2))
+    seen, hidden = codec.encode_batch([first, second], source(FAMILY), 0)
+    quote = bytearray(seen[8:])
+    believed = {}
+    for number in range(1, 1 << 16):
+        quote[:2] = number.to_bytes(2)
+        found = codec.resolve_quoted_payload(first.destination, PORT, memoryview(quote), router(9), 1)
+        if not isinstance(found, Refusal):
+            believed[number] = found
+    words = {probe.id: int.from_bytes(segment[8:10]) for probe, segment in ((first, seen), (second, hidden))}
+    assert believed == {word: probe for probe, word in words.items()}
+
+
 @given(
     steps=st.lists(
         st.tuples(

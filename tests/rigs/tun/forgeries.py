@@ -156,8 +156,9 @@ def _quotes(protocol: str, version: int) -> list[Kind]:
             Kind("altered quote", _errors(version, noise("quoted", 8))),
             Kind("altered quote, first bit", _errors(version, flip("quoted", 8, "80"))),
             Kind("altered quote, middle bit", _errors(version, flip("quoted", 13, "10"))),
-            Kind("altered quote, last bit", _errors(version, flip("quoted", 19, "01"))),
-            # Four bytes of the token stay: a single one that came out as zero would look like padding.
+            # What is left at the end must not come out as zero, which would look like padding. So some bytes
+            # of the token stay behind the altered one, even of the shortest, which ends with the 20th.
+            Kind("altered quote, last bit", _errors(version, flip("quoted", 16, "01"))),
             Kind("altered quote, cut", _errors(version, flip("quoted", 12, "40"), cut("quoted", 16))),
         ]
     stranger = (flip("quoted", 4 if protocol == "icmp" else 0, "a0a0"), noise("quoted", 6))
