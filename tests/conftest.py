@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from tests.rigs.chain import RouterChain
     from tests.rigs.tun import SimulatedInternet
     from tests.rigs.unprivileged import PortableInterpreter
-    from traceprobe.enrich._dns import DnsClient, DnsSettings
+    from traceprobe.enrich._dns import DnsClient
+    from traceprobe.enrich._libraries import DnsSettings
 
 if missing_module("hypothesis") is None:  # tests/bsd runs without it, on machines that have little
     import hypothesis

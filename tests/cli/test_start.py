@@ -44,6 +44,7 @@ sys.exit(main(sys.argv[1:]))
 """
 
 LATER = {
+    "aiodns",
     "anyio.from_thread",
     "datetime",
     "json",
@@ -51,16 +52,25 @@ LATER = {
     "shutil",
     "traceprobe.render.live",
     "traceprobe.render.text",
+    "traceprobe.enrich._ends",
+    "traceprobe.enrich._networks",
     "traceprobe.enrich._resolver",
+    "traceprobe.enrich._reverse",
+    "traceprobe.enrich._special",
     "traceprobe.sockets._report",
     "traceprobe.sockets.linux._remedies",
     "urllib.parse",
 }
 
 
+NOBODY = "127.0.0.1:9"
+"""Where no name server is."""
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="the mode that it watches is of Linux")
-def test_what_can_wait_is_imported_behind_the_first_probes() -> None:
-    arguments = ["--mode", "linux_udp", "-n", "--no-asn", "-m", "1", "127.0.0.1"]
+@pytest.mark.parametrize("look_ups", [["-n", "--no-asn"], ["--resolver", NOBODY]], ids=["off", "on"])
+def test_what_can_wait_is_imported_behind_the_first_probes(look_ups: list[str]) -> None:
+    arguments = ["--mode", "linux_udp", *look_ups, "-m", "1", "127.0.0.1"]
     uncovered = {name: value for name, value in environment().items() if not name.startswith("COVERAGE")}
     run = subprocess.run(
         [sys.executable, "-c", SCRIPT, *arguments],

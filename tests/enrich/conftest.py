@@ -10,7 +10,7 @@ import pytest
 
 from tests.rigs.dns_server import DnsServer
 from traceprobe import EnrichmentConfig, TracerouteConfig
-from traceprobe.enrich._dns import DnsSettings
+from traceprobe.enrich._libraries import DnsSettings
 from traceprobe.enrich._resolver import DnsResolver
 
 if TYPE_CHECKING:

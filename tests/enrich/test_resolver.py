@@ -16,9 +16,10 @@ from tests.rigs.dns_server import DnsServer, Manner
 from tests.rigs.require import missing_module, missing_program, require
 from traceprobe import ResolverError, UnsupportedOption
 from traceprobe._enrichment_config import NameServer
-from traceprobe.enrich import _resolver
+from traceprobe.enrich import _libraries, _resolver
 from traceprobe.enrich._dnspython import DnspythonClient
-from traceprobe.enrich._resolver import DnsResolver, LateClient, choose_library, event_loop
+from traceprobe.enrich._libraries import choose_library, event_loop
+from traceprobe.enrich._resolver import DnsResolver, LateClient
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -380,7 +381,7 @@ async def test_the_others_go_on_when_the_first_to_ask_is_cancelled(
 
 async def test_a_missing_library_is_made_up_for_or_said(monkeypatch: pytest.MonkeyPatch) -> None:
     there = {"aiodns", "dns", "httpx2"}
-    monkeypatch.setattr(_resolver, "_installed", lambda module: module in there)
+    monkeypatch.setattr(_libraries, "_installed", lambda module: module in there)
     plain, secure = NameServer.parse("192.0.2.53"), NameServer.parse("https://dns.example/dns-query")
     assert choose_library("asyncio", [plain]) == choose_library("asyncio", []) == "aiodns"
     assert choose_library("asyncio", [plain, secure]) == "dnspython"
@@ -400,7 +401,7 @@ async def test_a_missing_library_is_made_up_for_or_said(monkeypatch: pytest.Monk
 async def test_dnspython_answers_on_asyncio_too(
     server: DnsServer, resolver: MakeResolver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_resolver, "_installed", lambda module: module != "aiodns")
+    monkeypatch.setattr(_libraries, "_installed", lambda module: module != "aiodns")
     server.pointer("192.0.2.1", "without.example.", truncated=True)
     async with resolver(server) as made:
         assert type(made._client).__name__ == "DnspythonClient"

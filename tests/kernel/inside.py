@@ -56,8 +56,9 @@ async def make_all_look_ups() -> int:
     async with anyio.create_task_group() as tasks:
         made = await lookups.enrichers_for(config)
         pipeline = EnrichmentPipeline(tasks, config.enrichment.max_lookups)
-        judge = await lookups.judge_for(config, ip_address("192.0.2.9"), pipeline)
-        count = len(made) + (judge is not None)
+        make_judge = await lookups.judge_for(config, ip_address("192.0.2.9"), pipeline)
+        await lookups.load(made)
+        count = len(made) + (make_judge is not None and make_judge() is not None)
     await lookups.aclose()
     return count
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pycares
 
     from traceprobe._enrichment_config import NameServer
-    from traceprobe.enrich._dns import DnsSettings
+    from traceprobe.enrich._libraries import DnsSettings
 
 _REASONS: Final = {
     "ARES_EFORMERR": "FORMERR",

@@ -10,39 +10,10 @@ from traceprobe.enrich._special import embedded_ipv4
 if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv6Address
 
-    from traceprobe.config import TracerouteConfig
-
 ValueT = TypeVar("ValueT")
 
 LONGEST_TTL: Final = 2**31 - 1
 """Longest time to live, in seconds (RFC 2181 section 8)."""
-
-
-@frozen
-class DnsSettings:
-    """What distinguishes one resolver from another; see ``EnrichmentConfig`` and ``TimingConfig``."""
-
-    servers: tuple[str, ...]
-    attempts: int
-    timeout: float
-    cache_size: int
-    ttl_limit: float
-    negative_ttl_limit: float
-    failure_ttl: float
-
-    @classmethod
-    def of(cls, config: TracerouteConfig) -> DnsSettings:
-        """The part of a configuration that is about DNS."""
-        wanted, timing = config.enrichment, config.timing
-        return cls(
-            servers=wanted.dns_servers,
-            attempts=wanted.dns_attempts,
-            timeout=timing.dns_timeout,
-            cache_size=wanted.dns_cache_size,
-            ttl_limit=timing.dns_ttl_limit,
-            negative_ttl_limit=timing.dns_negative_ttl_limit,
-            failure_ttl=timing.dns_failure_ttl,
-        )
 
 
 @frozen

@@ -25,9 +25,10 @@ if TYPE_CHECKING:
     import httpx2
 
     from traceprobe._enrichment_config import NameServer
-    from traceprobe.enrich._dns import DnsSettings, Records
+    from traceprobe.enrich._dns import Records
     from traceprobe.enrich._dns_answers import Kind
     from traceprobe.enrich._dns_servers import DnsServer
+    from traceprobe.enrich._libraries import DnsSettings
 
 _PORT: Final = 53
 _ONE_QUESTION: Final = b"\x01\x00\x00\x01" + bytes(6)

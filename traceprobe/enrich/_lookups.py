@@ -2,16 +2,20 @@
 
 A resolver that the caller brings answers everything; without one, resolvers are made here, one for each
 choice of servers and timing, and closed with the tracer. What asks, reads files or tells segments is
-imported when somebody wants it: the first probe shouldn't wait for it.
+imported when the first address is looked up: the first probe shouldn't wait for it.
 """
 
 from __future__ import annotations
 
+import importlib
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Protocol, TypeGuard
 
 import anyio
 
+from traceprobe._enrichment_config import NameServer
+from traceprobe.enrich._late import LateEnricher
+from traceprobe.enrich._libraries import DnsSettings, choose_library, event_loop
 from traceprobe.errors import UnsupportedOption
 
 if TYPE_CHECKING:
@@ -21,7 +25,6 @@ if TYPE_CHECKING:
 
     from traceprobe.config import EnrichmentConfig, TracerouteConfig
     from traceprobe.enrich._database import DatabaseEnricher
-    from traceprobe.enrich._dns import DnsSettings
     from traceprobe.enrich._ends import OwnNetworkEnricher, PathJudge
     from traceprobe.enrich._exchange import ExchangeEnricher
     from traceprobe.enrich._pipeline import EnrichmentPipeline
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from traceprobe.enrich._resolver import DnsResolver
     from traceprobe.loops import Clock
 
+    MakeEnricher = Callable[[], Awaitable[Enricher]]
     FileT = TypeVar("FileT", DatabaseEnricher, ExchangeEnricher)
 
 
@@ -64,6 +68,7 @@ class Lookups:
         self._finders: dict[Hashable, PublicAddressFinder] = {}
         self._own_networks: dict[Hashable, OwnNetworkEnricher] = {}
         self._making = anyio.Lock()
+        self._opening = anyio.Lock()
 
     def check(self, config: EnrichmentConfig) -> None:
         """Refuse what nothing here can answer.
@@ -82,6 +87,8 @@ class Lookups:
     async def enrichers_for(self, config: TracerouteConfig) -> tuple[Enricher, ...]:
         """The enrichers that a trace wants, those of the caller last; nothing is asked yet.
 
+        Those that ask name servers are loaded when they are first asked themselves, or by :meth:`load`.
+
         Raises:
             DataFileError: A file can't be used.
             UnsupportedOption: A library is missing.
@@ -93,7 +100,7 @@ class Lookups:
         async with self._making:
             enrichers: list[Enricher] = []
             if wanted.reverse_dns or self._always:
-                enrichers.append(await self._reverse_dns(config))
+                enrichers.append(self._reverse_dns(config))
             if wanted.exchange_snapshot is not None:
                 from traceprobe.enrich._exchange import ExchangeEnricher
 
@@ -105,8 +112,8 @@ class Lookups:
         config: TracerouteConfig,
         destination: IPv4Address | IPv6Address,
         pipeline: EnrichmentPipeline,
-    ) -> PathJudge | None:
-        """Who tells the segments of a trace, if it wants any; nobody is asked yet.
+    ) -> Callable[[], PathJudge] | None:
+        """What makes whoever tells the segments of a trace, if it wants any; nobody is asked yet.
 
         Raises:
             DataFileError: A file can't be used.
@@ -115,18 +122,32 @@ class Lookups:
         wanted = config.enrichment
         if not (wanted.segments or wanted.public_address):
             return None
-        from traceprobe.enrich._ends import OwnNetworkEnricher, PathJudge
-
         async with self._making:
             networks = await self._networks(config)
             finder = None
             # In a simulated network nobody translates addresses, and the real Internet knows none of them.
             if wanted.public_address and not self._is_elsewhere:
                 finder = await self._finder(config)
+
+        def judge() -> PathJudge:
+            from traceprobe.enrich._ends import OwnNetworkEnricher, PathJudge
+
             key = wanted.own_addresses, id(finder), tuple(map(id, networks))
-            own = OwnNetworkEnricher(wanted.own_addresses, finder, networks)
-            own = self._own_networks.setdefault(key, own)
-        return PathJudge(pipeline, own, networks, destination)
+            own = self._own_networks.get(key)
+            if own is None:
+                own = OwnNetworkEnricher(wanted.own_addresses, finder, networks)
+                self._own_networks[key] = own
+            return PathJudge(pipeline, own, networks, destination)
+
+        return judge
+
+    async def load(self, enrichers: Sequence[Enricher]) -> None:
+        """Load all that these enrichers need to ask, and what tells segments by it."""
+        if enrichers:
+            importlib.import_module("traceprobe.enrich._ends")
+        for enricher in enrichers:
+            if isinstance(enricher, LateEnricher):
+                await enricher.load()
 
     async def _networks(self, config: TracerouteConfig) -> tuple[Enricher, ...]:
         """Who tells the network of an address, files first: they know at once."""
@@ -137,7 +158,7 @@ class Lookups:
 
             enrichers += [await self._file(path, DatabaseEnricher.open) for path in wanted.databases]
         if wanted.asn:
-            enrichers.append(await self._network_service(config))
+            enrichers.append(self._network_service(config))
         return (*enrichers, *self._enrichers)
 
     async def _file(
@@ -158,28 +179,47 @@ class Lookups:
             self._finders[key] = await PublicAddressFinder.open(wanted, timing, self._now_ns)
         return self._finders[key]
 
-    async def _reverse_dns(self, config: TracerouteConfig) -> Enricher:
-        from traceprobe.enrich._reverse import ReverseDnsEnricher
+    def _reverse_dns(self, config: TracerouteConfig) -> Enricher:
+        async def make() -> Enricher:
+            from traceprobe.enrich._reverse import ReverseDnsEnricher
 
-        resolver = self._resolver or await self._own_resolver(config)
-        return self._made.setdefault(("reverse_dns", id(resolver)), ReverseDnsEnricher(resolver))
+            return ReverseDnsEnricher(self._resolver or await self._own_resolver(config))
 
-    async def _network_service(self, config: TracerouteConfig) -> Enricher:
-        from traceprobe.enrich._networks import NetworkEnricher
+        return self._late(("reverse_dns",), config, make)
 
-        resolver = self._resolver or await self._own_resolver(config)
-        assert _tells_networks(resolver)
-        key = ("asn", id(resolver), config.enrichment)
-        return self._made.setdefault(key, NetworkEnricher(resolver, config.enrichment, self._now_ns))
+    def _network_service(self, config: TracerouteConfig) -> Enricher:
+        async def make() -> Enricher:
+            from traceprobe.enrich._networks import NetworkEnricher
+
+            resolver = self._resolver or await self._own_resolver(config)
+            assert _tells_networks(resolver)
+            return NetworkEnricher(resolver, config.enrichment, self._now_ns)
+
+        return self._late(("asn", config.enrichment), config, make)
+
+    def _late(
+        self, key: tuple[str, *tuple[Hashable, ...]], config: TracerouteConfig, make: MakeEnricher
+    ) -> Enricher:
+        """An enricher that asks a name service, the same one for all traces that ask alike.
+
+        Raises:
+            UnsupportedOption: There is no library to ask with.
+        """
+        settings = None if self._resolver is not None else DnsSettings.of(config)
+        if (key, settings) not in self._made:
+            if settings is not None:
+                choose_library(event_loop(), tuple(map(NameServer.parse, settings.servers)))
+            self._made[key, settings] = LateEnricher(key[0], make)
+        return self._made[key, settings]
 
     async def _own_resolver(self, config: TracerouteConfig) -> DnsResolver:
-        from traceprobe.enrich._dns import DnsSettings
         from traceprobe.enrich._resolver import DnsResolver
 
         settings = DnsSettings.of(config)
-        resolver = self._resolvers.get(settings)
-        if resolver is None:
-            resolver = self._resolvers[settings] = await DnsResolver.open(settings, self._now_ns)
+        async with self._opening:
+            resolver = self._resolvers.get(settings)
+            if resolver is None:
+                resolver = self._resolvers[settings] = await DnsResolver.open(settings, self._now_ns)
         return resolver
 
     async def aclose(self) -> None:

@@ -16,7 +16,7 @@ from traceprobe.errors import ResolverError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from traceprobe.enrich._dns import DnsSettings
+    from traceprobe.enrich._libraries import DnsSettings
 
 ValueT = TypeVar("ValueT")
 

@@ -8,28 +8,25 @@ from __future__ import annotations
 
 import functools
 import importlib
-import importlib.util
-import sys
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING
 
 import anyio.to_thread
 
 from traceprobe._enrichment_config import NameServer
 from traceprobe.enrich._dns import reverse_name
 from traceprobe.enrich._flights import Flights
+from traceprobe.enrich._libraries import choose_library, event_loop
 from traceprobe.enrich._protocols import TextAnswer
 from traceprobe.enrich._questions import Questions
-from traceprobe.errors import ResolverError, UnsupportedOption
+from traceprobe.errors import ResolverError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
     from ipaddress import IPv4Address, IPv6Address
     from typing import Self
 
-    from traceprobe.enrich._dns import DnsClient, DnsSettings, Records
-
-
-Library: TypeAlias = Literal["aiodns", "dnspython"]
+    from traceprobe.enrich._dns import DnsClient, Records
+    from traceprobe.enrich._libraries import DnsSettings, Library
 
 
 class DnsResolver:
@@ -122,8 +119,8 @@ async def open_client(settings: DnsSettings) -> DnsClient:
     loop = event_loop()
     servers = tuple(map(NameServer.parse, settings.servers))
     library = choose_library(loop, servers)
-    # Loading a library takes longer than many a round trip. It happens before the first probe is sent, and
-    # in a thread, so that whatever else runs on the loop goes on.
+    # Loading a library takes longer than many a round trip: in a thread, so that whatever else runs on the
+    # loop goes on.
     await anyio.to_thread.run_sync(_load, library)
     make = functools.partial(_make_client, library, servers, settings)
     try:
@@ -153,37 +150,3 @@ async def _make_client(
     from traceprobe.enrich._dnspython import DnspythonClient
 
     return await DnspythonClient.open(servers, settings)
-
-
-def event_loop() -> Literal["asyncio", "trio"]:
-    """Which kind of event loop runs in this thread."""
-    trio = sys.modules.get("trio")
-    return "trio" if trio is not None and trio.lowlevel.in_trio_task() else "asyncio"
-
-
-def choose_library(loop: Literal["asyncio", "trio"], servers: Sequence[NameServer]) -> Library:
-    """The library to ask with.
-
-    Raises:
-        UnsupportedOption: It is not installed.
-    """
-    secure = next((server for server in servers if server.transport != "dns"), None)
-    if loop == "asyncio" and secure is None and _installed("aiodns"):
-        return "aiodns"
-    if not _installed("dns"):
-        libraries = "aiodns or dnspython" if loop == "asyncio" and secure is None else "dnspython"
-        raise UnsupportedOption(
-            "enrichment", "DNS look-ups", mode=None, remedy=f"install {libraries}, or pass a resolver="
-        )
-    if any(server.transport == "https" for server in servers) and not _installed("httpx2"):
-        raise UnsupportedOption(
-            "dns_servers",
-            tuple(server.url for server in servers if server.url is not None),
-            mode=None,
-            remedy="DNS over HTTPS needs: python -m pip install 'traceprobe[doh]'",
-        )
-    return "dnspython"
-
-
-def _installed(module: str) -> bool:
-    return importlib.util.find_spec(module) is not None

@@ -30,7 +30,8 @@ class PathKnowledge:
     Args:
         pipeline: Makes the look-ups.
         enrichers: Which look-ups to make; what an earlier one knows counts before what a later one does.
-        judge: Tells the segments; None if nobody wants to know them.
+        make_judge: Makes whoever tells the segments, when he is first needed: what that takes to load can
+            wait until the probes are on their way. None if nobody wants to know them.
         learnt: Called with an address and where it has answered, when something new is known of it.
         looked_up: Called after each look-up that has ended, and after ``learnt``.
     """
@@ -39,18 +40,17 @@ class PathKnowledge:
         self,
         pipeline: EnrichmentPipeline,
         enrichers: Sequence[Enricher],
-        judge: PathJudge | None,
+        make_judge: Callable[[], PathJudge] | None,
         learnt: Callable[[IPAddress, AbstractSet[int], Knowledge], None],
         looked_up: Callable[[], None],
     ) -> None:
         self.known: dict[IPAddress, Knowledge] = {}
         """What is known of each address by now."""
-        self.judge = judge
-        if judge is not None:
-            judge.ends_known = self._ends_known
+        self._make_judge = make_judge
+        self._judge: PathJudge | None = None
         self._pipeline = pipeline
         self._enrichers = tuple(enrichers)
-        self.is_wanted = bool(self._enrichers) or judge is not None
+        self.is_wanted = bool(self._enrichers) or make_judge is not None
         """Whether anything is to be looked up at all."""
         self._learnt = learnt if self.is_wanted else _nobody_listens
         self._looked_up = looked_up if self.is_wanted else _nobody_listens
@@ -59,6 +59,14 @@ class PathKnowledge:
         """What each enricher has told of an address; None while it is being asked."""
         self._pending: dict[IPAddress, int] = {}
         """How many enrichers are still being asked about an address."""
+
+    @property
+    def judge(self) -> PathJudge | None:
+        """Tells the segments, if anybody wants to know them."""
+        if self._make_judge is not None:
+            self._judge, self._make_judge = self._make_judge(), None
+            self._judge.ends_known = self._ends_known
+        return self._judge
 
     @property
     def is_waiting(self) -> bool:

@@ -28,7 +28,7 @@ from traceprobe.tracer._knowledge import PathKnowledge
 from traceprobe.tracer._log import EventLog
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from collections.abc import Set as AbstractSet
     from ipaddress import IPv4Address, IPv6Address
 
@@ -53,7 +53,7 @@ class TraceRun:
         hub: The socket and its other users; the run must be attached to it already.
         pipeline: Makes the look-ups.
         enrichers: Which look-ups to make.
-        judge: Tells the parts of the path apart; None for not at all.
+        make_judge: Makes whoever tells the parts of the path apart; None for not at all.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class TraceRun:
         hub: SocketHub,
         pipeline: EnrichmentPipeline,
         enrichers: Sequence[Enricher],
-        judge: PathJudge | None,
+        make_judge: Callable[[], PathJudge] | None,
         trace_id: int,
         destination: IPv4Address | IPv6Address,
     ) -> None:
@@ -72,7 +72,7 @@ class TraceRun:
         self.destination = destination
         self.scope = anyio.CancelScope()
         self.done = anyio.Event()
-        self.knowledge = PathKnowledge(pipeline, enrichers, judge, self._learnt, self._looked_up)
+        self.knowledge = PathKnowledge(pipeline, enrichers, make_judge, self._learnt, self._looked_up)
         self._knows = self.knowledge.is_wanted
         """Events tell what is known, so that they have to be made as things happen."""
         self.log = EventLog(self._known_events if self._knows else engine.take_events)
@@ -214,10 +214,12 @@ class TraceRun:
                 return
             probes = engine.probes_to_send(now, room)
             sent = await self._hub.socket.send_probes(probes)
-            self._untold = [report.probe_id for report in sent]
+            self._untold = [probe.id for probe in probes]
             self._sent += self._untold
-            if sent and sent[-1].error is None:
-                self._accepted_ns = sent[-1].accepted_ns or sent[-1].sent_ns
+            if sent:
+                last = sent[-1]
+                if last.error is None:
+                    self._accepted_ns = last.accepted_ns or last.sent_ns
             await self._take_reports(sent)
             now = self._clock.monotonic_ns()
             wants_more = engine.most_probes_due() if engine.has_probes_due(now) else 0

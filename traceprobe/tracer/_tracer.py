@@ -15,6 +15,7 @@ from traceprobe.config import AddressFamily, TracerouteConfig
 from traceprobe.engine import TracerouteEngine
 from traceprobe.enrich import EnrichmentPipeline, Lookups
 from traceprobe.errors import ClosedError, ConfigError, FamilyMismatchError, UsageError
+from traceprobe.model import TimestampSource
 from traceprobe.tracer._hub import SocketHub
 from traceprobe.tracer._pacing import RateLimit, Window
 from traceprobe.tracer._run import TraceRun
@@ -37,6 +38,10 @@ if TYPE_CHECKING:
 
 _IDLE_SOCKETS_KEPT = 8
 """Sockets that no trace uses but that stay open for the next one; beyond that the oldest is closed."""
+
+
+_READ_BY_THE_PROCESS = frozenset({TimestampSource.USER, TimestampSource.QPC})
+"""Clocks that make a round trip look longer if the process is busy, with imports for example."""
 
 
 class Tracer:
@@ -185,16 +190,18 @@ class Tracer:
         self._lookups.check(config.enrichment)
         destination = await self._resolve(target, config)
         enrichers = await self._lookups.enrichers_for(config)
-        judge = await self._lookups.judge_for(config, destination, self._pipeline)
+        make_judge = await self._lookups.judge_for(config, destination, self._pipeline)
         hub = await self._hub_for(config, AddressFamily(destination.version))
         try:
             if self._tasks.cancel_scope.cancel_called:
                 raise ClosedError("the tracer has been closed")
+            if hub.socket.capabilities.timestamps in _READ_BY_THE_PROCESS:
+                await self._lookups.load(enrichers)
             trace_id = next(self._trace_ids)
             now = self._factory.clock.monotonic_ns()
             engine = TracerouteEngine(config, destination, now, trace_id=trace_id)
             run = TraceRun(
-                target, config, engine, hub, self._pipeline, enrichers, judge, trace_id, destination
+                target, config, engine, hub, self._pipeline, enrichers, make_judge, trace_id, destination
             )
             hub.attach(run)
         except BaseException:
