@@ -161,9 +161,10 @@ def run(config: TracerouteConfig, network: Network, *, compare: bool = True) -> 
         assert wakes, "the engine waits for nothing"
         lag = dice.expovariate(1 / network.lag) if network.lag else 0.0
         trace.now = max(trace.now, min(wakes)) + round(lag * MS)
+        arrived = []
         while on_the_way and on_the_way[0][0] <= trace.now:
-            _, _, reply = heapq.heappop(on_the_way)
-            pair.hear(reply, trace.now)
+            arrived.append(heapq.heappop(on_the_way)[2])
+        pair.hear(*arrived, now=trace.now)
         deadline = engine.next_deadline()
         if deadline is not None and deadline <= trace.now:
             pair.look_at_the_clock(trace.now)

@@ -12,6 +12,8 @@ from traceprobe.errors import SendError
 from traceprobe.model import HopRevised, HopSettled, ProbeSent, ProbeStatus, ReplyReceived, SentProbe
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from traceprobe.config import TracerouteConfig
     from traceprobe.engine import TraceStrategy
     from traceprobe.model import Event, Hop, Probe, ProbeId, Reply
@@ -24,6 +26,17 @@ STATUS = {
 }
 
 
+class EagerEngine(TracerouteEngine):
+    """Never passes a look at the path over."""
+
+    def reply_received(self, reply: Reply, now: int) -> None:
+        """Draw every conclusion, after judging the end anew."""
+        super().reply_received(reply, now)
+        if not self.finished:
+            self._path.ending.stale = True
+            self._advance(reply.received_ns)
+
+
 class Pair:
     """Whatever is told to the engine is told to the reference; then both must see the same trace."""
 
@@ -32,7 +45,9 @@ class Pair:
         self.config = config
         self.engine: TraceStrategy = TracerouteEngine(config, destination, START, trace_id=TRACE_ID)
         self.unwatched: TraceStrategy = TracerouteEngine(config, destination, START, trace_id=TRACE_ID)
-        """Lives through the same, but nobody asks for its events before the end."""
+        """Lives through the same, but is told in batches, and nobody asks for its events before the end."""
+        self.eager: TraceStrategy = EagerEngine(config, destination, START, trace_id=TRACE_ID)
+        """Looks at the whole path after every answer, whether or not anything can follow from it."""
         self.reference = Reference(config, destination, START) if compare else None
         self.sent: dict[ProbeId, tuple[Probe, int]] = {}
         self.handed_out: list[Probe] = []
@@ -43,6 +58,7 @@ class Pair:
         self.released: list[ProbeId] = []
         self._farthest_taken = (0, 0)
         self._told_late: list[Event] = []
+        self._released_late: list[ProbeId] = []
 
     # --- what happens ---------------------------------------------------------------------------------
 
@@ -53,6 +69,7 @@ class Pair:
         probes = self.engine.probes_to_send(now, limit)
         assert len(probes) <= most or not due
         assert self.unwatched.probes_to_send(now, limit) == probes
+        assert self.eager.probes_to_send(now, limit) == probes
         places = [(probe.ttl, probe.attempt) for probe in probes]
         assert due == bool(probes) or limit == 0
         assert places == sorted(places)
@@ -69,28 +86,43 @@ class Pair:
 
     def report(self, probe: Probe, now: int, error: int | None = None, sent_ns: int | None = None) -> None:
         """Report a probe as sent or refused."""
+        self.report_batch([(probe, error)], now, sent_ns)
+
+    def report_batch(
+        self, batch: Iterable[tuple[Probe, int | None]], now: int, sent_ns: int | None = None
+    ) -> None:
+        """Report probes as sent, or as refused for a reason: one by one, and together."""
         sent_ns = now if sent_ns is None else sent_ns
-        sent = SentProbe(probe.id, sent_ns, sent_ns, error=None if error is None else SendError(error))
-        if error is None:
-            self.sent[probe.id] = (probe, sent_ns)
-        self.engine.probe_sent(sent, now)
-        self.unwatched.probe_sent(sent, now)
-        if self.reference is not None:
-            self.reference.probe_sent(sent, now)
+        reports = []
+        for probe, error in batch:
+            refusal = None if error is None else SendError(error)
+            reports.append(SentProbe(probe.id, sent_ns, sent_ns, error=refusal))
+            if error is None:
+                self.sent[probe.id] = (probe, sent_ns)
+            self.engine.probe_sent(reports[-1], now)
+            self.eager.probe_sent(reports[-1], now)
+            if self.reference is not None:
+                self.reference.probe_sent(reports[-1], now)
+                self._compare(self.reference, now)
+        self.unwatched.batch_sent(reports, now)
         self.check(now)
 
-    def hear(self, reply: Reply, now: int) -> None:
-        """A reply is reported."""
-        self.engine.reply_received(reply, now)
-        self.unwatched.reply_received(reply, now)
-        if self.reference is not None:
-            self.reference.reply_received(reply, now)
+    def hear(self, *replies: Reply, now: int) -> None:
+        """Replies are reported: one by one, and together."""
+        for reply in replies:
+            self.engine.reply_received(reply, now)
+            self.eager.reply_received(reply, now)
+            if self.reference is not None:
+                self.reference.reply_received(reply, now)
+                self._compare(self.reference, now)
+        self.unwatched.replies_received(replies, now)
         self.check(now)
 
     def look_at_the_clock(self, now: int) -> None:
         """Time has passed."""
         self.engine.deadline_reached(now)
         self.unwatched.deadline_reached(now)
+        self.eager.deadline_reached(now)
         if self.reference is not None:
             self.reference.deadline_reached(now)
         deadline = self.engine.next_deadline()
@@ -101,6 +133,7 @@ class Pair:
         """The trace is cut short."""
         self.engine.cancel(now)
         self.unwatched.cancel(now)
+        self.eager.cancel(now)
         if self.reference is not None:
             self.reference.cancel(now)
         self.check(now)
@@ -111,6 +144,8 @@ class Pair:
         """Everything that holds at any time."""
         self._listen()
         engine, config = self.engine, self.config
+        for figure in ("outstanding", "stop_reason", "decided_ns", "probes_sent", "replies", "counts"):
+            assert getattr(self.unwatched, figure) == getattr(engine, figure), figure
         assert 0 <= engine.outstanding <= engine.probes_sent
         if config.max_in_flight is not None:
             assert engine.outstanding <= config.max_in_flight
@@ -127,17 +162,23 @@ class Pair:
     def _listen(self) -> None:
         while (event := self.engine.next_event()) is not None:
             self.events.append(event)
+            assert self.eager.next_event() == event, "nothing that could be concluded was overlooked"
             if isinstance(event, HopSettled):
                 assert event.hop.ttl not in self.settled, "a hop settles once"
                 self.settled[event.hop.ttl] = event.hop
             elif isinstance(event, HopRevised):
                 assert event.hop.ttl in self.settled, "what is revised had settled"
                 self.settled[event.hop.ttl] = event.hop
+        assert self.eager.next_event() is None
+        assert self.eager.decided_ns == self.engine.decided_ns
 
     def _check_the_end(self) -> None:
         engine = self.engine
         self._told_late += self.unwatched.take_events()
         assert self._told_late == self.events, "events say the same, whenever they are asked for"
+        assert self.unwatched.hops() == engine.hops()
+        self._released_late += self.unwatched.released()
+        assert self._released_late == self.released
         listed = [hop.ttl for hop in engine.hops()]
         assert listed == list(range(self.config.first_ttl, listed[-1] + 1))
         assert listed[-1] <= self.config.max_ttl

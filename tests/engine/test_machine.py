@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from ipaddress import ip_address
+from random import Random
 from typing import TYPE_CHECKING
 
 from hypothesis import HealthCheck, settings
@@ -64,8 +65,8 @@ class EngineMachine(RuleBasedStateMachine):
     @rule()
     def send_everything(self) -> None:
         self.unreported += self.pair.take(self.now)
-        while self.unreported:
-            self.pair.report(self.unreported.pop(0), self.now)
+        self.pair.report_batch([(probe, None) for probe in self.unreported], self.now)
+        self.unreported = []
 
     @precondition(lambda self: self.unreported)
     @rule(data=st.data(), refused=st.sampled_from([False, False, False, True]), before=MILLISECONDS)
@@ -96,18 +97,18 @@ class EngineMachine(RuleBasedStateMachine):
         reply = Reply(probe.id, kind, ip_address(address), rtt_ns, received_ns, source, quoted_ttl=quoted_ttl)
         self.hear(reply)
 
-    def hear(self, reply: Reply) -> None:
-        """A reply comes; it may come again."""
-        self.heard.append(reply)
-        self.pair.hear(reply, self.now)
+    def hear(self, *replies: Reply) -> None:
+        """Replies come at once; each may come again."""
+        self.heard += replies
+        self.pair.hear(*replies, now=self.now)
 
     @precondition(lambda self: self.heard)
     @rule(data=st.data(), again=st.integers(1, 3), step=MILLISECONDS)
     def replies_come_again(self, data: st.DataObject, again: int, step: int) -> None:
         """Duplicates: the very same replies, at once or long after, in any order."""
         self.now += step
-        for _ in range(again):
-            self.pair.hear(data.draw(st.sampled_from(self.heard)), self.now)
+        replies = data.draw(st.lists(st.sampled_from(self.heard), min_size=again, max_size=again))
+        self.pair.hear(*replies, now=self.now)
 
     def given_up(self) -> list[Probe]:
         """Probes that nothing is expected of any more."""
@@ -135,29 +136,49 @@ class EngineMachine(RuleBasedStateMachine):
     def the_kernel_refuses_some(self, count: int, number: int) -> None:
         """Send failures: part of what is due leaves, the rest does not."""
         self.unreported += self.pair.take(self.now)
-        for _ in range(min(count, len(self.unreported))):
-            self.pair.report(self.unreported.pop(), self.now, number)
+        refused, self.unreported = self.unreported[:count], self.unreported[count:]
+        taken, self.unreported = self.unreported[:count], self.unreported[count:]
+        self.pair.report_batch(
+            [(probe, number) for probe in refused] + [(probe, None) for probe in taken], self.now
+        )
 
-    @rule(ttls=st.lists(st.integers(1, 9), max_size=9, unique=True), step=MILLISECONDS, letters=st.randoms())
-    def answer_many(self, ttls: list[int], step: int, letters: object) -> None:
+    @rule(
+        ttls=st.lists(st.integers(1, 9), max_size=9, unique=True),
+        step=MILLISECONDS,
+        seed=st.integers(0, 1000),
+    )
+    def answer_many(self, ttls: list[int], step: int, seed: int) -> None:
         """The routers of some TTLs answer all their probes: what real networks mostly do."""
         self.now += step
-        for probe, sent_ns in list(self.pair.sent.values()):
+        replies = []
+        for probe, sent_ns in self.pair.sent.values():
             if probe.ttl in ttls:
                 address = ip_address(f"10.0.0.{1 + (probe.ttl + self.route) % 3}")
                 rtt_ns = self.now - sent_ns
                 kind, source = ReplyKind.TIME_EXCEEDED, TimestampSource.SIMULATED
-                self.hear(Reply(probe.id, kind, address, rtt_ns, self.now, source))
+                replies.append(Reply(probe.id, kind, address, rtt_ns, self.now, source))
+        Random(seed).shuffle(replies)
+        self.hear(*replies)
 
     @rule(length=st.integers(2, 7), ttls=st.lists(st.integers(1, 9), max_size=9, unique=True))
     def the_destination_answers(self, length: int, ttls: list[int]) -> None:
         """A destination that refuses probes quotes what was left of their TTL."""
-        for probe, sent_ns in list(self.pair.sent.values()):
-            if probe.ttl in ttls and probe.ttl >= length:
-                kind, source = ReplyKind.PORT_UNREACHABLE, TimestampSource.SIMULATED
-                rtt_ns, quoted_ttl = self.now - sent_ns, probe.ttl - length + 1
-                address = ip_address(DESTINATION)
-                self.hear(Reply(probe.id, kind, address, rtt_ns, self.now, source, quoted_ttl=quoted_ttl))
+        kind, source, address = ReplyKind.PORT_UNREACHABLE, TimestampSource.SIMULATED, ip_address(DESTINATION)
+        self.hear(
+            *(
+                Reply(
+                    probe.id,
+                    kind,
+                    address,
+                    self.now - sent_ns,
+                    self.now,
+                    source,
+                    quoted_ttl=probe.ttl - length + 1,
+                )
+                for probe, sent_ns in self.pair.sent.values()
+                if probe.ttl in ttls and probe.ttl >= length
+            )
+        )
 
     @rule(step=MILLISECONDS)
     def time_passes(self, step: int) -> None:

@@ -42,6 +42,15 @@ def test_a_time_exceeded_proves_that_the_path_goes_on() -> None:
     assert talk.settled == [2, 1]
 
 
+def test_the_first_answer_of_a_hop_sets_the_ones_behind_it_free() -> None:
+    talk = Conversation(max_ttl=5, queries=2)
+    talk.sends()
+    talk.at(10).hears(4).hears(4, attempt=2).hears(3).hears(2).hears(2, attempt=2)
+    assert talk.settled == []
+    talk.hears(1)
+    assert talk.settled == [2, 4], "TTL 1 and 3 await a second answer each, but can't be the end"
+
+
 def test_a_silent_hop_settles_when_it_is_given_up_and_sets_the_ones_behind_it_free() -> None:
     talk = Conversation(max_ttl=4, queries=1)
     talk.sends()

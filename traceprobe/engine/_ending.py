@@ -74,6 +74,13 @@ class Ending:
         """No loop can turn out to end before this TTL, whatever the outstanding probes bring."""
         self.length: int | None = None
         """The destination's own TTL, if that is certain and lower than the lowest one it answered at."""
+        self.stale: bool = self._hangs_on_settling
+        """To judge anew may find another end."""
+
+    @property
+    def _hangs_on_settling(self) -> bool:
+        """Whether more than what was answered counts: what has settled, and how."""
+        return self._gap_limit is not None or (self._stop_on_loop and self._addresses_repeat)
 
     @property
     def known(self) -> bool:
@@ -93,6 +100,9 @@ class Ending:
             self._length.note(hop.ttl, reply)
             if self.destination_ttl is None or hop.ttl < self.destination_ttl:
                 self.destination_ttl = hop.ttl
+        # One more router on the way ends nothing, and as long as no end is known it contradicts none.
+        if meaning is not _ON_THE_WAY or self.reason is not _MAX_TTL or self._addresses_repeat:
+            self.stale = True
 
     def _note_address(self, address: int, ttl: int) -> None:
         seen_at = self._seen_at.get(address)
@@ -106,6 +116,7 @@ class Ending:
 
     def judge(self) -> None:
         """Weigh the evidence anew."""
+        self.stale = self._hangs_on_settling
         last = self.no_loop_before = self._last_ttl
         if self.destination_ttl is not None:
             self.ttl, self.reason = self.destination_ttl, _REACHED

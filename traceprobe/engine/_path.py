@@ -35,7 +35,8 @@ class Path:
     def __init__(self, config: TracerouteConfig, trace_id: int) -> None:
         self._flow_by_attempt = config.flow is FlowStrategy.DUBLIN
         self._first_ttl = config.first_ttl
-        self._first_id = make_probe_id(trace_id, 0)
+        self.first_id: ProbeId = make_probe_id(trace_id, 0)
+        """The identities of the probes count up from here, in the order of ``records``."""
         self.records: list[ProbeRecord] = []
         """Every probe; the planned ones in TTL-major order, then retries."""
         self.hops: list[HopState] = []
@@ -60,7 +61,7 @@ class Path:
         flows = [self._flow_of(place + 1) for place in places]
         count = queries * (config.max_ttl - config.first_ttl + 1)
         # Numbers that are identities already: to call ProbeId for each would cost more than all the rest.
-        ids = cast("Sequence[ProbeId]", range(self._first_id, self._first_id + count))
+        ids = cast("Sequence[ProbeId]", range(self.first_id, self.first_id + count))
         records = self.records
         for ttl in range(config.first_ttl, config.max_ttl + 1):
             index = len(records)
@@ -73,7 +74,7 @@ class Path:
 
     def find(self, probe_id: ProbeId) -> ProbeRecord | None:
         """The probe of this identity; None if it is not one of this trace's."""
-        index = probe_id - self._first_id
+        index = probe_id - self.first_id
         return self.records[index] if 0 <= index < len(self.records) else None
 
     def hop_of(self, record: ProbeRecord) -> HopState:
@@ -90,10 +91,22 @@ class Path:
         hop.add(record)
         return record
 
+    def leads_through(self, position: int) -> bool:
+        """The TTL of a probe ran out at a hop that has not settled; returns whether anything follows from it.
+
+        What follows can only be that hops behind it are certain now: those that have settled, if no other
+        one lies between.
+        """
+        if position != self._frontier:
+            return False
+        self._frontier = beyond = position + 1
+        return beyond < len(self.hops) and ((hop := self.hops[beyond]).on_the_way or hop.settled)
+
     def advance(self) -> list[HopState]:
         """Draw every conclusion that the hops allow; returns the hops that have become certain by it."""
         ending, hops, count = self.ending, self.hops, len(self.hops)
-        ending.judge()
+        if ending.stale:
+            ending.judge()
         place = self._first_open
         while place < count and hops[place].settled:
             place += 1
@@ -173,7 +186,7 @@ class Path:
 
     def _new_record(self, ttl: int, attempt: int) -> ProbeRecord:
         index = len(self.records)
-        identity = ProbeId(self._first_id + index)
+        identity = ProbeId(self.first_id + index)
         record = ProbeRecord(index, identity, ttl, attempt, self._flow_of(attempt))
         self.records.append(record)
         return record

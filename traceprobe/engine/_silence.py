@@ -30,8 +30,11 @@ def to_ns(seconds: float) -> int:
 class SilenceEstimator:
     """Waits by TTL, from the round-trip times seen so far.
 
-    Replies come much more often than anybody asks how long to wait, so a reply costs a few comparisons;
-    what holds over a TTL and all that lies behind it is worked out when it is asked for.
+    Replies come much more often than anybody asks how long to wait. So a round trip is only put down, and
+    what follows from it is worked out when it is asked for.
+
+    Attributes:
+        note: Put one round trip down: the position of its TTL, counted from the first one, and nanoseconds.
     """
 
     def __init__(self, timing: TimingConfig, first_ttl: int, last_ttl: int) -> None:
@@ -52,39 +55,45 @@ class SilenceEstimator:
         self._farthest = -1
         """Position of the last TTL that something has answered at."""
         self._jitter_ns = 0
+        self._noted: list[tuple[int, int]] = []
+        """What nothing has been made of yet, oldest first."""
+        self.note = self._noted.append
 
     def observe(self, ttl: int, rtt_ns: int) -> bool:
         """Take in one round-trip time; returns whether any wait may have changed by it."""
         position = ttl - self._first_ttl
         slowest = self._slowest_from(position)
         jitter_before = self._jitter_ns
-        self.note(position, rtt_ns)
+        self.note((position, rtt_ns))
+        self._take_in()
         return slowest is None or rtt_ns > slowest or self._jitter_ns > jitter_before
 
-    def note(self, here: int, rtt_ns: int) -> None:
-        """Take in one round-trip time, by the position of its TTL, counted from the first one."""
-        # A clock that was stepped can make a round trip negative; nothing is faster than no time at all.
-        if rtt_ns < 0:
-            rtt_ns = 0
-        if here > self._farthest:
-            self._farthest = here
-        if rtt_ns > self._slowest:
-            self._slowest = rtt_ns
-        slowest = self._slowest_here[here]
-        if slowest is None or rtt_ns > slowest:
-            self._slowest_here[here] = slowest = rtt_ns
-            self._is_stale = True
-        fastest_from_here = self._fastest_from_here
-        fastest = fastest_from_here[here]
-        if fastest is None or rtt_ns < fastest:
-            # Mostly something nearer has answered before, and faster.
-            nearer = fastest_from_here[here - 1] if here else None
-            if fastest is None and slowest == rtt_ns and nearer is not None and nearer <= rtt_ns:
-                fastest_from_here[here] = rtt_ns
-            else:
-                self._lower_fastest(here, rtt_ns)
-        elif slowest - fastest > self._jitter_ns:
-            self._jitter_ns = slowest - fastest
+    def _take_in(self) -> None:
+        """Make of the round trips what can be said of each by itself."""
+        slowest_here, fastest_from_here = self._slowest_here, self._fastest_from_here
+        for here, rtt_ns in self._noted:
+            # A clock that was stepped can make a round trip negative; nothing is faster than no time at all.
+            if rtt_ns < 0:
+                rtt_ns = 0
+            if here > self._farthest:
+                self._farthest = here
+            if rtt_ns > self._slowest:
+                self._slowest = rtt_ns
+            slowest = slowest_here[here]
+            if slowest is None or rtt_ns > slowest:
+                slowest_here[here] = slowest = rtt_ns
+                self._is_stale = True
+            fastest = fastest_from_here[here]
+            if fastest is None or rtt_ns < fastest:
+                # Mostly something nearer has answered before, and faster.
+                nearer = fastest_from_here[here - 1] if here else None
+                if fastest is None and slowest == rtt_ns and nearer is not None and nearer <= rtt_ns:
+                    fastest_from_here[here] = rtt_ns
+                else:
+                    self._lower_fastest(here, rtt_ns)
+            elif slowest - fastest > self._jitter_ns:
+                self._jitter_ns = slowest - fastest
+        self._noted.clear()
 
     def _lower_fastest(self, here: int, rtt_ns: int) -> None:
         """Carry a round trip towards the near end, as far as it is faster than anything seen behind there."""
@@ -101,15 +110,21 @@ class SilenceEstimator:
 
     def is_interior(self, ttl: int) -> bool:
         """Whether something has answered at this TTL or farther on."""
+        if self._noted:
+            self._take_in()
         return ttl - self._first_ttl <= self._farthest
 
     @property
     def farthest_ttl(self) -> int:
         """The last TTL that something has answered at; what lies behind it is the tail."""
+        if self._noted:
+            self._take_in()
         return self._first_ttl + self._farthest
 
     def tail_wait_ns(self) -> int:
         """How long after its sending a probe in the tail is given up."""
+        if self._noted:
+            self._take_in()
         return self._bounded(None)
 
     def wait_ns(self, ttl: int) -> int:
@@ -133,6 +148,8 @@ class SilenceEstimator:
         return min(self._cap_ns, wait)
 
     def _slowest_from(self, position: int) -> int | None:
+        if self._noted:
+            self._take_in()
         if self._is_stale:
             self._is_stale = False
             slowest: int | None = None

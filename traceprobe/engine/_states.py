@@ -1,7 +1,8 @@
 """The life of a probe, as one table. Nothing else may move a probe from one state to another.
 
-Rule 1: a probe's state changes in :meth:`ProbeRecord.move` and nowhere else, and only along
-:data:`TRANSITIONS`; a move that is not in the table is a mistake of the caller and raises.
+Rule 1: a probe's state changes only along :data:`TRANSITIONS`, by :meth:`ProbeRecord.move`; a move that is
+not in the table is a mistake of the caller and raises. The three moves that every ordinary probe makes have
+names of their own below: who has just seen a probe in the state that the name begins with may assign it.
 
 Rule 2: a reply either has a transition in the state that it finds, or it changes nothing and is counted
 under the reason that :data:`COUNTED_AS` names.
@@ -101,6 +102,9 @@ SUBMITTED: Final = ProbeState.SUBMITTED
 SENT: Final = ProbeState.SENT
 GIVEN_UP: Final = ProbeState.GIVEN_UP
 ANSWERED_LATE: Final = ProbeState.ANSWERED_LATE
+QUEUED_THEN_HANDED_OUT: Final = TRANSITIONS[QUEUED][Trigger.HAND_OUT]
+SUBMITTED_THEN_TAKEN: Final = TRANSITIONS[SUBMITTED][Trigger.TAKEN]
+SENT_THEN_ANSWERED: Final = TRANSITIONS[SENT][Trigger.REPLY]
 _HAND_OUT: Final = Trigger.HAND_OUT
 _REPLY: Final = ProbeStatus.REPLY
 

@@ -6,8 +6,8 @@ nanoseconds of the monotonic clock. Traceroute is one strategy.
 
 The driver's loop::
 
-    strategy.probes_to_send(now)  -> send them -> strategy.probe_sent(sent, now)    for each one
-    a reply came                  -> strategy.reply_received(reply, now)
+    strategy.probes_to_send(now)  -> send them -> strategy.batch_sent(reports, now)
+    replies came                  -> strategy.replies_received(replies, now)
     strategy.next_deadline()      -> wait until then, or for a reply -> strategy.deadline_reached(now)
     after each of these           -> strategy.next_event() until None, strategy.released()
 """
@@ -17,7 +17,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from ipaddress import IPv4Address, IPv6Address
 
     from traceprobe.errors import SendError
@@ -63,8 +63,20 @@ class TraceStrategy(Protocol):
         """
         ...
 
+    def batch_sent(self, reports: Iterable[SentProbe], now: int) -> None:
+        """Take in what became of a batch, as if ``probe_sent`` had been told of one after the other.
+
+        Raises:
+            UsageError: One of the probes was never handed out.
+        """
+        ...
+
     def reply_received(self, reply: Reply, now: int) -> None:
         """Take in a reply. One that can't change anything any more is counted in ``counts``."""
+        ...
+
+    def replies_received(self, replies: Iterable[Reply], now: int) -> None:
+        """Take in what has come at once, as if ``reply_received`` had been told of one after the other."""
         ...
 
     def next_deadline(self) -> int | None:

@@ -25,7 +25,9 @@ from traceprobe.engine._states import (
     PENDING,
     QUEUED,
     SENT,
+    SENT_THEN_ANSWERED,
     SUBMITTED,
+    SUBMITTED_THEN_TAKEN,
     ProbeState,
     Trigger,
 )
@@ -34,6 +36,7 @@ from traceprobe.errors import UsageError
 from traceprobe.model import HopRevised, ReplyKind, StopReason
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from ipaddress import IPv4Address, IPv6Address
 
     from traceprobe.config import TracerouteConfig
@@ -41,8 +44,6 @@ if TYPE_CHECKING:
     from traceprobe.engine._states import ProbeRecord
     from traceprobe.model import Probe, Reply, SentProbe
 
-_TAKEN: Final = Trigger.TAKEN
-_REPLY: Final = Trigger.REPLY
 _TIME_EXCEEDED: Final = ReplyKind.TIME_EXCEEDED
 _ON_THE_WAY: Final = Meaning.ON_THE_WAY
 
@@ -145,28 +146,39 @@ class TracerouteEngine(Tally):
         Raises:
             UsageError: The probe was never handed out, or was reported before.
         """
+        self.batch_sent((sent,), now)
+
+    def batch_sent(self, reports: Iterable[SentProbe], now: int) -> None:
+        """Take in what became of a batch, as if each had been reported by itself.
+
+        Raises:
+            UsageError: One of the probes was never handed out, or was reported before; what stands behind it
+                has not been taken in.
+        """
         if now > self._latest_now:
             self._note_now(now)
-        path = self._path
-        record = path.find(sent.probe_id)
-        if record is None:
-            raise UsageError(f"probe {sent.probe_id} is not one of this trace's")
-        ttl = record.ttl
-        if ttl > path.farthest_tried:
-            path.farthest_tried = ttl
-        if record.state is not SUBMITTED or sent.error is not None:
-            self._not_sent_after_all(record, sent)
-            return
-        record.move(_TAKEN)
-        self._count_taken(sent)
-        record.sent_ns = sent.sent_ns
-        record.sent_at_ns = sent.sent_at_ns
-        self._notes.append(record)
-        self._outstanding += 1
-        path.hops[ttl - self._first_ttl].taken(record)
         self._deadlines.stale = True
-        if self._overtaking and (early := self._overtaking.pop(record.index, None)) is not None:
-            self._answered(record, early, _REPLY)
+        path, overtaking, note = self._path, self._overtaking, self._notes.append
+        first_ttl, hops = self._first_ttl, path.hops
+        for sent in reports:
+            record = path.find(sent.probe_id)
+            if record is None:
+                raise UsageError(f"probe {sent.probe_id} is not one of this trace's")
+            ttl = record.ttl
+            if ttl > path.farthest_tried:
+                path.farthest_tried = ttl
+            if record.state is not SUBMITTED or sent.error is not None:
+                self._not_sent_after_all(record, sent)
+                continue
+            record.state = SUBMITTED_THEN_TAKEN
+            self._count_taken(sent)
+            record.sent_ns = sent.sent_ns
+            record.sent_at_ns = sent.sent_at_ns
+            note(record)
+            self._outstanding += 1
+            hops[ttl - first_ttl].taken(record)
+            if overtaking and (early := overtaking.pop(record.index, None)) is not None:
+                self.reply_received(early, now)
 
     def _not_sent_after_all(self, record: ProbeRecord, sent: SentProbe) -> None:
         """The kernel refused a probe, or it took one that was cancelled meanwhile."""
@@ -199,13 +211,45 @@ class TracerouteEngine(Tally):
 
         One that reached the machine before its probe was given up is in time, whenever it is reported.
         """
+        self.replies_received((reply,), now)
+
+    def replies_received(self, replies: Iterable[Reply], now: int) -> None:
+        """Take in what has come at once, as if each reply had come by itself, in this order."""
         if now > self._latest_now:
             self._note_now(now)
-        record = self._path.find(reply.probe_id)
-        if record is not None and record.state is SENT and self._stop_reason is None:
-            self._answered(record, reply, _REPLY)
-        else:
-            self._came_unasked(record, reply)
+        path, ending = self._path, self._ending
+        first_id, records, first_ttl, hops = path.first_id, path.records, self._first_ttl, path.hops
+        count = len(records)
+        note, note_rtt = self._notes.append, self._silence.note
+        for reply in replies:
+            index = reply.probe_id - first_id
+            record = records[index] if 0 <= index < count else None
+            if record is None or record.state is not SENT or self._stop_reason is not None:
+                self._came_unasked(record, reply)
+                continue
+            record.state = SENT_THEN_ANSWERED
+            record.reply = reply
+            note(reply)
+            position = record.ttl - first_ttl
+            note_rtt((position, reply.rtt_ns))
+            received_ns = reply.received_ns
+            if received_ns > self._latest_reply_ns:
+                self._latest_reply_ns = received_ns
+            self._replies += 1
+            self._outstanding -= 1
+            self._queue.in_flight -= 1
+            self._deadlines.stale = True
+            hop = hops[position]
+            meaning = _ON_THE_WAY if reply.kind is _TIME_EXCEEDED else meaning_of(reply, self._destination)
+            telling = hop.answer(reply, meaning, record)
+            if telling:
+                ending.answered(hop, reply, meaning)
+            if position and hops[position - 1].quotes_zero:
+                self._revise(hop)
+            # Nothing follows from one more answer that says what the first one of its hop said, unless it was
+            # the last thing that was awaited there, or the trace only waits for it to be late enough.
+            if hop.settled or path.complete or (telling and (ending.stale or path.leads_through(position))):
+                self._advance(received_ns)
 
     def _came_unasked(self, record: ProbeRecord | None, reply: Reply) -> None:
         """Take in a reply that nobody waits for, or does not wait for yet."""
@@ -215,7 +259,7 @@ class TracerouteEngine(Tally):
             self._counts["after_end"] += 1
         elif record.state is GIVEN_UP and record.ttl <= self._kept_until:
             in_time = record.given_up_ns is not None and reply.received_ns <= record.given_up_ns
-            self._answered(record, reply, Trigger.REPLY if in_time else Trigger.LATE_REPLY)
+            self._answered_after_all(record, reply, Trigger.REPLY if in_time else Trigger.LATE_REPLY)
         elif record.state in {ProbeState.GIVEN_UP, ProbeState.CANCELLED}:
             self._counts[COUNTED_AS[ProbeState.CANCELLED]] += 1
             # It says nothing new of the path, but it does of how long replies take.
@@ -277,36 +321,23 @@ class TracerouteEngine(Tally):
         if reply.received_ns > self._latest_reply_ns:
             self._latest_reply_ns = reply.received_ns
 
-    def _answered(self, record: ProbeRecord, reply: Reply, trigger: Trigger) -> None:
-        position = record.ttl - self._first_ttl
-        hop = self._path.hops[position]
+    def _answered_after_all(self, record: ProbeRecord, reply: Reply, trigger: Trigger) -> None:
+        """A probe that had been given up has its answer."""
+        hop = self._path.hop_of(record)
         if hop.announced:
             self._notes.hop_will_change(hop)
-        awaited = record.state is SENT
         record.move(trigger)
         record.reply = reply
         self._notes.append(reply)
         self._replies += 1
-        received_ns = reply.received_ns
-        if received_ns > self._latest_reply_ns:
-            self._latest_reply_ns = received_ns
-        self._silence.note(position, reply.rtt_ns)
+        self._note_rtt(record.ttl, reply)
         self._deadlines.stale = True
-        meaning = _ON_THE_WAY if reply.kind is _TIME_EXCEEDED else meaning_of(reply, self._destination)
-        telling = hop.answer(reply, meaning, record if awaited else None)
-        if telling:
+        meaning = meaning_of(reply, self._destination)
+        if hop.answer(reply, meaning, None):
             self._ending.answered(hop, reply, meaning)
-        if awaited:
-            self._outstanding -= 1
-            self._queue.in_flight -= 1
-        else:
-            self._withdraw_retry(hop)
-        if hop.announced or (position and self._path.hops[position - 1].quotes_zero):
-            self._revise(hop)
-        # Nothing follows from one more answer that says what the first one of its hop said, unless it was
-        # the last thing that was awaited there, or the trace only waits for it to be late enough.
-        if telling or hop.settled or not awaited or self._path.complete:
-            self._advance(received_ns)
+        self._withdraw_retry(hop)
+        self._revise(hop)
+        self._advance(reply.received_ns)
 
     def _revise(self, hop: HopState) -> None:
         """Tell that a hop has changed that was announced; one that quotes TTL 0 changes with the next."""

@@ -134,9 +134,7 @@ class TraceRun:
             return
         if self._first_reply_ns is None:
             self._first_reply_ns = now - min(reply.received_ns for reply in replies)
-        reply_received = self._engine.reply_received
-        for reply in replies:
-            reply_received(reply, now)
+        self._engine.replies_received(replies, now)
         self._publish()
         if self._waiting:
             self._wake_if_changed(now)
@@ -234,17 +232,14 @@ class TraceRun:
         """
         now = self._clock.monotonic_ns()
         first = _FIRST_REPORTS if self.log.is_awaited else len(sent)
-        report_sent = self._engine.probe_sent
-        for report in sent[:first]:
-            report_sent(report, now)
+        self._engine.batch_sent(sent[:first], now)
         del self._untold[:first]
         # Stamps of the sending have come by now, too. What is read here need not wake the process.
         self._hub.drain()
         self._publish()
         if len(sent) > first:
             await anyio.lowlevel.checkpoint()
-            for report in sent[first:]:
-                report_sent(report, now)
+            self._engine.batch_sent(sent[first:], now)
             self._untold.clear()
             self._publish()
 
