@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _COMPILED = {"PYTHONDONTWRITEBYTECODE": ""}
-"""The first run leaves compiled bytecode for the others, as installers do; whatever else the environment says."""
+"""The first run leaves compiled bytecode for the others, as installers do, whatever the environment says."""
 
 _PROGRAMS: dict[str, tuple[str, ...]] = {
     "python": ("-c", "pass"),
