@@ -84,6 +84,7 @@ READERS: Final = {
     "sockets.linux._control.read_arrival_with_ttl": "linux_control",
     "sockets.linux._control.read_control": "linux_control",
     "sockets.linux._control.read_expiry": "linux_control",
+    "sockets.linux._control.read_stamp_columns": "linux_control",
     "sockets.linux._control.read_stamps": "linux_control",
     "sockets.linux._drops.read_drops": "linux_control",
     "sockets.linux._errqueue.split_quote": "error_queue",

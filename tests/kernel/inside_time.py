@@ -61,8 +61,10 @@ class WallClock:
         def realtime_ns(clock: SystemClock) -> int:
             return shown(time.time_ns())
 
-        def receive_stamped(arena: ReceiveArena, descriptor: int, flags: int = 0) -> int:
-            count = receive(arena, descriptor, flags)
+        def receive_stamped(
+            arena: ReceiveArena, descriptor: int, flags: int = 0, most: int | None = None
+        ) -> int:
+            count = receive(arena, descriptor, flags, most)
             for slot in range(count):
                 place = slot * arena.control_size
                 end = place + arena.control_length(slot)

@@ -18,7 +18,7 @@ from traceprobe.sockets.linux import _receive as _linux_receive
 from traceprobe.sockets.linux._receive import LinuxReceiver
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from traceprobe.ffi.linux_arena import ReceivedMessage
     from traceprobe.sockets._timestamps import ClockReading
@@ -124,18 +124,23 @@ def test_the_error_queue_is_sorted_into_stamps_and_errors(
     )
     receiver = LinuxReceiver(SystemClock())
     sender.send(b"nobody is there")
-    stamps: list[tuple[int, int]] = []
+    stamps: list[int] = []
+
+    def stamps_came(numbers: Sequence[int], times: Sequence[int]) -> None:
+        assert len(times) == len(numbers)
+        stamps.extend(numbers)
+
     errors: list[tuple[int, int, bytes]] = []
 
     def error_came(message: ReceivedMessage, control: Control, error: object, now: ClockReading) -> None:
         assert control.error is not None
         errors.append((control.error.type, control.error.code, bytes(message.data)))
 
-    assert receiver.drain_errors(sender.fileno(), stamps.extend, error_came) == 1
+    assert receiver.drain_errors(sender.fileno(), stamps_came, error_came) == 1
     assert errors == [(3, 3, b"nobody is there")]
-    assert [number for number, _ in stamps] == [0]
+    assert stamps == [0]
     # Whoever gets no errors is told of none.
-    assert receiver.drain_errors(sender.fileno(), stamps.extend, None) == 0
+    assert receiver.drain_errors(sender.fileno(), stamps_came, None) == 0
 
 
 # --- a kernel that tells errors instead of datagrams --------------------------------------------------
@@ -150,7 +155,7 @@ class FailingArena:
         self._code = code
         self.calls = 0
 
-    def receive(self, descriptor: int, flags: int) -> int:
+    def receive(self, descriptor: int, flags: int, most: int | None = None) -> int:
         self.calls += 1
         return -self._code
 

@@ -178,8 +178,13 @@ class ReceiveArena(_Arena):
         self._longs = self._message_bytes.cast("Q")
         self._used = 0
 
-    def receive(self, descriptor: int, flags: int = 0) -> int:
+    def receive(self, descriptor: int, flags: int = 0, most: int | None = None) -> int:
         """Receive what there is (recvmmsg(2)).
+
+        Args:
+            descriptor: The socket.
+            flags: Of the call.
+            most: How many datagrams at most, if not as many as there are slots.
 
         Returns:
             How many datagrams came, at least 1, or a negative error number.
@@ -189,7 +194,8 @@ class ReceiveArena(_Arena):
             size = self._used * _MESSAGE.size
             self._message_bytes[:size] = self._wired[:size]
             self._used = 0
-        received: int = _recvmmsg(descriptor, self._messages, self.slots, flags | MSG_DONTWAIT, _NO_TIMEOUT)
+        slots = most or self.slots
+        received: int = _recvmmsg(descriptor, self._messages, slots, flags | MSG_DONTWAIT, _NO_TIMEOUT)
         if received < 0:
             return _negative_errno()
         self._used = received

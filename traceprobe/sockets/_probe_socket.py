@@ -8,7 +8,8 @@ it answers. Knows no system call.
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar, overload
 
 from traceprobe.model import Reply, SentProbe, TimestampSource
 from traceprobe.model._probe import build_sent_probe
@@ -18,7 +19,7 @@ from traceprobe.sockets._timestamps import RoundTrips, read_clocks
 from traceprobe.sockets.codec import NO_EXTENSION, Answer, ProbeCodec, Refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator
     from ipaddress import IPv4Address, IPv6Address
 
     from traceprobe.config import TracerouteConfig
@@ -42,6 +43,56 @@ class Batch(NamedTuple):
     names: list[bytes]
     """Socket addresses of the destinations."""
     ttls: list[int]
+
+
+class TakenAtOnce(Sequence[SentProbe]):
+    """The reports of probes that the kernel took by one call, as nearly all are.
+
+    Each is made when it is looked at, and not before what the nearest routers have answered by then.
+
+    Args:
+        ids: The probes.
+        sources: Source address of each.
+        now: Both clocks just before the call.
+        accepted_ns: Monotonic clock when it returned.
+    """
+
+    __slots__ = ("_accepted_ns", "_now", "_sources", "ids")
+
+    def __init__(
+        self,
+        ids: Sequence[ProbeId],
+        sources: Sequence[IPv4Address | IPv6Address | None],
+        now: ClockReading,
+        accepted_ns: int,
+    ) -> None:
+        self.ids = ids
+        self._sources = sources
+        self._now = now
+        self._accepted_ns = accepted_ns
+
+    def __len__(self) -> int:
+        """How many probes they are."""
+        return len(self.ids)
+
+    @overload
+    def __getitem__(self, place: int) -> SentProbe: ...
+    @overload
+    def __getitem__(self, place: slice) -> TakenAtOnce: ...
+    def __getitem__(self, place: int | slice) -> SentProbe | TakenAtOnce:
+        """One report, or some."""
+        if isinstance(place, slice):
+            return TakenAtOnce(self.ids[place], self._sources[place], self._now, self._accepted_ns)
+        now = self._now
+        return SentProbe(
+            self.ids[place], now.monotonic_ns, now.realtime_ns, self._sources[place], None, self._accepted_ns
+        )
+
+    def __iter__(self) -> Iterator[SentProbe]:
+        """All of them, in order."""
+        sent_ns, sent_at_ns, accepted_ns = self._now.monotonic_ns, self._now.realtime_ns, self._accepted_ns
+        for probe, source in zip(self.ids, self._sources, strict=True):
+            yield build_sent_probe(probe, sent_ns, sent_at_ns, source, None, accepted_ns)
 
 
 class KernelProbeSocket(ReceivingSocket, Generic[CodecT]):
@@ -124,17 +175,21 @@ class KernelProbeSocket(ReceivingSocket, Generic[CodecT]):
         reports: dict[ProbeId, SentProbe] = {}
         sendable, batch, sources = self._encode(probes, reports)
         if sendable:
+            ids = [probe.id for probe in sendable]
+            whole: TakenAtOnce | None = None
 
             def sent(start: int, stop: int, now: ClockReading, number: int) -> None:
+                nonlocal whole
                 accepted_ns = self._clock.monotonic_ns()
-                sent_ns, sent_at_ns = now.monotonic_ns, now.realtime_ns
-                ids = [probe.id for probe in sendable[start:stop]]
-                self._round_trips.sent(ids, now, number)
-                for probe, source in zip(ids, sources[start:stop], strict=True):
-                    reports[probe] = build_sent_probe(probe, sent_ns, sent_at_ns, source, None, accepted_ns)
+                taken = TakenAtOnce(ids[start:stop], sources[start:stop], now, accepted_ns)
+                self._round_trips.sent(taken.ids, now, number)
+                if len(taken) == len(probes):
+                    whole = taken
+                else:
+                    reports.update(zip(taken.ids, taken, strict=True))
 
             def refused(place: int, now: ClockReading, error: SendError) -> None:
-                probe = sendable[place].id
+                probe = ids[place]
                 self._codec.withdraw((probe,))
                 reports[probe] = SentProbe(probe, now.monotonic_ns, now.realtime_ns, sources[place], error)
 
@@ -142,11 +197,13 @@ class KernelProbeSocket(ReceivingSocket, Generic[CodecT]):
                 await self._transmit(batch, sent, refused)
             except BaseException:
                 # Nobody will learn what became of them, so nobody would release them.
-                self.release([probe.id for probe in sendable])
+                self.release(ids)
                 raise
             # Transmit stamps are left where they are: who drains next reads them before any reply.
             if self._ready and self._receiving:
                 self._readiness.wake()
+            if whole is not None:
+                return whole
         return [reports[probe.id] for probe in probes]
 
     def release(self, probes: Sequence[ProbeId]) -> None:

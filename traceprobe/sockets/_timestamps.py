@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from traceprobe.model import TimestampSource
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from traceprobe.loops import Clock
     from traceprobe.model import ProbeId
@@ -84,10 +84,14 @@ class RoundTrips:
         self._tolerance_ns = tolerance_ns
         self._unstamped = unstamped
         self._stamped = stamped
-        # When, on both clocks and how far they were apart; and the number of the transmit stamp.
-        self._sent: dict[ProbeId, tuple[tuple[int, int, int], int]] = {}
+        # When, on both clocks and how far they were apart.
+        self._sent: dict[ProbeId, tuple[int, int, int]] = {}
+        self._numbers: dict[ProbeId, int] = {}
+        """The number of each one's transmit stamp."""
         self._awaited: dict[int, ProbeId] = {}
-        self._stamps: dict[ProbeId, int] = {}
+        self._stamps: dict[ProbeId | None, int] = {}
+        self.read_other_stamps: Callable[[], None] | None = None
+        """Reads stamps that have been left unread, if any have: no reply is timed without its own."""
         self._are_stamped = False
         """Whether a transmit stamp has ever come: not every network device makes any."""
 
@@ -103,9 +107,10 @@ class RoundTrips:
         numbers: Iterable[int] = range(number, number + len(probes))
         if number + len(probes) > _NUMBERS:
             numbers = [each % _NUMBERS for each in numbers]
-        when = (now.monotonic_ns, now.offset_ns, now.realtime_ns)
-        self._sent.update(zip(probes, zip(repeat(when), numbers), strict=False))
+        # No tuple for each probe: so many would bring the garbage collector's next run near.
+        self._sent.update(dict.fromkeys(probes, (now.monotonic_ns, now.offset_ns, now.realtime_ns)))
         if self._stamped:
+            self._numbers.update(zip(probes, numbers, strict=True))
             self._awaited.update(zip(numbers, probes, strict=True))
 
     @property
@@ -113,24 +118,28 @@ class RoundTrips:
         """Whether a transmit stamp is still to come of anything outstanding."""
         return bool(self._awaited)
 
-    def stamps_came(self, stamps: Iterable[tuple[int, int]]) -> None:
-        """Note transmit stamps: the number of each, and its time."""
-        awaited, known = self._awaited, self._stamps
-        for number, stamp_ns in stamps:
-            probe = awaited.pop(number, None)
-            if probe is not None:
-                known[probe] = stamp_ns
-                self._are_stamped = True
+    def stamps_came(self, numbers: Sequence[int], times: Sequence[int]) -> None:
+        """Note transmit stamps.
+
+        Args:
+            numbers: The number of each.
+            times: The time of each, wall clock, nanoseconds.
+        """
+        known = self._stamps
+        known.update(zip(map(self._awaited.pop, numbers, repeat(None)), times, strict=True))
+        known.pop(None, None)  # what nobody waits for
+        if known:
+            self._are_stamped = True
 
     def unstamped(self, probes: Iterable[ProbeId]) -> list[ProbeId]:
         """Those that have no transmit stamp yet and no answer, where the kernel stamps what it sends."""
         if not self._awaited or not self._are_stamped:
             return []
-        sent, stamps, awaited = self._sent, self._stamps, self._awaited
+        stamps, numbers, awaited = self._stamps, self._numbers, self._awaited
         return [
             probe
             for probe in probes
-            if probe not in stamps and probe in sent and awaited.get(sent[probe][1]) == probe
+            if probe not in stamps and probe in numbers and awaited.get(numbers[probe]) == probe
         ]
 
     def stop_awaiting(self) -> None:
@@ -139,11 +148,12 @@ class RoundTrips:
 
     def forget(self, probes: Iterable[ProbeId]) -> None:
         """Forget probes that were given up."""
-        sent, stamps, awaited = self._sent, self._stamps, self._awaited
+        sent, numbers, stamps, awaited = self._sent, self._numbers, self._stamps, self._awaited
         for probe in probes:
-            known = sent.pop(probe, None)
-            if known is not None and stamps.pop(probe, None) is None and awaited.get(known[1]) == probe:
-                del awaited[known[1]]
+            if sent.pop(probe, None) is not None and self._stamped:
+                number = numbers.pop(probe)
+                if stamps.pop(probe, None) is None and awaited.get(number) == probe:
+                    del awaited[number]
 
     def measure(self, probe: ProbeId, arrival_ns: int | None, now: ClockReading) -> RoundTrip | None:
         """Work out the round-trip time of a reply.
@@ -166,7 +176,7 @@ class RoundTrips:
         known = self._sent.get(probe)
         if known is None:
             return None
-        sent_ns, sent_offset_ns, sent_at_ns = known[0]
+        sent_ns, sent_offset_ns, sent_at_ns = known
         now_ns, offset_ns = now.monotonic_ns, now.offset_ns
         tolerance_ns = self._tolerance_ns
         if arrival_ns is not None and -tolerance_ns <= offset_ns - sent_offset_ns <= tolerance_ns:
@@ -177,14 +187,18 @@ class RoundTrips:
                 elif received_ns > now_ns:
                     received_ns = now_ns
                 stamp_ns = self._stamps.get(probe)
+                if stamp_ns is None and self.read_other_stamps is not None:
+                    self.read_other_stamps()
+                    stamp_ns = self._stamps.get(probe)
                 if stamp_ns is not None and sent_at_ns - tolerance_ns <= stamp_ns <= arrival_ns:
                     return arrival_ns - stamp_ns, received_ns, _KERNEL_TX_RX, stamp_ns
-                self._stop_awaiting_one(probe, known[1])
+                self._stop_awaiting_one(probe)
                 return max(arrival_ns - sent_at_ns, 0), received_ns, _KERNEL_RX, None
-        self._stop_awaiting_one(probe, known[1])
+        self._stop_awaiting_one(probe)
         return now_ns - sent_ns, now_ns, self._unstamped, None
 
-    def _stop_awaiting_one(self, probe: ProbeId, number: int) -> None:
+    def _stop_awaiting_one(self, probe: ProbeId) -> None:
         """It was answered, so it was sent, whether its stamp has got lost or not."""
-        if self._awaited.get(number) == probe:
+        number = self._numbers.get(probe)
+        if number is not None and self._awaited.get(number) == probe:
             del self._awaited[number]

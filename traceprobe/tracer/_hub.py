@@ -14,7 +14,7 @@ from traceprobe.model import PROBE_INDEX_BITS
 from traceprobe.sockets.protocol import DirectReceiver
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Sequence
+    from collections.abc import Callable, Hashable, Iterable, Sequence
 
     from traceprobe.loops import Clock
     from traceprobe.model import Reply
@@ -87,6 +87,17 @@ class SocketHub:
         """Deliver what has already come; called before deadlines are judged."""
         try:
             self._deliver(self.socket.receive_nowait())
+        except ClosedError as error:
+            self._fail(error)
+
+    def look(self) -> None:
+        """Deliver what the nearest routers have answered already, where a socket can tell that sooner."""
+        look: Callable[[], Sequence[Reply]] | None = getattr(self.socket, "receive_nearest", None)
+        if look is None:
+            self.drain()
+            return
+        try:
+            self._deliver(look())
         except ClosedError as error:
             self._fail(error)
 

@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 
 _NS = 1_000_000_000
 
-_FIRST_REPORTS = 12
-"""Probes that are reported as sent before anything else is done: three each to the four nearest hops."""
+_FIRST_REPORTS = 9
+"""Probes that are reported as sent before anything else is done: three each to the three nearest hops."""
 
 
 class TraceRun:
@@ -231,17 +231,21 @@ class TraceRun:
         rest is reported. A reply that overtakes the report of its probe is kept by the engine until then.
         """
         now = self._clock.monotonic_ns()
-        first = _FIRST_REPORTS if self.log.is_awaited else len(sent)
-        self._engine.batch_sent(sent[:first], now)
-        del self._untold[:first]
-        # Stamps of the sending have come by now, too. What is read here need not wake the process.
-        self._hub.drain()
-        self._publish()
-        if len(sent) > first:
-            await anyio.lowlevel.checkpoint()
-            self._engine.batch_sent(sent[first:], now)
-            self._untold.clear()
+        engine, hub = self._engine, self._hub
+        if self.log.is_awaited and len(sent) > _FIRST_REPORTS:
+            engine.batch_sent(sent[:_FIRST_REPORTS], now)
+            del self._untold[:_FIRST_REPORTS]
+            hub.look()
             self._publish()
+            await anyio.lowlevel.checkpoint()
+            engine.batch_sent(sent[_FIRST_REPORTS:], now)
+            self._untold.clear()
+        else:
+            engine.batch_sent(sent, now)
+            self._untold.clear()
+            # Stamps of the sending have come by now, too. What is read here need not wake the process.
+            hub.drain()
+        self._publish()
 
     # --- events -----------------------------------------------------------------------------------------
 

@@ -31,7 +31,7 @@ from traceprobe.ffi.linux import (
 from traceprobe.sockets.linux._sockaddr import unpack_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
     from ipaddress import IPv4Address, IPv6Address
 
 _HEADER_SIZE: Final = CONTROL_HEADER.size
@@ -56,6 +56,14 @@ _STAMP_AND_TTL: Final = _ARRIVAL_WITH_TTL.size + CONTROL_ALIGNMENT - _INT.size
 _STAMP_AND_CAUSE: Final = STAMP_SIZE + _HEADER_SIZE + EXTENDED_ERROR.size
 _STAMPS: Final = Struct(f"=16sqq32x8x8s4xB7xI{CONTROL_SIZE - _STAMP_AND_CAUSE}x")
 """Three ``timespec`` of which the first is filled (``SCM_TIMESTAMPING``), then ``sock_extended_err``."""
+_WORD: Final = 8
+_WORDS: Final = CONTROL_SIZE // _WORD
+_SECONDS_AT: Final = _HEADER_SIZE // _WORD
+_KIND_AT: Final = (STAMP_SIZE + _WORD) // _WORD
+_CAUSE_AT: Final = (STAMP_SIZE + _HEADER_SIZE) // _WORD
+_STAMP_CAUSE: Final = EXTENDED_ERROR.pack(errno.ENOMSG, SO_EE_ORIGIN_TIMESTAMPING, 0, 0, 0, 0, 0)[:_WORD]
+_NUMBER_AT: Final = (_STAMP_AND_CAUSE - _INT.size) // _INT.size
+"""Where columns of stamps begin, in words of eight bytes; the numbers in words of four."""
 _TTL_KINDS: Final = frozenset({(_SOL_IP, IP_TTL), (_SOL_IPV6, IPV6_HOPLIMIT)})
 _ERROR_KINDS: Final = frozenset({(_SOL_IP, IP_RECVERR), (_SOL_IPV6, IPV6_RECVERR)})
 _PACKED_ERROR_KINDS: Final = frozenset(Struct("=ii").pack(*kind) for kind in _ERROR_KINDS)
@@ -118,11 +126,44 @@ class Control(NamedTuple):
     error: ExtendedError | None
 
 
-def read_stamps(controls: memoryview, lengths: Iterable[tuple[int, int]]) -> list[tuple[int, int] | None]:
+def read_stamp_columns(
+    controls: memoryview, lengths: Sequence[tuple[int, int]]
+) -> tuple[list[int], list[int]] | None:
+    """Read transmit stamps where every entry of the error queue is one: whole columns at once.
+
+    There are as many of these as probes, all between the sending and the first reply; a batch of them is
+    hardly ever anything else.
+
+    Args:
+        controls: Control messages of many entries, :data:`CONTROL_SIZE` bytes each.
+        lengths: How many bytes each entry has of them; and of data, which don't matter here.
+
+    Returns:
+        Numbers and times (wall clock, nanoseconds); None for :func:`read_stamps` to tell.
+    """
+    count, words = len(lengths), controls.cast("q")
+    kind = words[_KIND_AT : _KIND_AT + 1].tobytes()
+    if (
+        kind not in _PACKED_ERROR_KINDS
+        or min(lengths)[0] < _STAMP_AND_CAUSE
+        or words[::_WORDS].tobytes() != _STAMP_HEADER[:_WORD] * count
+        or words[1::_WORDS].tobytes() != _STAMP_HEADER[_WORD:] * count
+        or words[_KIND_AT::_WORDS].tobytes() != kind * count
+        or words[_CAUSE_AT::_WORDS].tobytes() != _STAMP_CAUSE * count
+    ):
+        return None
+    seconds = words[_SECONDS_AT::_WORDS].tolist()
+    if 0 in seconds:
+        return None
+    nanoseconds = words[_SECONDS_AT + 1 :: _WORDS].tolist()
+    times = [second * _NS + nanosecond for second, nanosecond in zip(seconds, nanoseconds, strict=True)]
+    return controls.cast("I")[_NUMBER_AT :: 2 * _WORDS].tolist(), times
+
+
+def read_stamps(controls: memoryview, lengths: Sequence[tuple[int, int]]) -> list[tuple[int, int] | None]:
     """Read transmit stamps, and nothing else, where each stands alone in its entry of the error queue.
 
-    There are as many of these as probes, all between the sending and the first reply, so they get a
-    path of their own; whatever looks different is for :func:`read_control`.
+    For entries that stand beside others; whatever looks different is for :func:`read_control`.
 
     Args:
         controls: Control messages of many entries, :data:`CONTROL_SIZE` bytes each.

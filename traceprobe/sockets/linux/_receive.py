@@ -7,6 +7,7 @@ is read here is read to the end.
 from __future__ import annotations
 
 import errno
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from traceprobe.ffi.linux import (
@@ -17,13 +18,19 @@ from traceprobe.ffi.linux import (
 )
 from traceprobe.ffi.linux_arena import ReceiveArena
 from traceprobe.sockets._timestamps import read_clocks
-from traceprobe.sockets.linux._control import CONTROL_SIZE, STAMP_SIZE, read_control, read_stamps
+from traceprobe.sockets.linux._control import (
+    CONTROL_SIZE,
+    STAMP_SIZE,
+    read_control,
+    read_stamp_columns,
+    read_stamps,
+)
 from traceprobe.sockets.linux._drops import read_drops
 from traceprobe.sockets.linux._send import PENDING_ERRORS
 from traceprobe.sockets.linux._sockaddr import NAME_SIZE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from traceprobe.ffi.linux_arena import ReceivedMessage
     from traceprobe.loops import Clock
@@ -62,6 +69,16 @@ class LinuxReceiver:
             self._arena = ReceiveArena(
                 max(1, min(_SLOTS, _LARGEST_ARENA // room)), room, NAME_SIZE, CONTROL_SIZE
             )
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Read into another arena inside of this: what stands in the one in use is still needed."""
+        arena = self._arena
+        self._arena = ReceiveArena(_SLOTS, _SLOT_SIZE, NAME_SIZE, CONTROL_SIZE)
+        try:
+            yield
+        finally:
+            self._arena = arena
 
     def drain(
         self,
@@ -102,10 +119,11 @@ class LinuxReceiver:
     def drain_errors(
         self,
         descriptor: int,
-        stamps_came: Callable[[list[tuple[int, int]]], None],
+        stamps_came: Callable[[Sequence[int], Sequence[int]], None],
         error_came: Callable[[ReceivedMessage, Control, ExtendedError, ClockReading], None] | None,
         most_rounds: int | None = None,
         expiry_came: Callable[[ReceiveArena, int, int, int, ClockReading], bool] | None = None,
+        most: int | None = None,
     ) -> int:
         """Read a socket's error queue until there is no more.
 
@@ -116,6 +134,7 @@ class LinuxReceiver:
             most_rounds: Calls after which the rest is left for later; None for as many as there may be.
             expiry_came: Called first for what is no stamp, with the slot where it stands, its bytes of
                 control messages and of data, and both clocks; whether that was all there is to do about it.
+            most: Entries that a call fetches; None for as many as there is room for.
 
         Returns:
             How many ICMP errors there were.
@@ -124,15 +143,16 @@ class LinuxReceiver:
             OSError: The socket is of no use any more.
         """
         errors = 0
-        for count in self._batches(descriptor, MSG_ERRQUEUE, most_rounds):
+        for count in self._batches(descriptor, MSG_ERRQUEUE, most_rounds, most):
             arena, now = self._arena, None
             lengths = list(arena.lengths(count))
-            found = read_stamps(arena.controls[: count * CONTROL_SIZE], lengths)
-            stamps = [stamp for stamp in found if stamp is not None]
-            if len(stamps) == count:
-                stamps_came(stamps)
+            controls = arena.controls[: count * CONTROL_SIZE]
+            columns = read_stamp_columns(controls, lengths)
+            if columns is not None:
+                stamps_came(*columns)
                 continue
-            stamps = []
+            found = read_stamps(controls, lengths)
+            stamps: list[tuple[int, int]] = []
             for slot, (length, data_length) in enumerate(lengths):
                 stamp = found[slot]
                 if stamp is not None:
@@ -141,7 +161,7 @@ class LinuxReceiver:
                 if expiry_came is not None:
                     now = now or read_clocks(self._clock)
                     if stamps:  # that of the probe may be among them
-                        stamps_came(stamps)
+                        stamps_came(*zip(*stamps, strict=True))
                         stamps = []
                     if expiry_came(arena, slot, length, data_length, now):
                         errors += 1
@@ -158,19 +178,21 @@ class LinuxReceiver:
                     errors += 1
                     now = now or read_clocks(self._clock)
                     if stamps:
-                        stamps_came(stamps)
+                        stamps_came(*zip(*stamps, strict=True))
                         stamps = []
                     error_came(message, control, error, now)
             if stamps:
-                stamps_came(stamps)
+                stamps_came(*zip(*stamps, strict=True))
         return errors
 
-    def _batches(self, descriptor: int, flags: int, most_rounds: int | None = None) -> Iterator[int]:
+    def _batches(
+        self, descriptor: int, flags: int, most_rounds: int | None = None, most: int | None = None
+    ) -> Iterator[int]:
         """Receive until there is no more; how many datagrams stand in the arena, each time."""
         arena = self._arena
         failures = 0
         for _ in range(most_rounds or _MOST_ROUNDS):
-            count = arena.receive(descriptor, flags)
+            count = arena.receive(descriptor, flags, most)
             if count == -errno.EAGAIN:
                 return
             if count < 0:
@@ -181,5 +203,5 @@ class LinuxReceiver:
                     return
                 raise OSError(-count, "receiving from a probe socket")
             yield count
-            if count < arena.slots:
+            if count < (most or arena.slots):
                 return

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from traceprobe.config import TracerouteConfig
     from traceprobe.errors import SendError
     from traceprobe.loops import Clock
-    from traceprobe.model import Probe, ProbeId, SentProbe
+    from traceprobe.model import Probe, ProbeId, Reply, SentProbe
     from traceprobe.sockets._catalogue import ModeFacts
     from traceprobe.sockets._timestamps import ClockReading
     from traceprobe.sockets.linux._send import Batch
@@ -120,6 +120,8 @@ class LinuxProbeSocket(KernelProbeSocket[CodecT]):
     _sender: LinuxSender
     _errors_are_stamps = False
     """Whether the error queue holds transmit stamps and nothing else."""
+    _looks_at_nearest = False
+    """Whether only the first transmit stamps are to be read."""
     _was_crowded = False
     """Whether more has waited at once than there is sure to be room for; stamps may have found none."""
 
@@ -185,6 +187,10 @@ class LinuxProbeSocket(KernelProbeSocket[CodecT]):
     def _drain_error_queue(self) -> int:
         """Read the error queue; return how many ICMP errors it held."""
 
+    def _drain_error_queue_in_part(self) -> None:
+        """Read what stands first in an error queue that holds nothing but transmit stamps."""
+        self._drain_error_queue()
+
     @abstractmethod
     def _drain_data(self) -> int:
         """Read everything else; return how many datagrams that were."""
@@ -209,11 +215,36 @@ class LinuxProbeSocket(KernelProbeSocket[CodecT]):
     ) -> None:
         await self._sender.send(batch, sent, refused)
 
+    def receive_nearest(self) -> Sequence[Reply]:
+        """Return what the nearest routers have answered by now, with as little work as it takes.
+
+        Like :meth:`receive_nowait`, for right after the sending: transmit stamps stand in the order of the
+        probes, so those of the nearest are read first, and the others when they are needed. They keep the
+        socket ready.
+        """
+        self._looks_at_nearest = self._errors_are_stamps
+        try:
+            return self.receive_nowait()
+        finally:
+            self._looks_at_nearest = False
+
+    def _read_other_stamps(self) -> None:
+        """Read the stamps that were left, while what needs them stands in the arena."""
+        self._round_trips.read_other_stamps = None
+        with self._receiver.aside():
+            self._drain_error_queue()
+
     def _drain(self) -> None:
+        if self._looks_at_nearest:
+            self._drain_error_queue_in_part()
+            if self._round_trips.awaits_stamps:
+                self._round_trips.read_other_stamps = self._read_other_stamps
+            count = self._drain_data()
+            self._round_trips.read_other_stamps = None
         # The error queue first: it holds the transmit stamps that replies are measured against. Where it
         # holds nothing else it need not be looked at once they have come, unless nothing else explains
         # that the socket is ready.
-        if not self._errors_are_stamps or self._round_trips.awaits_stamps:
+        elif not self._errors_are_stamps or self._round_trips.awaits_stamps:
             count = self._drain_error_queue() + self._drain_data()
         else:
             count = self._drain_data()

@@ -26,7 +26,7 @@ from traceprobe.sockets.codec import SOURCE_PORTS, IcmpCodec, Refusal, TcpCodec,
 from traceprobe.sockets.linux import _options as options
 from traceprobe.sockets.linux._echoes import take_in_ipv4, take_in_ipv6
 from traceprobe.sockets.linux._filters import REJECT_ALL, packet_filter, segment_filter, type_filter
-from traceprobe.sockets.linux._handshakes import Handshakes
+from traceprobe.sockets.linux._handshakes import Connection, Handshakes
 from traceprobe.sockets.linux._labels import prepare_flow_labels
 from traceprobe.sockets.linux._sockaddr import unpack_name
 from traceprobe.sockets.linux._socket import LinuxProbeSocket, codec_options, linux_capabilities
@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 
 _ICMP: Final = {AddressFamily.IPV4: socket.IPPROTO_ICMP, AddressFamily.IPV6: socket.IPPROTO_ICMPV6}
 _GOOD_SUM: Final = 0xFFFF
+_FIRST_STAMPS: Final = 16
+"""Transmit stamps that are read before the nearest routers' answers: three each for the first five."""
 _FIRST_PORT: Final = 0x4000
 _LAST_PORT: Final = 0x7FFF
 _IPV4_TTL_AT: Final = 8  # RFC 791 section 3.1
@@ -94,18 +96,19 @@ class LinuxRawSocket(LinuxProbeSocket[IcmpCodec | UdpCodec | TcpCodec]):
         self._source_needed = transport is not None
         # No ICMP error is ever pending on a raw socket, so none can get in the way.
         self._sender = self._make_sender(self._outgoing, None)
-        is_one_connection = isinstance(codec, TcpCodec) and codec.flow is not FlowStrategy.CLASSIC
-        self._handshakes = (
-            Handshakes(is_port_shared=config.source_port is not None) if is_one_connection else None
-        )
+        self._handshakes: Handshakes | None = None
+        if isinstance(codec, TcpCodec) and codec.flow is not FlowStrategy.CLASSIC:
+            self._handshakes = Handshakes(codec.connection_of)
+        # Connections of probes that had been given up when their SYN-ACK came.
+        self._freed: list[Connection] = []
 
     async def send_probes(self, probes: Sequence[Probe]) -> Sequence[SentProbe]:
         """Send probes in the order given; see :meth:`AsyncProbeSocket.send_probes`."""
         handshakes = self._handshakes
         if handshakes is None:
             return await super().send_probes(probes)
-        handshakes.sent(probes)
         try:
+            handshakes.sent(probes)
             reports = await super().send_probes(probes)
         except BaseException:
             handshakes.released([probe.id for probe in probes])
@@ -122,8 +125,9 @@ class LinuxRawSocket(LinuxProbeSocket[IcmpCodec | UdpCodec | TcpCodec]):
     def _drain(self) -> None:
         known = len(self._ready)
         super()._drain()
-        if self._handshakes is not None and len(self._ready) > known:
-            self._ready[known:], useless, again = self._handshakes.read(self._ready[known:])
+        if self._handshakes is not None and (self._freed or len(self._ready) > known):
+            freed, self._freed = self._freed, []
+            self._ready[known:], useless, again = self._handshakes.read(self._ready[known:], freed)
             if useless:
                 super().release(useless)
             if again:
@@ -148,6 +152,10 @@ class LinuxRawSocket(LinuxProbeSocket[IcmpCodec | UdpCodec | TcpCodec]):
 
     def _drain_error_queue(self) -> int:
         return self._receiver.drain_errors(self._outgoing.fileno(), self._round_trips.stamps_came, None)
+
+    def _drain_error_queue_in_part(self) -> None:
+        descriptor, stamps_came = self._outgoing.fileno(), self._round_trips.stamps_came
+        self._receiver.drain_errors(descriptor, stamps_came, None, most_rounds=1, most=_FIRST_STAMPS)
 
     def _drain_data(self) -> int:
         receiver = self._receiver
@@ -207,6 +215,9 @@ class LinuxRawSocket(LinuxProbeSocket[IcmpCodec | UdpCodec | TcpCodec]):
         answer = read_answer(self._codec, segment, sender)
         if not isinstance(answer, Refusal) and not self._codec.is_intact(answer.probe_id, data, sender):
             answer = Refusal.BAD_CHECKSUM  # raw sockets get segments before the kernel has looked at them
+        is_late = answer is Refusal.RELEASED and self._handshakes is not None
+        if is_late and self._codec.segment_kind(segment) is ReplyKind.SYN_ACK:
+            self._freed.append((segment.destination_port, int(sender), segment.source_port))
         self._answer_came(answer, sender, control.stamp_ns, now, reply_ttl)
 
     def _datagram_came(self, message: ReceivedMessage, control: Control, now: ClockReading) -> None:

@@ -323,7 +323,7 @@ class LinuxTcpSocket(ReceivingSocket):
         self._epoll.close()
 
 
-def _ignore_stamps(stamps: list[tuple[int, int]]) -> None:
+def _ignore_stamps(numbers: Sequence[int], times: Sequence[int]) -> None:
     """Nobody has asked for transmit stamps: connections get none."""
 
 
