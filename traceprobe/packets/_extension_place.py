@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from traceprobe.packets._arguments import as_view, check_version
 from traceprobe.packets._checksum import ones_complement_sum
-from traceprobe.packets._ip import IPV6_HEADER_SIZE, MIN_IPV4_HEADER
+from traceprobe.packets._ip_layout import IPV6_HEADER_SIZE, MIN_IPV4_HEADER
 
 if TYPE_CHECKING:
     from traceprobe.packets._arguments import Buffer

@@ -12,13 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from traceprobe.errors import PacketError, UsageError
 from traceprobe.packets._arguments import as_view, check_bits, check_families, check_version
 from traceprobe.packets._checksum import internet_checksum, ones_complement_sum, pseudo_header_sum
-from traceprobe.packets._constants import (
-    IcmpParameterProblemCode,
-    IcmpType,
-    IcmpUnreachableCode,
-    Icmpv6Type,
-    IpProtocol,
-)
+from traceprobe.packets._constants import IcmpType, Icmpv6Type, IpProtocol
 from traceprobe.packets._extension_place import EXTENSION_HEADER_SIZE, MIN_EXTENDED_QUOTE, end_of_quote
 from traceprobe.packets._quote import QuotedDatagram, parse_quoted_ipv4, parse_quoted_ipv6
 
@@ -31,6 +25,8 @@ _HEADER_SIZE: Final = 8
 _SHORTEST: Final = 4
 """Type, code and checksum are all that every message has (RFC 4443 section 2.1)."""
 _NOTHING: Final = memoryview(b"")
+_FRAGMENTATION_NEEDED: Final = 4  # a code of destination unreachable: RFC 792, RFC 1191
+_POINTER: Final = 0  # a code of parameter problem: RFC 792
 
 # Whether an error can have an extension structure (RFC 4884 section 4).
 _ERRORS: Final[dict[int, dict[int, bool]]] = {
@@ -82,10 +78,7 @@ class IcmpError(NamedTuple):
         """Next-hop MTU in bytes (RFC 1191 section 4, RFC 4443 section 3.2); None if the message has none."""
         if self.quoted.version == 6:
             return self.rest or None if self.type == Icmpv6Type.PACKET_TOO_BIG else None
-        if (
-            self.type == IcmpType.DESTINATION_UNREACHABLE
-            and self.code == IcmpUnreachableCode.FRAGMENTATION_NEEDED
-        ):
+        if self.type == IcmpType.DESTINATION_UNREACHABLE and self.code == _FRAGMENTATION_NEEDED:
             return self.rest & 0xFFFF or None  # routers older than RFC 1191 send 0
         return None
 
@@ -94,7 +87,7 @@ class IcmpError(NamedTuple):
         """Offset in the datagram at which a parameter problem lies; None if the message has none."""
         if self.quoted.version == 6:
             return self.rest if self.type == Icmpv6Type.PARAMETER_PROBLEM else None
-        if self.type == IcmpType.PARAMETER_PROBLEM and self.code == IcmpParameterProblemCode.POINTER:
+        if self.type == IcmpType.PARAMETER_PROBLEM and self.code == _POINTER:
             return self.rest >> 24
         return None
 

@@ -13,17 +13,11 @@ from traceprobe.errors import PacketError
 from traceprobe.packets._arguments import as_view, check_bits, check_families
 from traceprobe.packets._checksum import internet_checksum
 from traceprobe.packets._extension_headers import EXTENSION_HEADERS, find_upper_layer
+from traceprobe.packets._ip_layout import IPV4_HEADER, IPV6_HEADER, IPV6_HEADER_SIZE, MIN_IPV4_HEADER
 
 if TYPE_CHECKING:
     from traceprobe.packets._arguments import Buffer, IPAddress
 
-IPV4_HEADER: Final = struct.Struct("!BBHHHBBHII")
-"""RFC 791 section 3.1, without options; addresses as numbers, which become addresses fastest."""
-IPV6_HEADER: Final = struct.Struct("!IHBBQQQQ")
-"""RFC 8200 section 3; each address in two halves."""
-
-MIN_IPV4_HEADER: Final = 20
-IPV6_HEADER_SIZE: Final = 40
 _MAX_IPV4_OPTIONS: Final = 40
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from traceprobe.errors import PacketError
 from traceprobe.packets._arguments import as_view, check_version
 from traceprobe.packets._extension_headers import EXTENSION_HEADERS, find_upper_layer
-from traceprobe.packets._ip import IPV4_HEADER, IPV6_HEADER, IPV6_HEADER_SIZE, MIN_IPV4_HEADER
+from traceprobe.packets._ip_layout import IPV4_HEADER, IPV6_HEADER, IPV6_HEADER_SIZE, MIN_IPV4_HEADER
 
 if TYPE_CHECKING:
     from traceprobe.packets._arguments import Buffer, IPAddress
