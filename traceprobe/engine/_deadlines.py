@@ -103,9 +103,9 @@ class Deadlines:
         # In the tail all hops are waited for alike; there they are told apart by nothing but their sending.
         farthest_ttl, tail_wait_ns = silence.farthest_ttl, silence.tail_wait_ns()
         for hop in path.awaited():
-            if hop.outstanding:
+            if hop.pending and (since_ns := hop.awaited_since_ns(in_order=path.sent_in_order)) is not None:
                 wait_ns = tail_wait_ns if hop.ttl > farthest_ttl else silence.wait_ns(hop.ttl)
-                moments.append(hop.awaited_since_ns + wait_ns)
+                moments.append(since_ns + wait_ns)
         opens = self._queue.not_before_ns
         if opens is not None and opens > now and self._queue.has_room_for_next(path.ending.ttl):
             moments.append(opens)

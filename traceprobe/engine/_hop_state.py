@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
+from traceprobe.engine._states import SENT
 from traceprobe.model import NOTHING_KNOWN, Hop, ReplyKind, answers_for
 
 if TYPE_CHECKING:
@@ -47,7 +48,6 @@ class HopState:
     """What is known of one TTL so far."""
 
     __slots__ = (
-        "_in_order",
         "_shown",
         "accepted_ns",
         "address",
@@ -57,7 +57,6 @@ class HopState:
         "gave_up",
         "mixed",
         "on_the_way",
-        "outstanding",
         "pending",
         "quotes_zero",
         "records",
@@ -73,8 +72,6 @@ class HopState:
         self.records: list[ProbeRecord] = records
         self.pending: int = len(records)
         """How many probes have not ended yet."""
-        self.outstanding: list[ProbeRecord] = []
-        """The ones among them that a reply is awaited of."""
         self.answered: int = 0
         self.gave_up: bool = False
         """Some probe was given up; it may have been answered after all."""
@@ -103,8 +100,6 @@ class HopState:
         """What was announced, if anybody has asked, or if it has changed since."""
         self.shown_forwarding_zero: bool = False
         """What was last announced of it: that the router here forwards what has no TTL left."""
-        self._in_order = True
-        """The outstanding probes stand in the order in which they were sent."""
         self._shown: Hop | None = None
         """The hop as it stands, if nothing has changed since it was last looked at."""
 
@@ -120,35 +115,25 @@ class HopState:
         self.pending -= 1
         self._shown = None
 
-    def taken(self, record: ProbeRecord) -> None:
-        """The kernel took a probe: a reply is awaited."""
-        outstanding = self.outstanding
-        if outstanding and _sent_ns(record) < _sent_ns(outstanding[-1]):
-            self._in_order = False
-        outstanding.append(record)
-
-    def ended(self, record: ProbeRecord, moment_ns: int) -> None:
+    def ended(self, moment_ns: int) -> None:
         """A pending probe has ended."""
         self.pending -= 1
         self._shown = None
         if moment_ns > self.settled_ns:
             self.settled_ns = moment_ns
-        outstanding = self.outstanding
-        if record in outstanding:
-            outstanding.remove(record)
 
     def changed(self) -> None:
         """A probe was cancelled, or more is known of one that has ended."""
         self._shown = None
 
-    def answer(self, reply: Reply, meaning: Meaning, awaited: ProbeRecord | None) -> bool:
+    def answer(self, reply: Reply, meaning: Meaning, *, awaited: bool) -> bool:
         """Note what a probe's first reply shows.
 
         Args:
             reply: The reply.
             meaning: What it says of the path.
-            awaited: The probe, if it was outstanding: it has ended by this. A hop that has been answered is
-                not silent, so that it has settled when nothing more is awaited of it.
+            awaited: The probe was outstanding: it has ended by this. A hop that has been answered is not
+                silent, so that it has settled when nothing more is awaited of it.
 
         Returns:
             Whether it may tell where the path goes; False for one that says what the hop's first one did.
@@ -158,8 +143,7 @@ class HopState:
         received_ns = reply.received_ns
         if received_ns > self.settled_ns:
             self.settled_ns = received_ns
-        if awaited is not None:
-            self.outstanding.remove(awaited)
+        if awaited:
             self.pending -= 1
             if not self.pending:
                 self.settled = True
@@ -198,11 +182,23 @@ class HopState:
         """The one router that the TTL of every answered probe ran out at; None if there is no such."""
         return None if self.mixed else self.address
 
-    @property
-    def awaited_since_ns(self) -> int:
-        """From when on the oldest outstanding probe is waited for; only while there is one."""
-        earliest = _sent_ns(self.outstanding[0]) if self._in_order else min(map(_sent_ns, self.outstanding))
-        return max(earliest, self.accepted_ns) if self.accepted_ns else earliest
+    def outstanding(self) -> list[ProbeRecord]:
+        """The probes that a reply is awaited of."""
+        return [record for record in self.records if record.state is SENT] if self.pending else []
+
+    def awaited_since_ns(self, *, in_order: bool) -> int | None:
+        """From when on the oldest outstanding probe is waited for; None if none is outstanding.
+
+        Args:
+            in_order: Probes were sent in the order in which they are listed.
+        """
+        earliest: int | None = None
+        for record in self.records:
+            if record.state is SENT and (earliest is None or _sent_ns(record) < earliest):
+                earliest = _sent_ns(record)
+                if in_order:
+                    break
+        return max(earliest, self.accepted_ns) if earliest is not None and self.accepted_ns else earliest
 
     def hop(self, knowledge: Mapping[IPv4Address | IPv6Address, Knowledge] | None) -> Hop:
         """The hop as it stands: the probes that have ended. Built once for each change."""

@@ -55,6 +55,10 @@ class Path:
         """Every hop up to the end has settled, but for those that are certain not to be any."""
         self.farthest_tried: int = config.first_ttl
         """The farthest TTL that the kernel took or refused a probe for."""
+        self.sent_in_order: bool = True
+        """No probe was taken before one that is listed before it."""
+        self.last_taken: int = -1
+        """Place in ``records`` of the probe that was reported as taken last."""
 
     def _plan(self, config: TracerouteConfig) -> None:
         queries, places = config.queries, range(config.queries)

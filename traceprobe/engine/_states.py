@@ -19,11 +19,9 @@ from typing import TYPE_CHECKING, Final
 from traceprobe.errors import UsageError
 from traceprobe.model import ProbeResult, ProbeStatus
 from traceprobe.model._hop import build_probe_result
-from traceprobe.model._probe import build_probe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from ipaddress import IPv4Address, IPv6Address
 
     from traceprobe.model import Probe, ProbeId, Reply
 
@@ -105,7 +103,6 @@ ANSWERED_LATE: Final = ProbeState.ANSWERED_LATE
 QUEUED_THEN_HANDED_OUT: Final = TRANSITIONS[QUEUED][Trigger.HAND_OUT]
 SUBMITTED_THEN_TAKEN: Final = TRANSITIONS[SUBMITTED][Trigger.TAKEN]
 SENT_THEN_ANSWERED: Final = TRANSITIONS[SENT][Trigger.REPLY]
-_HAND_OUT: Final = Trigger.HAND_OUT
 _REPLY: Final = ProbeStatus.REPLY
 
 
@@ -162,16 +159,6 @@ class ProbeRecord:
                 f"probe {self.probe_id} (TTL {self.ttl}, attempt {self.attempt}) "
                 f"is {self.state.name.lower().replace('_', ' ')}: {event!r} can't happen to it"
             ) from None
-
-    def hand_out(
-        self, destination: IPv4Address | IPv6Address, size: int | None, port: int | None, timeout: float
-    ) -> Probe:
-        """Make the probe that a socket is to send."""
-        self.move(_HAND_OUT)
-        self.probe = probe = build_probe(
-            self.probe_id, destination, self.ttl, self.attempt, self.flow, size, port, timeout
-        )
-        return probe
 
     def result(self) -> ProbeResult | None:
         """How the probe ended; None while that is open."""

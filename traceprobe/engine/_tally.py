@@ -171,14 +171,16 @@ class Tally:
         self._probes_sent += 1
         if self._source is None:
             self._source = sent.source
-        sent_ns, last = sent.sent_ns, self._last_sent_ns
-        if sent_ns == last:
-            return  # as for most of a batch
-        first = self._first_sent_ns
+        self._note_sending(sent.sent_ns)
+
+    def _note_sending(self, sent_ns: int) -> int:
+        """The kernel took a probe then; returns when it took the last one."""
+        first, last = self._first_sent_ns, self._last_sent_ns
         if first is None or sent_ns < first:
             self._first_sent_ns = sent_ns
         if last is None or sent_ns > last:
-            self._last_sent_ns = sent_ns
+            self._last_sent_ns = last = sent_ns
+        return last
 
     def _count_refused(self, error: SendError) -> None:
         if self._first_send_error is None:

@@ -24,6 +24,7 @@ from traceprobe.engine._states import (
     GIVEN_UP,
     PENDING,
     QUEUED,
+    QUEUED_THEN_HANDED_OUT,
     SENT,
     SENT_THEN_ANSWERED,
     SUBMITTED,
@@ -34,6 +35,7 @@ from traceprobe.engine._states import (
 from traceprobe.engine._tally import Tally
 from traceprobe.errors import UsageError
 from traceprobe.model import HopRevised, ReplyKind, StopReason
+from traceprobe.model._probe import build_probe
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -104,7 +106,14 @@ class TracerouteEngine(Tally):
         config = self._config
         destination, size, port = self._destination, config.packet_size, config.port
         timeout = config.timing.probe_timeout
-        return [record.hand_out(destination, size, port, timeout) for record in records]
+        probes = []
+        for record in records:  # which are all queued: that is how the queue chose them
+            record.state = QUEUED_THEN_HANDED_OUT
+            record.probe = probe = build_probe(
+                record.probe_id, destination, record.ttl, record.attempt, record.flow, size, port, timeout
+            )
+            probes.append(probe)
+        return probes
 
     def has_probes_due(self, now: int) -> bool:
         """Whether ``probes_to_send(now)`` would hand anything out."""
@@ -159,26 +168,39 @@ class TracerouteEngine(Tally):
             self._note_now(now)
         self._deadlines.stale = True
         path, overtaking, note = self._path, self._overtaking, self._notes.append
-        first_ttl, hops = self._first_ttl, path.hops
-        for sent in reports:
-            record = path.find(sent.probe_id)
-            if record is None:
-                raise UsageError(f"probe {sent.probe_id} is not one of this trace's")
-            ttl = record.ttl
-            if ttl > path.farthest_tried:
-                path.farthest_tried = ttl
-            if record.state is not SUBMITTED or sent.error is not None:
-                self._not_sent_after_all(record, sent)
-                continue
-            record.state = SUBMITTED_THEN_TAKEN
-            self._count_taken(sent)
-            record.sent_ns = sent.sent_ns
-            record.sent_at_ns = sent.sent_at_ns
-            note(record)
-            self._outstanding += 1
-            hops[ttl - first_ttl].taken(record)
-            if overtaking and (early := overtaking.pop(record.index, None)) is not None:
-                self.reply_received(early, now)
+        first_id, records, count = path.first_id, path.records, len(path.records)
+        last_index, last_ns, taken = path.last_taken, self._last_sent_ns, 0
+        try:
+            for sent in reports:
+                index = sent.probe_id - first_id
+                if not 0 <= index < count:
+                    raise UsageError(f"probe {sent.probe_id} is not one of this trace's")
+                record = records[index]
+                if record.ttl > path.farthest_tried:
+                    path.farthest_tried = record.ttl
+                if record.state is not SUBMITTED or sent.error is not None:
+                    self._not_sent_after_all(record, sent)
+                    count = len(records)
+                    continue
+                record.state = SUBMITTED_THEN_TAKEN
+                record.sent_ns = sent_ns = sent.sent_ns
+                record.sent_at_ns = sent.sent_at_ns
+                note(record)
+                taken += 1
+                if self._source is None:
+                    self._source = sent.source
+                if sent_ns != last_ns:  # equal for most of a batch
+                    path.sent_in_order &= last_ns is None or sent_ns > last_ns
+                    last_ns = self._note_sending(sent_ns)
+                if index < last_index:
+                    path.sent_in_order = False
+                last_index = index
+                if overtaking and (early := overtaking.pop(index, None)) is not None:
+                    self.reply_received(early, now)
+        finally:
+            path.last_taken = last_index
+            self._probes_sent += taken
+            self._outstanding += taken
 
     def _not_sent_after_all(self, record: ProbeRecord, sent: SentProbe) -> None:
         """The kernel refused a probe, or it took one that was cancelled meanwhile."""
@@ -192,7 +214,7 @@ class TracerouteEngine(Tally):
             record.error = sent.error.code
             if not cancelled:
                 self._drop_overtaking(record)
-                self._ended(record, self._path.hop_of(record), sent.sent_ns)
+                self._ended(self._path.hop_of(record), sent.sent_ns)
                 self._advance(sent.sent_ns)
             return
         self._count_taken(sent)
@@ -217,10 +239,12 @@ class TracerouteEngine(Tally):
         """Take in what has come at once, as if each reply had come by itself, in this order."""
         if now > self._latest_now:
             self._note_now(now)
+        self._deadlines.stale = True
         path, ending = self._path, self._ending
         first_id, records, first_ttl, hops = path.first_id, path.records, self._first_ttl, path.hops
         count = len(records)
         note, note_rtt = self._notes.append, self._silence.note
+        answered, latest_ns = 0, 0
         for reply in replies:
             index = reply.probe_id - first_id
             record = records[index] if 0 <= index < count else None
@@ -230,18 +254,15 @@ class TracerouteEngine(Tally):
             record.state = SENT_THEN_ANSWERED
             record.reply = reply
             note(reply)
+            answered += 1
             position = record.ttl - first_ttl
             note_rtt((position, reply.rtt_ns))
             received_ns = reply.received_ns
-            if received_ns > self._latest_reply_ns:
-                self._latest_reply_ns = received_ns
-            self._replies += 1
-            self._outstanding -= 1
-            self._queue.in_flight -= 1
-            self._deadlines.stale = True
+            if received_ns > latest_ns:
+                latest_ns = received_ns
             hop = hops[position]
             meaning = _ON_THE_WAY if reply.kind is _TIME_EXCEEDED else meaning_of(reply, self._destination)
-            telling = hop.answer(reply, meaning, record)
+            telling = hop.answer(reply, meaning, awaited=True)
             if telling:
                 ending.answered(hop, reply, meaning)
             if position and hops[position - 1].quotes_zero:
@@ -250,6 +271,11 @@ class TracerouteEngine(Tally):
             # the last thing that was awaited there, or the trace only waits for it to be late enough.
             if hop.settled or path.complete or (telling and (ending.stale or path.leads_through(position))):
                 self._advance(received_ns)
+        self._replies += answered
+        self._outstanding -= answered
+        self._queue.in_flight -= answered
+        if latest_ns > self._latest_reply_ns:
+            self._latest_reply_ns = latest_ns
 
     def _came_unasked(self, record: ProbeRecord | None, reply: Reply) -> None:
         """Take in a reply that nobody waits for, or does not wait for yet."""
@@ -281,7 +307,7 @@ class TracerouteEngine(Tally):
         overdue = [
             (record, due)
             for hop in self._path.awaited()
-            for record in hop.outstanding
+            for record in hop.outstanding()
             if (due := self._deadlines.due_ns(record)) <= horizon
         ]
         for record, due in overdue:
@@ -292,7 +318,7 @@ class TracerouteEngine(Tally):
             # one. The probe was awaited until that reply.
             record.given_up_ns = min(horizon, max(due, self._latest_reply_ns))
             self._outstanding -= 1
-            self._ended(record, hop, record.given_up_ns)
+            self._ended(hop, record.given_up_ns)
         self._advance(horizon)
         if overall is not None and now >= overall and self._stop_reason is None:
             if self._path.complete:
@@ -333,7 +359,7 @@ class TracerouteEngine(Tally):
         self._note_rtt(record.ttl, reply)
         self._deadlines.stale = True
         meaning = meaning_of(reply, self._destination)
-        if hop.answer(reply, meaning, None):
+        if hop.answer(reply, meaning, awaited=False):
             self._ending.answered(hop, reply, meaning)
         self._withdraw_retry(hop)
         self._revise(hop)
@@ -352,10 +378,10 @@ class TracerouteEngine(Tally):
             hop.shown_forwarding_zero = shown.ttl_zero_forwarding
             self._notes.append(HopRevised(shown))
 
-    def _ended(self, record: ProbeRecord, hop: HopState, moment_ns: int) -> None:
+    def _ended(self, hop: HopState, moment_ns: int) -> None:
         """A probe that was handed out has ended without an answer; its hop may have settled by that."""
         self._queue.in_flight -= 1
-        hop.ended(record, moment_ns)
+        hop.ended(moment_ns)
         if hop.pending:
             return
         if hop.gave_up and not hop.answered and self._may_retry(hop):
@@ -428,13 +454,12 @@ class TracerouteEngine(Tally):
             hop.changed()
         for record in hop.records:
             self._cancel(record)
-        hop.outstanding.clear()
 
     def _cut_short(self, reason: StopReason, moment_ns: int) -> None:
         end = self._path.end_so_far()
         if reason is StopReason.TIMEOUT:
             for hop in self._path.up_to(end):
-                for record in hop.outstanding:
+                for record in hop.outstanding():
                     record.move(Trigger.GIVE_UP)
                     hop.gave_up = True
                     record.given_up_ns = moment_ns
