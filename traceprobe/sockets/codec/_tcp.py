@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from traceprobe.config import Protocol
 from traceprobe.errors import ConfigError, PacketError, UsageError
-from traceprobe.model import Change, ChangedField, ReplyKind
+from traceprobe.model import Change, ChangedField, ReplyKind, trace_of
 from traceprobe.packets import (
     IcmpError,
     IpProtocol,
@@ -179,6 +179,22 @@ class TcpCodec(ProbeCodec):
         (checksum,) = _WORD.unpack_from(data, _CHECKSUM_AT)
         return ones_complement_sum(data, initial) == _GOOD_SUM or checksum == initial
 
+    def connection_of(self, probe: Probe) -> tuple[int, int, int]:
+        """The connection that a probe with a constant flow would open.
+
+        Args:
+            probe: The probe, sent or not.
+
+        Returns:
+            Source port, destination address as a number, destination port.
+
+        Raises:
+            ConfigError: There is no such flow.
+        """
+        port = self._port_of(probe)
+        source_port = self.source_port + self._port_of_flow(trace_of(probe.id), probe.flow)
+        return source_port, int(probe.destination), port
+
     def segment_kind(self, segment: TcpSegment) -> ReplyKind | None:
         """What a segment that answers a probe says about the port; None if it says nothing."""
         flags = segment.flags & (TcpFlag.SYN | TcpFlag.ACK | TcpFlag.RST)
@@ -251,14 +267,17 @@ class TcpCodec(ProbeCodec):
     def _take(self, template: Template, count: int) -> list[int] | None:
         sequences = self._pool.take(count)
         if self._constant:
-            trace = 0 if self._is_first_port else template.key[0]
-            place = (self._first + trace + template.flow) % self.source_ports << _SEQUENCE_BITS
+            place = self._port_of_flow(template.key[0], template.flow) << _SEQUENCE_BITS
             return [place | sequence for sequence in sequences]
         turn, ports = self._turn, self.source_ports
         self._turn = (turn + count) % ports
         return [
             (turn + number) % ports << _SEQUENCE_BITS | sequence for number, sequence in enumerate(sequences)
         ]
+
+    def _port_of_flow(self, trace: int, flow: int) -> int:
+        """The source port of a constant flow, counted from the first one."""
+        return (self._first + (0 if self._is_first_port else trace) + flow) % self.source_ports
 
     def _give_back(self, identifier: int, template: Template) -> None:  # noqa: ARG002 - one pool for all
         self._pool.give_back(identifier & _SEQUENCE_MASK)
