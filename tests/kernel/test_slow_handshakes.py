@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.kernel import inside
+from tests.kernel import hostile, inside
 from tests.kernel.inside import addresses, last_probes
 from tests.rigs.chain import RouterChain
 from tests.rigs.listener import Listener
@@ -18,6 +18,9 @@ pytestmark = [pytest.mark.netns, pytest.mark.tun]
 
 OPEN, CLOSED = 8080, 8081
 DELAY = 0.02
+BRIEF_DELAY = 0.0005
+TRACES = 50
+"""Where nobody sends again what met such a probe, one trace in a dozen shows it."""
 ROUND_TRIP_MS = 2 * DELAY * 1000
 UNHURRIED = {"probe_timeout": 30.0, "interior_floor": 30.0, "tail_floor": 30.0}
 """A busy machine delays what the link carries; only a probe that is never answered takes so long."""
@@ -52,6 +55,21 @@ def test_an_open_port_answers_every_probe(slow_chain: RouterChain, version: int,
             "kernel_tx_rx",
         )
         assert probe["rtt_ms"] >= ROUND_TRIP_MS
+
+
+@both_versions
+def test_a_port_that_is_busy_with_probes_sent_beyond_it_answers_all_the_same(version: int) -> None:
+    """The link is so quick that answers meet the last of the probes that go too far."""
+    with (
+        RouterChain(3, target_delay=BRIEF_DELAY) as chain,
+        Listener(chain.target, [chain.target_address(version)], OPEN),
+    ):
+        expected = chain.hops(version)
+        options = {"protocol": "tcp", "mode": "linux_raw", "port": OPEN, **UNHURRIED}
+        documents = chain.call(hostile.trace_each, [expected[-1]] * TRACES, options)
+    assert [addresses(document) for document in documents] == [expected] * TRACES
+    received = [[hop["received"] for hop in document["hops"]] for document in documents]
+    assert received == [[3] * len(expected)] * TRACES
 
 
 @both_versions
