@@ -65,7 +65,7 @@ def test_an_endless_queue_lets_others_have_their_turn(
     pair: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sender, taker = pair
-    monkeypatch.setattr(_linux_receive, "_SLOTS", 2)
+    monkeypatch.setattr(_linux_receive, "_ORDINARY", (2, *_linux_receive._ORDINARY[1:]))
     monkeypatch.setattr(_linux_receive, "_MOST_ROUNDS", 3)
     receiver, collector = LinuxReceiver(SystemClock()), Collector()
     for number in range(10):

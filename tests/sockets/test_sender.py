@@ -124,6 +124,7 @@ def make_sender(
         restart_numbers=None if numbered else kernel.restart_numbers,
     )
     monkeypatch.setattr(sender, "_borrow", lambda _: ScriptedArena(kernel))
+    monkeypatch.setattr(sender, "_give_back", lambda _: None)
     monkeypatch.setattr(sender, "_readiness", Room(writable))
     return sender
 

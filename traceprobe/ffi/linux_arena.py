@@ -52,6 +52,9 @@ assert _MESSAGE.size == _LENGTHS.size == KNOWN_LAYOUTS["mmsghdr"][0]
 assert _VECTOR.size == KNOWN_LAYOUTS["iovec"][0]
 
 
+_ZEROS: Final = memoryview(bytes(1 << 14))
+
+
 class _Arena:
     """Messages with a buffer for data, name and control each."""
 
@@ -84,6 +87,13 @@ class _Arena:
         words[_CONTROL_AT::_LONGS_PER_MESSAGE] = _addresses(controls, slots, control_size)
         self._vector_bytes.cast("Q")[::_LONGS_PER_VECTOR] = _addresses(data, slots, data_size)
 
+    def _zero(self, slots: int, data_slots: int) -> None:
+        """Overwrite the names of some slots, and the data of some, with zeros."""
+        for room, size in ((self._names, slots * self._name_size), (self._data, data_slots * self.data_size)):
+            for start in range(0, size, len(_ZEROS)):
+                stop = min(size, start + len(_ZEROS))
+                room[start:stop] = _ZEROS[: stop - start]
+
 
 class TransmitArena(_Arena):
     """Datagrams to send, each with its destination and some control messages that hold one number each.
@@ -111,6 +121,7 @@ class TransmitArena(_Arena):
         self._first_number = CONTROL_HEADER.size // _INT
         self._next_number = room // _INT
         self._named = [b""] * slots
+        self._filled = 0
 
     def fill(
         self, data: Sequence[bytes], names: Sequence[bytes], numbers: Sequence[int], first: int = 0
@@ -125,6 +136,8 @@ class TransmitArena(_Arena):
                 in the following ones.
         """
         count, step, place = len(data), self._step, self._first_number
+        if count > self._filled:
+            self._filled = count
         _spread(self._data, self.data_size, data)
         # Each of these stores a column: what all slots have in the same place.
         self._lengths[_VECTOR_LENGTH_AT : count * _LONGS_PER_VECTOR : _LONGS_PER_VECTOR] = array(
@@ -150,6 +163,12 @@ class TransmitArena(_Arena):
         """
         sent: int = _sendmmsg(descriptor, self._messages + first, count, MSG_DONTWAIT)
         return sent if sent > 0 else _negative_errno()
+
+    def clear(self) -> None:
+        """Forget what has been sent."""
+        self._zero(self._filled, self._filled)
+        self._named = [b""] * self.slots
+        self._filled = 0
 
 
 class ReceivedMessage(NamedTuple):
@@ -177,6 +196,7 @@ class ReceiveArena(_Arena):
         self._ints = self._message_bytes.cast("I")
         self._longs = self._message_bytes.cast("Q")
         self._used = 0
+        self._reached = self._reached_with_data = 0
 
     def receive(self, descriptor: int, flags: int = 0, most: int | None = None) -> int:
         """Receive what there is (recvmmsg(2)).
@@ -199,7 +219,19 @@ class ReceiveArena(_Arena):
         if received < 0:
             return _negative_errno()
         self._used = received
+        if received > self._reached:
+            self._reached = received
+        if received > self._reached_with_data and any(
+            self._ints[_LENGTH_AT : received * _WORDS_PER_MESSAGE : _WORDS_PER_MESSAGE].tolist()
+        ):  # time stamps have none, and there are many of them
+            self._reached_with_data = received
         return received
+
+    def clear(self) -> None:
+        """Forget what has come."""
+        self._zero(self._reached, self._reached_with_data)
+        self._controls[: self._reached * self._control_size] = bytes(self._reached * self._control_size)
+        self._reached = self._reached_with_data = 0
 
     def received(self) -> Iterator[ReceivedMessage]:
         """The datagrams of the last call; what did not fit was cut by the kernel."""

@@ -90,8 +90,8 @@ class RoundTrips:
         """The number of each one's transmit stamp."""
         self._awaited: dict[int, ProbeId] = {}
         self._stamps: dict[ProbeId | None, int] = {}
-        self.read_other_stamps: Callable[[], None] | None = None
-        """Reads stamps that have been left unread, if any have: no reply is timed without its own."""
+        self.fetch_other_stamps: Callable[[], None] | None = None
+        """Fetches stamps that have been left unread, if any have: no reply is timed without its own."""
         self._are_stamped = False
         """Whether a transmit stamp has ever come: not every network device makes any."""
 
@@ -187,8 +187,8 @@ class RoundTrips:
                 elif received_ns > now_ns:
                     received_ns = now_ns
                 stamp_ns = self._stamps.get(probe)
-                if stamp_ns is None and self.read_other_stamps is not None:
-                    self.read_other_stamps()
+                if stamp_ns is None and self.fetch_other_stamps is not None:
+                    self.fetch_other_stamps()
                     stamp_ns = self._stamps.get(probe)
                 if stamp_ns is not None and sent_at_ns - tolerance_ns <= stamp_ns <= arrival_ns:
                     return arrival_ns - stamp_ns, received_ns, _KERNEL_TX_RX, stamp_ns

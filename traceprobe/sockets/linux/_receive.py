@@ -17,6 +17,7 @@ from traceprobe.ffi.linux import (
     SO_EE_ORIGIN_TIMESTAMPING,
 )
 from traceprobe.ffi.linux_arena import ReceiveArena
+from traceprobe.ffi.linux_pool import RECEIVE_ARENAS
 from traceprobe.sockets._timestamps import read_clocks
 from traceprobe.sockets.linux._control import (
     CONTROL_SIZE,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
 _SLOTS: Final = 128
 _SLOT_SIZE: Final = 2048
+_ORDINARY: Final = (_SLOTS, _SLOT_SIZE, NAME_SIZE, CONTROL_SIZE)
 _HEADROOM: Final = 128
 """Bytes that a reply may be longer than the probe that it brings back."""
 _LARGEST_ARENA: Final = 4 << 20
@@ -60,24 +62,29 @@ class LinuxReceiver:
     def __init__(self, clock: Clock, drops_told: Callable[[int, int], None] | None = None) -> None:
         self._clock = clock
         self._drops_told = drops_told
-        self._arena = ReceiveArena(_SLOTS, _SLOT_SIZE, NAME_SIZE, CONTROL_SIZE)
+        self._arena = RECEIVE_ARENAS.take(*_ORDINARY)
+
+    def close(self) -> None:
+        """Read nothing more, nor what has been read."""
+        if self._arena.data_size == _SLOT_SIZE:
+            RECEIVE_ARENAS.give_back(self._arena, *_ORDINARY)
+        del self._arena
 
     def make_room(self, size: int) -> None:
         """Expect replies to probes of a size."""
         if size + _HEADROOM > self._arena.data_size:
             room = 1 << (size + _HEADROOM - 1).bit_length()
-            self._arena = ReceiveArena(
-                max(1, min(_SLOTS, _LARGEST_ARENA // room)), room, NAME_SIZE, CONTROL_SIZE
-            )
+            slots = max(1, min(_SLOTS, _LARGEST_ARENA // room))
+            self._arena = ReceiveArena(slots, room, NAME_SIZE, CONTROL_SIZE)
 
     @contextmanager
     def aside(self) -> Iterator[None]:
         """Read into another arena inside of this: what stands in the one in use is still needed."""
-        arena = self._arena
-        self._arena = ReceiveArena(_SLOTS, _SLOT_SIZE, NAME_SIZE, CONTROL_SIZE)
+        arena, self._arena = self._arena, RECEIVE_ARENAS.take(*_ORDINARY)
         try:
             yield
         finally:
+            RECEIVE_ARENAS.give_back(self._arena, *_ORDINARY)
             self._arena = arena
 
     def drain(

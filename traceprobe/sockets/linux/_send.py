@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from traceprobe.errors import ClosedError, SendError
 from traceprobe.ffi.linux import SCM_TS_OPT_ID
-from traceprobe.ffi.linux_arena import TransmitArena
+from traceprobe.ffi.linux_pool import TRANSMIT_ARENAS
 from traceprobe.loops import Readiness
 from traceprobe.sockets._timestamps import read_clocks
 from traceprobe.sockets.linux._sockaddr import NAME_SIZE
@@ -21,6 +21,7 @@ from traceprobe.sockets.linux._sockaddr import NAME_SIZE
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from traceprobe.ffi.linux_arena import TransmitArena
     from traceprobe.loops import Clock
     from traceprobe.sockets._probe_socket import Batch as Batch
     from traceprobe.sockets._timestamps import ClockReading
@@ -75,7 +76,7 @@ class LinuxSender:
         self._descriptor = descriptor
         self._readiness = Readiness(descriptor)
         self._clock = clock
-        self._controls = [ttl_control] + ([(_SOL_SOCKET, SCM_TS_OPT_ID)] if numbered else [])
+        self._controls = (ttl_control, (_SOL_SOCKET, SCM_TS_OPT_ID)) if numbered else (ttl_control,)
         self._numbered = numbered
         self._drain_errors = drain_errors
         self._restart_numbers = restart_numbers
@@ -88,6 +89,9 @@ class LinuxSender:
     def close(self) -> None:
         """Send nothing more; must be called before the descriptor is closed."""
         self._closed = True
+        for arenas in self._idle.values():
+            for arena in arenas:
+                self._give_back(arena)
         self._idle.clear()
         self._readiness.close()
 
@@ -121,7 +125,10 @@ class LinuxSender:
                 arena.fill(batch.data[share], batch.names[share], batch.ttls[share], number)
                 await self._send_share(arena, stop - start, start, number, sent, refused)
         finally:
-            self._idle.setdefault(arena.data_size, []).append(arena)
+            if self._closed:
+                self._give_back(arena)
+            else:
+                self._idle.setdefault(arena.data_size, []).append(arena)
 
     def send_now(self, batch: Batch, sent: Callable[[int, int, ClockReading, int], None]) -> int:
         """Send as much of a small batch as the kernel takes at once; return how much that was.
@@ -144,7 +151,10 @@ class LinuxSender:
                 self._recount()
             return taken
         finally:
-            self._idle.setdefault(arena.data_size, []).append(arena)
+            if self._closed:
+                self._give_back(arena)
+            else:
+                self._idle.setdefault(arena.data_size, []).append(arena)
 
     async def _send_share(
         self,
@@ -206,4 +216,7 @@ class LinuxSender:
         if idle:
             return idle.pop()
         slots = max(1, min(_SLOTS, _LARGEST_ARENA // room))
-        return TransmitArena(slots, room, NAME_SIZE, self._controls)
+        return TRANSMIT_ARENAS.take(slots, room, NAME_SIZE, self._controls)
+
+    def _give_back(self, arena: TransmitArena) -> None:
+        TRANSMIT_ARENAS.give_back(arena, arena.slots, arena.data_size, NAME_SIZE, self._controls)

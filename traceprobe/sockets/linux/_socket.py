@@ -227,10 +227,11 @@ class LinuxProbeSocket(KernelProbeSocket[CodecT]):
             return self.receive_nowait()
         finally:
             self._looks_at_nearest = False
+            self._round_trips.fetch_other_stamps = None
 
-    def _read_other_stamps(self) -> None:
+    def _fetch_other_stamps(self) -> None:
         """Read the stamps that were left, while what needs them stands in the arena."""
-        self._round_trips.read_other_stamps = None
+        self._round_trips.fetch_other_stamps = None
         with self._receiver.aside():
             self._drain_error_queue()
 
@@ -238,9 +239,8 @@ class LinuxProbeSocket(KernelProbeSocket[CodecT]):
         if self._looks_at_nearest:
             self._drain_error_queue_in_part()
             if self._round_trips.awaits_stamps:
-                self._round_trips.read_other_stamps = self._read_other_stamps
+                self._round_trips.fetch_other_stamps = self._fetch_other_stamps
             count = self._drain_data()
-            self._round_trips.read_other_stamps = None
         # The error queue first: it holds the transmit stamps that replies are measured against. Where it
         # holds nothing else it need not be looked at once they have come, unless nothing else explains
         # that the socket is ready.
@@ -255,3 +255,10 @@ class LinuxProbeSocket(KernelProbeSocket[CodecT]):
 
     def _stop_sending(self) -> None:
         self._sender.close()
+
+    def close_now(self) -> None:
+        """Close a socket that no task waits for; see :meth:`ReceivingSocket.close_now`."""
+        was_open = not self._closed
+        super().close_now()
+        if was_open:
+            self._receiver.close()
