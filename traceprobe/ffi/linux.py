@@ -8,7 +8,8 @@ being read wrongly. Knows nothing of the protocols whose options are numbered he
 from __future__ import annotations
 
 from collections.abc import Mapping
-from struct import Struct
+from itertools import chain
+from struct import Struct, pack
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from traceprobe.errors import AbiError
@@ -188,7 +189,8 @@ class FilterInstruction(NamedTuple):
 def attach_filter(opened: socket.socket, program: Sequence[FilterInstruction]) -> None:
     """Let a socket receive only what a program passes (``SO_ATTACH_FILTER``, socket(7))."""
     # The option holds a pointer to the instructions, which must live until the kernel has copied them.
-    instructions = ffi.new("char[]", b"".join(_FILTER.pack(*instruction) for instruction in program))
+    layout = "=" + _FILTER.format[1:] * len(program)
+    instructions = ffi.new("char[]", pack(layout, *chain.from_iterable(program)))
     option = _FILTER_PROGRAM.pack(len(program), int(ffi.cast("uintptr_t", instructions)))
     opened.setsockopt(_SOL_SOCKET, SO_ATTACH_FILTER, option)
     ffi.release(instructions)

@@ -6,6 +6,7 @@ programs that freeze applications.
 
 from __future__ import annotations
 
+import functools
 import sys
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -32,18 +33,23 @@ class ModeEntry(NamedTuple):
 def platform_modes() -> tuple[ModeEntry, ...]:
     """What this platform has, best first; empty if nothing has been built for it."""
     if sys.platform == "linux":
-        openers: Mapping[Mode, OpenMode] = {
-            Mode.LINUX_RAW: _linux_raw,
-            Mode.LINUX_PING: _linux_ping,
-            Mode.LINUX_UDP: _linux_udp,
-            Mode.LINUX_TCP: _linux_tcp,
-        }
-        return _entries(LINUX, openers)
+        return _linux_modes()
     elif sys.platform == "win32":  # noqa: RET505 - type checkers then know which branch is for which platform
         return _entries(WINDOWS, {Mode.WINDOWS_ICMP: _windows_icmp, Mode.WINDOWS_RAW: _windows_raw})
     else:
         name = bsd_name(sys.platform)
         return () if name is None else bsd_modes(name)
+
+
+@functools.cache
+def _linux_modes() -> tuple[ModeEntry, ...]:
+    openers: Mapping[Mode, OpenMode] = {
+        Mode.LINUX_RAW: _linux_raw,
+        Mode.LINUX_PING: _linux_ping,
+        Mode.LINUX_UDP: _linux_udp,
+        Mode.LINUX_TCP: _linux_tcp,
+    }
+    return _entries(LINUX, openers)
 
 
 def bsd_name(platform: str) -> str | None:

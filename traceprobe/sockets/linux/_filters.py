@@ -7,6 +7,7 @@ quote shows or, if a translator has changed that, by the cookie in the payload.
 
 from __future__ import annotations
 
+import functools
 from struct import Struct
 from typing import TYPE_CHECKING, Final
 
@@ -61,6 +62,10 @@ _ACK: Final = 0x10
 _SYN_ACK: Final = 0x12
 _RST_ACK: Final = 0x14
 
+_SOME_IDENTIFIER: Final = -1
+_SOME_COOKIE: Final = -2
+"""Stand in an outline where each socket has a value of its own."""
+
 REJECT_ALL: Final[tuple[FilterInstruction, ...]] = (FilterInstruction(_RETURN, 0, 0, 0),)
 """For a socket that only sends."""
 
@@ -113,19 +118,31 @@ def packet_filter(
         cookie_at: Where, counted from the transport header.
         count: How many identifiers there are, from the first one on.
     """
-    cookie_word = int.from_bytes(cookie, "big")
+    program = list(_outline(family, protocol, cookie_at, count))
+    values = {_SOME_IDENTIFIER: identifier, _SOME_COOKIE: int.from_bytes(cookie, "big")}
+    for place, instruction in enumerate(program):
+        if instruction.value < 0:
+            program[place] = instruction._replace(value=values[instruction.value])
+    return program
+
+
+@functools.cache
+def _outline(
+    family: AddressFamily, protocol: Protocol, cookie_at: int, count: int
+) -> tuple[FilterInstruction, ...]:
+    """What the programs of all sockets of a kind have in common."""
     identifier_at = _IDENTIFIER_AT[protocol]
     program = _Program()
 
     def pass_if_ours(transport_at: int) -> None:
         program.add(_LOAD_HALF, transport_at + identifier_at)
         if count == 1:
-            program.jump_if(identifier, "pass")
+            program.jump_if(_SOME_IDENTIFIER, "pass")
         else:
-            program.add(_SUBTRACT, identifier)
+            program.add(_SUBTRACT, _SOME_IDENTIFIER)
             program.jump_if_at_least(count, None, otherwise="pass")
         program.add(_LOAD_WORD, transport_at + cookie_at)
-        program.jump_if(cookie_word, "pass", otherwise="reject")
+        program.jump_if(_SOME_COOKIE, "pass", otherwise="reject")
 
     if family is AddressFamily.IPV4:
         # A raw IPv4 socket sees the IP header; both it and the quoted one can be of any length.
@@ -158,7 +175,7 @@ def packet_filter(
     program.add(_RETURN, _WHOLE_PACKET)
     program.label("reject")
     program.add(_RETURN, 0)
-    return program.assembled()
+    return tuple(program.assembled())
 
 
 def segment_filter(family: AddressFamily, first_port: int, count: int) -> Sequence[FilterInstruction]:
