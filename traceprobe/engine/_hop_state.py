@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
+from traceprobe.engine._results import results_of
 from traceprobe.engine._states import SENT
 from traceprobe.model import NOTHING_KNOWN, Hop, ReplyKind, answers_for
+from traceprobe.model._hop import hop_of_one
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -204,8 +206,12 @@ class HopState:
         """The hop as it stands: the probes that have ended. Built once for each change."""
         shown = self._shown
         if shown is None:
-            ended = [result for record in self.records if (result := record.result()) is not None]
-            shown = self._shown = Hop.from_probes(self.ttl, ended)
+            ended = results_of(self.records)
+            if self.address is not None and self.answered == len(ended) and not self.mixed:
+                shown = hop_of_one(self.ttl, ended, self.address)
+            else:
+                shown = Hop.from_probes(self.ttl, ended)
+            self._shown = shown
         if not knowledge or not shown.responders:
             return shown
         responders = tuple(

@@ -12,13 +12,10 @@ This module knows no time-outs, hops or ends: why a probe moves is decided elsew
 
 from __future__ import annotations
 
-import errno
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Final
 
 from traceprobe.errors import UsageError
-from traceprobe.model import ProbeResult, ProbeStatus
-from traceprobe.model._hop import build_probe_result
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -103,7 +100,6 @@ ANSWERED_LATE: Final = ProbeState.ANSWERED_LATE
 QUEUED_THEN_HANDED_OUT: Final = TRANSITIONS[QUEUED][Trigger.HAND_OUT]
 SUBMITTED_THEN_TAKEN: Final = TRANSITIONS[SUBMITTED][Trigger.TAKEN]
 SENT_THEN_ANSWERED: Final = TRANSITIONS[SENT][Trigger.REPLY]
-_REPLY: Final = ProbeStatus.REPLY
 
 
 class ProbeRecord:
@@ -159,61 +155,3 @@ class ProbeRecord:
                 f"probe {self.probe_id} (TTL {self.ttl}, attempt {self.attempt}) "
                 f"is {self.state.name.lower().replace('_', ' ')}: {event!r} can't happen to it"
             ) from None
-
-    def result(self) -> ProbeResult | None:
-        """How the probe ended; None while that is open."""
-        state = self.state
-        if state in PENDING:
-            return None
-        # The kernel's stamp of the transmission is better than the clock read before the call.
-        sent_at_ns = self.sent_at_ns
-        reply = self.reply
-        if reply is not None and reply.sent_at_ns is not None:
-            sent_at_ns = reply.sent_at_ns
-        if sent_at_ns is not None:
-            sent_at_ns -= sent_at_ns % 1000
-        if reply is not None:
-            # By position: there is one for each probe, and names would cost as much again.
-            return build_probe_result(
-                self.attempt,
-                self.flow,
-                _REPLY,
-                state is ANSWERED_LATE,
-                reply.address,
-                reply.rtt_ns,
-                sent_at_ns,
-                None,  # waited_ns
-                reply.timestamp_source,
-                reply.kind,
-                reply.icmp_type,
-                reply.icmp_code,
-                reply.reply_ttl,
-                reply.quoted_ttl,
-                reply.mtu,
-                reply.mpls,
-                reply.interfaces,
-                reply.extensions,
-                reply.changes,
-            )
-        if state is GIVEN_UP:
-            assert self.given_up_ns is not None
-            assert self.sent_ns is not None
-            return ProbeResult(
-                attempt=self.attempt,
-                flow=self.flow,
-                status=ProbeStatus.TIMEOUT,
-                sent_at_ns=sent_at_ns,
-                waited_ns=max(0, self.given_up_ns - self.sent_ns),
-            )
-        if state is ProbeState.SEND_ERROR:
-            assert self.error is not None
-            return ProbeResult(
-                attempt=self.attempt,
-                flow=self.flow,
-                status=ProbeStatus.SEND_ERROR,
-                # Windows has names of its own for errors of sockets: WSAENETUNREACH.
-                error=errno.errorcode.get(self.error, str(self.error)).removeprefix("WSA"),
-            )
-        return ProbeResult(
-            attempt=self.attempt, flow=self.flow, status=ProbeStatus.CANCELLED, sent_at_ns=sent_at_ns
-        )

@@ -6,11 +6,11 @@ import math
 from collections import Counter
 from enum import StrEnum
 from operator import attrgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from traceprobe._frozen import frozen
-from traceprobe.model._knowledge import NOTHING_KNOWN, Responder, build_responder
-from traceprobe.model._quick import build_quickly
+from traceprobe.model._knowledge import NOTHING_KNOWN, Responder, open_responder
+from traceprobe.model._open import open_kind_of
 from traceprobe.model._route_facts import forward_path_length, return_path_length, translated
 
 if TYPE_CHECKING:
@@ -103,7 +103,8 @@ class ProbeResult:
         return None if self.sent_at_ns is None else wall_time(self.sent_at_ns)
 
 
-build_probe_result = build_quickly(ProbeResult)
+open_probe_result = open_kind_of(ProbeResult)
+"""Makes a :class:`ProbeResult` without fields in innermost loops."""
 
 
 @frozen
@@ -162,21 +163,14 @@ class Hop:
         if len(ordered) > 1:
             ordered = tuple(sorted(ordered, key=attrgetter("attempt")))
         known = knowledge or {}
-        build = _build_hop if cls is Hop else cls
-        addresses = [probe.address for probe in ordered]
-        first = addresses[0] if addresses else None
-        if first is not None and addresses.count(first) == len(addresses):
-            # The ordinary hop: one router has answered every time, and nothing needs counting.
-            about = known.get(first, NOTHING_KNOWN) if known else NOTHING_KNOWN
-            return build(ttl, ordered, (build_responder(first, len(ordered), about),), ttl_zero_forwarding)
         # Counter keeps the order of first appearance, and most_common is stable: ties go to the
         # earliest attempt.
-        counted = Counter(address for address in addresses if address is not None)
+        counted = Counter(probe.address for probe in ordered if probe.address is not None)
         responders = tuple(
             Responder(address, replies, known.get(address, NOTHING_KNOWN))
             for address, replies in counted.most_common()
         )
-        return build(ttl, ordered, responders, ttl_zero_forwarding)
+        return cls(ttl, ordered, responders, ttl_zero_forwarding)
 
     @property
     def address(self) -> IPv4Address | IPv6Address | None:
@@ -295,4 +289,26 @@ def printable(text: str) -> str:
     return text if text.isprintable() else "".join(one if one.isprintable() else "?" for one in text)
 
 
-_build_hop = build_quickly(Hop)
+_open_hop = open_kind_of(Hop)
+
+
+def hop_of_one(ttl: int, probes: tuple[ProbeResult, ...], address: IPv4Address | IPv6Address) -> Hop:
+    """The ordinary hop: one router, of which nothing is known yet, has answered every probe.
+
+    Args:
+        ttl: TTL or hop limit of the probes.
+        probes: What became of them, by attempt.
+        address: The router's.
+    """
+    responder = open_responder()
+    responder.address = address
+    responder.replies = len(probes)
+    responder.knowledge = NOTHING_KNOWN
+    responder.__class__ = Responder
+    hop = _open_hop()
+    hop.ttl = ttl
+    hop.probes = probes
+    hop.responders = (responder,)
+    hop.ttl_zero_forwarding = False
+    hop.__class__ = Hop
+    return cast("Hop", hop)

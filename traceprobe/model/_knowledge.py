@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import attrs
 
 from traceprobe._frozen import frozen
-from traceprobe.model._quick import build_quickly
+from traceprobe.model._open import open_kind_of
 
 if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv6Address
@@ -228,4 +228,5 @@ class Responder:
         return self.knowledge.errors
 
 
-build_responder = build_quickly(Responder)
+open_responder = open_kind_of(Responder)
+"""Makes a :class:`Responder` without fields in innermost loops."""
