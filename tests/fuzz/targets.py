@@ -54,6 +54,7 @@ from traceprobe.sockets.linux._control import (
     ExtendedError,
     read_arrival,
     read_arrival_with_ttl,
+    read_arrivals,
     read_control,
     read_expiry,
     read_stamp_columns,
@@ -157,6 +158,7 @@ def linux_control(data: bytes) -> None:
     assert columns is None or [stamp] == list(zip(*columns, strict=True))
     arrival = read_arrival(memoryview(data), 0, len(data))
     assert arrival is None or isinstance(arrival, int)
+    assert read_arrivals(slot, CONTROL_SIZE, [len(data)]) == [read_arrival(slot, 0, len(data))]
     told = read_arrival_with_ttl(memoryview(data), 0, len(data))
     assert told is None or told == read_control(memoryview(data))[:2]
     expiry = read_expiry(memoryview(data), 0, len(data))

@@ -82,6 +82,7 @@ READERS: Final = {
     "sockets.codec._udp_token.TokenUdpCodec.resolve_quoted_payload": "hidden_headers",
     "sockets.linux._control.read_arrival": "linux_control",
     "sockets.linux._control.read_arrival_with_ttl": "linux_control",
+    "sockets.linux._control.read_arrivals": "linux_control",
     "sockets.linux._control.read_control": "linux_control",
     "sockets.linux._control.read_expiry": "linux_control",
     "sockets.linux._control.read_stamp_columns": "linux_control",

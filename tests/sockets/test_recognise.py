@@ -81,8 +81,11 @@ def repaired(datagram: bytes) -> bytes:
 
 
 def recognised(codec: IcmpCodec, datagram: bytes) -> tuple[object, ...] | None:
-    padded = b"\xaa" * 7 + datagram + b"\xaa" * 9
-    return codec.recognise(memoryview(padded), 7, len(datagram))
+    step = len(datagram) + 9
+    padded = b"\xaa" * step + datagram + b"\xaa" * 9
+    nothing, found = codec.recognise_each(memoryview(padded), step, [0, len(datagram)])
+    assert nothing is None
+    return found
 
 
 def test_an_ordinary_reply_is_recognised() -> None:

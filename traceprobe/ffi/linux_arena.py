@@ -222,7 +222,7 @@ class ReceiveArena(_Arena):
         if received > self._reached:
             self._reached = received
         if received > self._reached_with_data and any(
-            self._ints[_LENGTH_AT : received * _WORDS_PER_MESSAGE : _WORDS_PER_MESSAGE].tolist()
+            self.data_lengths(received)
         ):  # time stamps have none, and there are many of them
             self._reached_with_data = received
         return received
@@ -252,6 +252,14 @@ class ReceiveArena(_Arena):
     def lengths(self, count: int) -> Iterator[tuple[int, int]]:
         """Bytes of control messages and of data of the first datagrams of the last call, as far as kept."""
         return _LENGTHS.iter_unpack(self._message_bytes[: count * _MESSAGE.size])
+
+    def data_lengths(self, count: int) -> list[int]:
+        """Bytes of data of the first datagrams of the last call, as far as kept."""
+        return self._ints[_LENGTH_AT : count * _WORDS_PER_MESSAGE : _WORDS_PER_MESSAGE].tolist()
+
+    def control_lengths(self, count: int) -> list[int]:
+        """Bytes of control messages of the first datagrams of the last call, as far as kept."""
+        return self._longs[_CONTROL_LENGTH_AT : count * _LONGS_PER_MESSAGE : _LONGS_PER_MESSAGE].tolist()
 
     @property
     def data(self) -> memoryview:

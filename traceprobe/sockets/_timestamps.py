@@ -197,6 +197,34 @@ class RoundTrips:
         self._stop_awaiting_one(probe)
         return now_ns - sent_ns, now_ns, self._unstamped, None
 
+    def measured_each(
+        self, probes: Sequence[ProbeId | None], arrivals: Sequence[int | None], now: ClockReading
+    ) -> list[tuple[int, int, TimestampSource, int | None] | None]:
+        """What :meth:`measured` finds for each of some replies; None also where there is no probe.
+
+        Where both stamps are there, and fit together, nothing more has to be looked at.
+        """
+        sent, stamps, tolerance_ns = self._sent, self._stamps, self._tolerance_ns
+        now_ns, offset_ns = now.monotonic_ns, now.offset_ns
+        trips: list[tuple[int, int, TimestampSource, int | None] | None] = []
+        for probe, arrival_ns in zip(probes, arrivals, strict=True):
+            if probe is None:
+                trips.append(None)
+                continue
+            known, stamp_ns = sent.get(probe), stamps.get(probe)
+            if known is not None and stamp_ns is not None and arrival_ns is not None:
+                sent_ns, sent_offset_ns, sent_at_ns = known
+                received_ns = arrival_ns - offset_ns
+                if (
+                    sent_ns <= received_ns <= now_ns
+                    and sent_at_ns - tolerance_ns <= stamp_ns <= arrival_ns
+                    and -tolerance_ns <= offset_ns - sent_offset_ns <= tolerance_ns
+                ):
+                    trips.append((arrival_ns - stamp_ns, received_ns, _KERNEL_TX_RX, stamp_ns))
+                    continue
+            trips.append(self.measured(probe, arrival_ns, now))
+        return trips
+
     def _stop_awaiting_one(self, probe: ProbeId) -> None:
         """It was answered, so it was sent, whether its stamp has got lost or not."""
         number = self._numbers.get(probe)

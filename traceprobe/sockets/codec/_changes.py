@@ -148,7 +148,7 @@ def is_unchanged(
     if known.dont_fragment is not None or offset or identification is None or checksum is None:
         return False
     fixed = template.header_sum
-    if fixed is None:
+    if not fixed:
         fixed = template.header_sum = ipv4_header_sum(template, traffic_class, protocol, length)
     return (fixed + identification + (flags << 13) + (ttl << 8) + checksum) % 0xFFFF == 0
 

@@ -18,8 +18,8 @@ PLAIN_IPV4: Final = 0x45
 """Version 4, five words of header."""
 LAST_HOP_ICMP: Final = 0x0101
 """Quoted TTL and protocol where nothing is odd."""
-ONE_HOP_LEFT: Final = 0x0100
-"""The same TTL, as it counts in a header's checksum."""
+BUT_FOR_ONE_HOP: Final = 0xFFFF - 0x0100
+"""What is left of the sum of a header without that TTL."""
 FRAGMENT_OFFSET: Final = 0x1FFF
 ICMP_AT: Final = 20
 
@@ -54,14 +54,14 @@ class _Readers(dict[int, "Callable[[memoryview, int], tuple[Any, ...]] | None"])
     """What takes a datagram of a length apart; None for lengths that ordinary ones don't have.
 
     In order: the first byte, TTL and source of the datagram; the header of its ICMP message; and of what
-    that quotes the first four bytes, identification, fragment, TTL with protocol, header checksum, both
+    that quotes the first four bytes, identification with fragment, TTL with protocol, header checksum, both
     addresses, and the transport header with all that follows.
     """
 
     def __missing__(self, length: int) -> Callable[[memoryview, int], tuple[Any, ...]] | None:
         if not _SHORTEST <= length <= _LONGEST or length & 1:
             return None
-        reader = self[length] = Struct(f"!B7xB3x4s4x8s4sHHHH8s{length - _QUOTE_AT}s").unpack_from
+        reader = self[length] = Struct(f"!B7xB3x4s4x8s4sIHH8s{length - _QUOTE_AT}s").unpack_from
         return reader
 
 

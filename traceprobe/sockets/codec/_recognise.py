@@ -16,6 +16,7 @@ from traceprobe.packets import IpProtocol
 from traceprobe.sockets.codec._changes import ipv4_header_sum
 from traceprobe.sockets.codec._ledger import ProbeCodec
 from traceprobe.sockets.codec._ordinary import (
+    BUT_FOR_ONE_HOP,
     ECHO_REPLY,
     ECHO_REPLY_IPV6,
     ECHOED,
@@ -31,7 +32,6 @@ from traceprobe.sockets.codec._ordinary import (
     LAST_HOP_ICMPV6,
     LONGEST_SEGMENT,
     NO_LABEL,
-    ONE_HOP_LEFT,
     PLAIN_IPV4,
     READERS,
     TIME_EXCEEDED,
@@ -39,6 +39,8 @@ from traceprobe.sockets.codec._ordinary import (
 from traceprobe.sockets.codec._template import IP_HEADER, TOKEN_SIZE, TRANSPORT_HEADER
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from traceprobe.model import ProbeId
     from traceprobe.sockets.codec._ordinary import Ordinary
     from traceprobe.sockets.codec._template import Template
@@ -59,9 +61,9 @@ _NO_QUOTE: Final = (b"", -1, b"")
 class EchoRecogniser(ProbeCodec):
     """The part of the ICMP codec that recognises ordinary replies."""
 
-    def recognise(
-        self, view: memoryview, start: int, length: int
-    ) -> tuple[ProbeId, bytes, int, Ordinary] | None:
+    def recognise_each(
+        self, view: memoryview, step: int, lengths: Sequence[int]
+    ) -> list[tuple[ProbeId, bytes, int, Ordinary] | None]:
         """Recognise what nearly all messages are, without taking them apart.
 
         That is an IPv4 time-exceeded without extensions that quotes an outstanding probe with nothing
@@ -70,49 +72,50 @@ class EchoRecogniser(ProbeCodec):
         same, at many times the cost.
 
         Args:
-            view: Where the datagram stands.
-            start: Its first byte, that of the IPv4 header.
-            length: How many bytes it has.
+            view: Where the datagrams stand, each from the first byte of its IPv4 header on.
+            step: How far apart.
+            lengths: How many bytes each has.
 
         Returns:
-            The probe, source address (packed) and TTL of the datagram, and what it says.
+            For each the probe, source address (packed) and TTL of the datagram, and what it says; None for
+            those that need a closer look.
         """
-        read = READERS[length]
-        if read is None:
-            return None
-        (
-            outer,
-            reply_ttl,
-            sender,
-            header,
-            quoted_head,
-            identification,
-            fragment,
-            hop,
-            header_checksum,
-            addresses,
-            quote,
-        ) = read(view, start)
-        if header[0] == ECHO_REPLY:
-            return self._recognise_echo(view, start, length)
-        found = self._probes.get(quote[_SEQUENCE_AT] << 8 | quote[_SEQUENCE_AT + 1])
-        if found is None:
-            return None
-        probe, template, _, segment = found
-        if (
-            (quoted_head, hop, addresses) != (template.quote or self._expect_quote(template))
-            or outer != PLAIN_IPV4
-            or fragment & FRAGMENT_OFFSET
-            or template.header_sum is None
-            or (template.header_sum + identification + fragment + ONE_HOP_LEFT + header_checksum) % 0xFFFF
-            or probe not in self._identifiers
-        ):
-            return None
-        if quote != segment or header != EXPIRED:
-            shown = segment.startswith(quote) and header[:2] + header[4:] == EXPIRED_BUT_SUM
-            if not shown or int.from_bytes(view[start + ICMP_AT : start + length], "big") % 0xFFFF:
-                return None
-        return probe, sender, reply_ttl, TIME_EXCEEDED
+        probe_of, outstanding, readers = self._probes.get, self._identifiers, READERS
+        found: list[tuple[ProbeId, bytes, int, Ordinary] | None] = []
+        start = -step
+        for length in lengths:
+            start += step
+            read = readers[length]
+            if read is None:
+                found.append(None)
+                continue
+            outer, reply_ttl, sender, header, head, word, hop, header_sum, addresses, quote = read(
+                view, start
+            )
+            if header[0] == ECHO_REPLY:
+                found.append(self._recognise_echo(view, start, length))
+                continue
+            known = probe_of(quote[_SEQUENCE_AT] << 8 | quote[_SEQUENCE_AT + 1])
+            if known is None:
+                found.append(None)
+                continue
+            probe, template, _, segment = known
+            if (
+                (head, hop, addresses) != (template.quote or self._expect_quote(template))
+                or outer != PLAIN_IPV4
+                or word & FRAGMENT_OFFSET
+                # Identification and flags at once: words of 32 bits sum up as their halves do.
+                or (template.header_sum + word + header_sum) % 0xFFFF != BUT_FOR_ONE_HOP
+                or probe not in outstanding
+                or (
+                    (quote != segment or header != EXPIRED)
+                    and not _quotes_a_part(view[start + ICMP_AT : start + length], header, quote, segment)
+                )
+            ):
+                found.append(None)
+            else:
+                found.append((probe, sender, reply_ttl, TIME_EXCEEDED))
+        return found
 
     def _recognise_echo(
         self, view: memoryview, start: int, length: int
@@ -197,7 +200,7 @@ class EchoRecogniser(ProbeCodec):
         return template.quote
 
     def _expect_quote(self, template: Template) -> tuple[bytes | int, ...]:
-        """What :meth:`recognise` compares quoted IP headers with; worked out once for each template."""
+        """What :meth:`recognise_each` compares quoted IP headers with; worked out once for each template."""
         source, traffic_class = template.source_number, self.sent_header.traffic_class
         if (
             self.family is not AddressFamily.IPV4
@@ -219,7 +222,7 @@ class EchoRecogniser(ProbeCodec):
     def recognise_quote(self, destination: bytes, quote: bytes) -> ProbeId | None:
         """Recognise a probe that an error queue quotes just as it was sent.
 
-        Whatever is different in anything is left to :meth:`resolve_quote`, as in :meth:`recognise`.
+        Whatever is different in anything is left to :meth:`resolve_quote`, as in :meth:`recognise_each`.
 
         Args:
             destination: Where it went, packed.
@@ -228,3 +231,12 @@ class EchoRecogniser(ProbeCodec):
         if len(quote) < TRANSPORT_HEADER:
             return None
         return self._recognise_at(quote[_SEQUENCE_AT] << 8 | quote[_SEQUENCE_AT + 1], destination, quote, 0)
+
+
+def _quotes_a_part(message: memoryview, header: bytes, quote: bytes, segment: bytes) -> bool:
+    """Whether an intact time-exceeded message quotes no more of a probe than its beginning."""
+    return (
+        segment.startswith(quote)
+        and header[:_CHECKSUM_AT] + header[_IDENTIFIER_AT:] == EXPIRED_BUT_SUM
+        and int.from_bytes(message, "big") % 0xFFFF == 0
+    )

@@ -100,8 +100,8 @@ class Template:
         """IPv6 flow label (the first one, where it varies); None if the kernel chooses."""
         self.tail: bytes | None = None
         """What stands from there on, once somebody has asked for it."""
-        self.header_sum: int | None = None
-        """Sum of what never changes in the IPv4 header, once somebody has asked for it."""
+        self.header_sum = 0
+        """Sum of what never changes in the IPv4 header, which is never 0, once somebody has asked for it."""
         self.quote: tuple[bytes | int, ...] | None = None
         """What an error that changes nothing shows of the IP header, once somebody has asked for it."""
         self.base = 0

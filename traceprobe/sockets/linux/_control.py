@@ -234,6 +234,27 @@ def read_arrival(controls: memoryview, place: int, length: int) -> int | None:
     return read_control(controls[place : place + length]).stamp_ns
 
 
+def read_arrivals(controls: memoryview, step: int, lengths: Sequence[int]) -> list[int | None]:
+    """What :func:`read_arrival` finds for each of some datagrams.
+
+    Args:
+        controls: Their control messages.
+        step: How far apart those of two datagrams begin.
+        lengths: How many bytes each has.
+    """
+    unpack = _ARRIVAL.unpack_from
+    arrivals: list[int | None] = []
+    place = 0
+    for length in lengths:
+        header, seconds, nanoseconds = unpack(controls, place)
+        if header == _STAMP_HEADER and length >= STAMP_SIZE and seconds:
+            arrivals.append(seconds * _NS + nanoseconds)
+        else:
+            arrivals.append(read_arrival(controls, place, length))
+        place += step
+    return arrivals
+
+
 def read_arrival_with_ttl(controls: memoryview, place: int, length: int) -> tuple[int, int] | None:
     """The kernel's stamp of a datagram's arrival, and its hop limit, where there is nothing else (IPv6).
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from traceprobe.model._reply import build_reply
 from traceprobe.sockets._addresses import ipv4_address, ipv6_address
-from traceprobe.sockets.linux._control import read_arrival, read_arrival_with_ttl, read_control
+from traceprobe.sockets.linux._control import read_arrival_with_ttl, read_arrivals, read_control
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,33 +47,32 @@ def take_in_ipv4(
         now: Both clocks, read when they were fetched.
         handle: Called with those that are not ordinary; puts replies there as well.
     """
-    recognise, measured = codec.recognise, round_trips.measured
-    data, data_size, controls, control_size = arena.data, arena.data_size, arena.controls, arena.control_size
-    for slot, (control_length, length) in enumerate(arena.lengths(count)):
-        found = recognise(data, slot * data_size, length)
-        if found is not None:
-            probe, sender, reply_ttl, (kind, icmp_type, icmp_code, quoted_ttl) = found
-            trip = measured(probe, read_arrival(controls, slot * control_size, control_length), now)
-            if trip is not None:
-                rtt_ns, received_ns, source, sent_at_ns = trip
-                ready.append(
-                    build_reply(
-                        probe,
-                        kind,
-                        ipv4_address(sender),
-                        rtt_ns,
-                        received_ns,
-                        source,
-                        sent_at_ns,
-                        icmp_type,
-                        icmp_code,
-                        reply_ttl,
-                        quoted_ttl,
-                    )
-                )
-                continue
-        message = arena.message(slot)
-        handle(message, read_control(message.control), now)
+    found = codec.recognise_each(arena.data, arena.data_size, arena.data_lengths(count))
+    arrivals = read_arrivals(arena.controls, arena.control_size, arena.control_lengths(count))
+    probes = [None if one is None else one[0] for one in found]
+    for slot, trip in enumerate(round_trips.measured_each(probes, arrivals, now)):
+        one = found[slot]
+        if one is None or trip is None:
+            message = arena.message(slot)
+            handle(message, read_control(message.control), now)
+            continue
+        probe, sender, reply_ttl, (kind, icmp_type, icmp_code, quoted_ttl) = one
+        rtt_ns, received_ns, source, sent_at_ns = trip
+        ready.append(
+            build_reply(
+                probe,
+                kind,
+                ipv4_address(sender),
+                rtt_ns,
+                received_ns,
+                source,
+                sent_at_ns,
+                icmp_type,
+                icmp_code,
+                reply_ttl,
+                quoted_ttl,
+            )
+        )
 
 
 def take_in_ipv6(
