@@ -8,7 +8,15 @@ import itertools
 import pytest
 
 from tests.engine.conversation import EPOCH, MS, START, Conversation
-from traceprobe.engine._states import COUNTED_AS, PENDING, TRANSITIONS, ProbeRecord, ProbeState, Trigger
+from traceprobe.engine._states import (
+    COUNTED_AS,
+    PENDING,
+    TRANSITIONS,
+    ProbeRecord,
+    ProbeState,
+    Trigger,
+    plan,
+)
 from traceprobe.errors import SendError, UsageError
 from traceprobe.model import ProbeStatus, SentProbe, TimestampSource, make_probe_id
 
@@ -16,7 +24,7 @@ EVERY_PAIR = list(itertools.product(ProbeState, Trigger))
 
 
 def a_record(state: ProbeState) -> ProbeRecord:
-    record = ProbeRecord(4, make_probe_id(1, 4), 2, 2, 0)
+    (record,) = plan(make_probe_id(1, 4), ttls=[2], flows=[0], first_attempt=2)
     record.state = state
     return record
 

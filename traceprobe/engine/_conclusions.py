@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from traceprobe.config import TracerouteConfig
     from traceprobe.engine._hop_state import HopState
     from traceprobe.engine._states import ProbeRecord
-    from traceprobe.model import Reply
+    from traceprobe.model import ProbeId, Reply
 
 
 class Conclusions(Tally):
@@ -53,27 +53,28 @@ class Conclusions(Tally):
         )
         self._kept_until = config.max_ttl
         """Probes beyond this TTL are cancelled."""
-        self._overtaking: dict[int, Reply] = {}
-        """Replies that came before the report of their probe's sending, by index."""
+        self._overtaking: dict[ProbeId, Reply] = {}
+        """Replies that came before the report of their probe's sending."""
 
     def _advance(self, moment_ns: int) -> None:
         """Draw every conclusion that what happened at this moment allows."""
-        certain = self._path.advance()
+        path, ending = self._path, self._ending
+        certain = path.advance()
         self._deadlines.stale = True
         # Only the destination's answer is final. Other ends may be contradicted by what is still on
         # its way, so what lies beyond them is kept until the trace is over.
-        destination_ttl = self._ending.destination_ttl
+        destination_ttl = ending.destination_ttl
         if destination_ttl is not None and destination_ttl < self._kept_until:
-            for hop in self._path.hops[destination_ttl - self._config.first_ttl + 1 :]:
+            for hop in path.hops[destination_ttl - self._first_ttl + 1 :]:
                 if hop.ttl <= self._kept_until:
                     self._drop(hop)
             self._kept_until = destination_ttl
         for hop in certain:
             self._announce(hop)
-        if self._path.complete:
-            completed_ns, lingers_until = self._path.completed_ns, self._deadlines.lingers_until_ns()
+        if path.complete:
+            completed_ns, lingers_until = path.completed_ns, self._deadlines.lingers_until_ns()
             if lingers_until <= max(moment_ns, completed_ns):
-                self._finish(self._ending.reason, max(completed_ns, lingers_until), self._ending.ttl)
+                self._finish(ending.reason, max(completed_ns, lingers_until), ending.ttl)
 
     def _revise(self, hop: HopState) -> None:
         """Tell that a hop has changed that was announced; one that quotes TTL 0 changes with the next."""
@@ -109,18 +110,21 @@ class Conclusions(Tally):
                     record.move(Trigger.GIVE_UP)
                     hop.gave_up = True
                     record.given_up_ns = moment_ns
-                    self._outstanding -= 1
+                    self.outstanding -= 1
                     self._queue.in_flight -= 1
         self._finish(reason, moment_ns, end)
 
     def _finish(self, reason: StopReason, decided_ns: int, end: int) -> None:
+        self.finished = True
         self._stop_reason, self._decided_ns, self._listed_until = reason, decided_ns, end
         for hop in self._path.hops:
             if hop.pending:
                 self._drop(hop)
-                continue
-            for record in hop.records:
-                self._release(record)
+        released = self._released
+        for record in self._path.records:
+            if record.sent_ns is not None and not record.released:
+                record.released = True
+                released.append(record.probe_id)
         for hop in self._path.up_to(end):
             if not hop.announced:
                 hop.announced = True
@@ -129,7 +133,7 @@ class Conclusions(Tally):
     def _cancel(self, record: ProbeRecord) -> None:
         if record.state in PENDING:
             if record.state is SENT:
-                self._outstanding -= 1
+                self.outstanding -= 1
             if record.state is not QUEUED:
                 self._queue.in_flight -= 1
             record.move(Trigger.CANCEL)
@@ -138,7 +142,7 @@ class Conclusions(Tally):
 
     def _drop_overtaking(self, record: ProbeRecord) -> None:
         """A reply that came before its probe was reported will not be looked at any more."""
-        if self._overtaking.pop(record.index, None) is not None:
+        if self._overtaking.pop(record.probe_id, None) is not None:
             self._counts[COUNTED_AS[record.state]] += 1
 
     def _release(self, record: ProbeRecord) -> None:

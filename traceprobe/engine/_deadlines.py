@@ -69,11 +69,12 @@ class Deadlines:
 
         False is certain.
         """
-        if self._path.complete or self._queue.not_before_ns is not None or first_sent_ns is None:
+        path = self._path
+        if path.complete or self._queue.not_before_ns is not None or first_sent_ns is None:
             return True
         if self.overall_ns is not None and self.overall_ns < moment_ns:
             return True
-        return first_sent_ns + self._silence.shortest_wait_ns(self._path.first_open_ttl) < moment_ns
+        return self._silence.may_be_shorter(moment_ns - first_sent_ns, path.first_open)
 
     def due_ns(self, record: ProbeRecord) -> int:
         """When a probe that was sent is given up."""

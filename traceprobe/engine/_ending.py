@@ -95,7 +95,11 @@ class Ending:
             if hop.ttl > self._farthest_on_the_way:
                 self._farthest_on_the_way = hop.ttl
             if hop.address is not None:
-                self._note_address(int(hop.address), hop.ttl)
+                address, ttl = int(hop.address), hop.ttl
+                if address in self._seen_at:
+                    self._note_again(address, ttl)
+                else:
+                    self._seen_at[address] = ttl, ttl
         elif meaning is _DESTINATION:
             self._length.note(hop.ttl, reply)
             if self.destination_ttl is None or hop.ttl < self.destination_ttl:
@@ -104,11 +108,8 @@ class Ending:
         if meaning is not _ON_THE_WAY or self.reason is not _MAX_TTL or self._addresses_repeat:
             self.stale = True
 
-    def _note_address(self, address: int, ttl: int) -> None:
-        seen_at = self._seen_at.get(address)
-        if seen_at is None:
-            self._seen_at[address] = ttl, ttl
-            return
+    def _note_again(self, address: int, ttl: int) -> None:
+        seen_at = self._seen_at[address]
         nearest, farthest = min(seen_at[0], ttl), max(seen_at[1], ttl)
         self._seen_at[address] = nearest, farthest
         # Only an address seen two or more TTLs apart can be part of a cycle.

@@ -10,14 +10,14 @@ together cost no more than one. Knows no time: why a probe ended is decided else
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import attrs
 
 from traceprobe.config import FlowStrategy
 from traceprobe.engine._ending import Ending
 from traceprobe.engine._hop_state import HopState
-from traceprobe.engine._states import ProbeRecord
+from traceprobe.engine._states import plan
 from traceprobe.model import ProbeId, make_probe_id
 from traceprobe.model._route_facts import forwards_ttl_zero
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv6Address
 
     from traceprobe.config import TracerouteConfig
+    from traceprobe.engine._states import ProbeRecord
     from traceprobe.model import Hop, Knowledge
 
 
@@ -37,16 +38,20 @@ class Path:
         self._first_ttl = config.first_ttl
         self.first_id: ProbeId = make_probe_id(trace_id, 0)
         """The identities of the probes count up from here, in the order of ``records``."""
-        self.records: list[ProbeRecord] = []
+        ttls, queries = range(config.first_ttl, config.max_ttl + 1), config.queries
+        flows = [self._flow_of(attempt) for attempt in range(1, queries + 1)]
+        self.records: list[ProbeRecord] = plan(self.first_id, ttls, flows)
         """Every probe; the planned ones in TTL-major order, then retries."""
-        self.hops: list[HopState] = []
+        self.hops: list[HopState] = [
+            HopState(ttl, self.records[place * queries : (place + 1) * queries])
+            for place, ttl in enumerate(ttls)
+        ]
         """Every hop from the first TTL to the last that is configured."""
-        self._plan(config)
         self.ending: Ending = Ending(
             self.hops, flow=config.flow, gap_limit=config.gap_limit, stop_on_loop=config.stop_on_loop
         )
-        self._first_open = 0
-        """Position of the first hop that has not settled."""
+        self.first_open: int = 0
+        """Position of the first hop that anything may be awaited of; all before it have settled."""
         self._frontier = 0
         """Position of the first hop that the path may still end at."""
         self._first_uncertain = 0
@@ -59,22 +64,6 @@ class Path:
         """No probe was taken before one that is listed before it."""
         self.last_taken: int = -1
         """Place in ``records`` of the probe that was reported as taken last."""
-
-    def _plan(self, config: TracerouteConfig) -> None:
-        queries, places = config.queries, range(config.queries)
-        flows = [self._flow_of(place + 1) for place in places]
-        count = queries * (config.max_ttl - config.first_ttl + 1)
-        # Numbers that are identities already: to call ProbeId for each would cost more than all the rest.
-        ids = cast("Sequence[ProbeId]", range(self.first_id, self.first_id + count))
-        records = self.records
-        for ttl in range(config.first_ttl, config.max_ttl + 1):
-            index = len(records)
-            planned = [
-                ProbeRecord(index + place, ids[index + place], ttl, place + 1, flows[place])
-                for place in places
-            ]
-            records += planned
-            self.hops.append(HopState(ttl, planned))
 
     def find(self, probe_id: ProbeId) -> ProbeRecord | None:
         """The probe of this identity; None if it is not one of this trace's."""
@@ -91,7 +80,9 @@ class Path:
 
     def add_retry(self, hop: HopState) -> ProbeRecord:
         """Plan one more probe for a hop."""
-        record = self._new_record(hop.ttl, len(hop.records) + 1)
+        attempt, identity = len(hop.records) + 1, ProbeId(self.first_id + len(self.records))
+        (record,) = plan(identity, (hop.ttl,), (self._flow_of(attempt),), first_attempt=attempt)
+        self.records.append(record)
         hop.add(record)
         return record
 
@@ -108,39 +99,36 @@ class Path:
 
     def advance(self) -> list[HopState]:
         """Draw every conclusion that the hops allow; returns the hops that have become certain by it."""
-        ending, hops, count = self.ending, self.hops, len(self.hops)
+        ending, hops, first_ttl = self.ending, self.hops, self._first_ttl
         if ending.stale:
             ending.judge()
-        place = self._first_open
+        count, place = len(hops), self.first_open
         while place < count and hops[place].settled:
             place += 1
-        self._first_open = place
+        self.first_open = first_open = place
         place = self._frontier
         while place < count and ((hop := hops[place]).on_the_way or hop.settled):
             place += 1
-        self._frontier = place
-        limit = min(place, ending.ttl - self._first_ttl, ending.no_loop_before - self._first_ttl)
+        self._frontier = stop = place
+        last = ending.ttl - first_ttl
         certain: list[HopState] = []
-        place = self._first_uncertain
-        while place <= limit and place < count:
+        # A hop that has settled can't be the frontier.
+        stop = min(stop, last + 1, ending.no_loop_before - first_ttl + 1)
+        first_uncertain = place = self._first_uncertain
+        while place < stop:
             hop = hops[place]
             if not hop.announced and hop.settled and not (hop.quotes_zero and self._waits_for_next(hop)):
                 hop.announced = True
                 certain.append(hop)
-            if hop.announced and place == self._first_uncertain:
-                self._first_uncertain = place + 1
+            if hop.announced and place == first_uncertain:
+                first_uncertain = place + 1
             place += 1
-        last = ending.ttl - self._first_ttl
+        self._first_uncertain = first_uncertain
         length = ending.length
-        self.complete = self._first_open > last or (
-            length is not None and self._first_open > length - self._first_ttl and hops[last].settled
+        self.complete = first_open > last or (
+            length is not None and first_open > length - first_ttl and hops[last].settled
         )
         return certain
-
-    @property
-    def first_open_ttl(self) -> int:
-        """The first TTL that anything may be awaited of; lower ones have settled."""
-        return self._first_open + self._first_ttl
 
     @property
     def completed_ns(self) -> int:
@@ -155,8 +143,8 @@ class Path:
         last = self.ending.ttl - self._first_ttl
         length = self.ending.length
         if length is None:
-            return self.hops[self._first_open : last + 1]
-        return [*self.hops[self._first_open : length - self._first_ttl + 1], self.hops[last]]
+            return self.hops[self.first_open : last + 1]
+        return [*self.hops[self.first_open : length - self._first_ttl + 1], self.hops[last]]
 
     def snapshot(
         self, hop: HopState, knowledge: Mapping[IPv4Address | IPv6Address, Knowledge] | None = None
@@ -187,13 +175,6 @@ class Path:
     def end_so_far(self) -> int:
         """The last TTL that there is anything to say about: the end if known, else the farthest tried."""
         return self.ending.ttl if self.ending.known else self.farthest_tried
-
-    def _new_record(self, ttl: int, attempt: int) -> ProbeRecord:
-        index = len(self.records)
-        identity = ProbeId(self.first_id + index)
-        record = ProbeRecord(index, identity, ttl, attempt, self._flow_of(attempt))
-        self.records.append(record)
-        return record
 
     def _flow_of(self, attempt: int) -> int:
         """Dublin follows one path with each attempt.

@@ -35,16 +35,12 @@ class SendQueue:
         self._interval_ns = interval_ns
         self.in_flight = 0
         """Probes that were handed out and take up the window still; whoever ends one counts it down."""
-        self._not_before_ns: int | None = None
+        self.not_before_ns: int | None = None
+        """When the pace lets the next probe go; None if nothing keeps it back."""
 
     def add_retry(self, record: ProbeRecord) -> None:
         """Put in one more probe, to its place in the order."""
         heapq.heappush(self._retries, record)
-
-    @property
-    def not_before_ns(self) -> int | None:
-        """When the pace lets the next probe go; None if nothing keeps it back."""
-        return self._not_before_ns
 
     @property
     def is_empty(self) -> bool:
@@ -70,7 +66,7 @@ class SendQueue:
 
     def take(self, now: int, end_ttl: int, limit: int | None) -> list[ProbeRecord]:
         """Remove and return what may go now, in order."""
-        if self._not_before_ns is not None and now < self._not_before_ns:
+        if self.not_before_ns is not None and now < self.not_before_ns:
             return []
         room = self._planned_count + len(self._retries) if limit is None else limit
         if self._window is not None:
@@ -87,7 +83,7 @@ class SendQueue:
         self.in_flight += len(taken)
         if taken and self._interval_ns:
             # Spacing, not rate: after a delay nothing is made up for in a burst.
-            self._not_before_ns = now + self._interval_ns
+            self.not_before_ns = now + self._interval_ns
         return taken
 
     def _take_plain_run(self, end_ttl: int, room: int) -> list[ProbeRecord]:

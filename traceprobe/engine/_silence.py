@@ -35,6 +35,7 @@ class SilenceEstimator:
 
     Attributes:
         note: Put one round trip down: the position of its TTL, counted from the first one, and nanoseconds.
+            ``farthest`` has to be no less than that position by then.
     """
 
     def __init__(self, timing: TimingConfig, first_ttl: int, last_ttl: int) -> None:
@@ -52,9 +53,11 @@ class SilenceEstimator:
         self._is_stale = False
         """Whether the last of these does not yet hold what was seen since."""
         self._slowest = 0
-        self._farthest = -1
-        """Position of the last TTL that something has answered at."""
+        self.farthest: int = -1
+        """Position of the last TTL that something has answered at; who notes a round trip moves it on."""
         self._jitter_ns = 0
+        self._tail_wait_ns = self._bounded(None)
+        """How long the tail was waited for when somebody asked last; it only grows."""
         self._noted: list[tuple[int, int]] = []
         """What nothing has been made of yet, oldest first."""
         self.note = self._noted.append
@@ -64,21 +67,20 @@ class SilenceEstimator:
         position = ttl - self._first_ttl
         slowest = self._slowest_from(position)
         jitter_before = self._jitter_ns
+        self.farthest = max(self.farthest, position)
         self.note((position, rtt_ns))
         self._take_in()
         return slowest is None or rtt_ns > slowest or self._jitter_ns > jitter_before
 
     def _take_in(self) -> None:
         """Make of the round trips what can be said of each by itself."""
-        slowest_here, fastest_from_here = self._slowest_here, self._fastest_from_here
+        slowest_here, fastest_from_here, overall = self._slowest_here, self._fastest_from_here, self._slowest
         for here, rtt_ns in self._noted:
             # A clock that was stepped can make a round trip negative; nothing is faster than no time at all.
             if rtt_ns < 0:
                 rtt_ns = 0
-            if here > self._farthest:
-                self._farthest = here
-            if rtt_ns > self._slowest:
-                self._slowest = rtt_ns
+            if rtt_ns > overall:
+                overall = rtt_ns
             slowest = slowest_here[here]
             if slowest is None or rtt_ns > slowest:
                 slowest_here[here] = slowest = rtt_ns
@@ -94,6 +96,7 @@ class SilenceEstimator:
             elif slowest - fastest > self._jitter_ns:
                 self._jitter_ns = slowest - fastest
         self._noted.clear()
+        self._slowest = overall
 
     def _lower_fastest(self, here: int, rtt_ns: int) -> None:
         """Carry a round trip towards the near end, as far as it is faster than anything seen behind there."""
@@ -110,34 +113,37 @@ class SilenceEstimator:
 
     def is_interior(self, ttl: int) -> bool:
         """Whether something has answered at this TTL or farther on."""
-        if self._noted:
-            self._take_in()
-        return ttl - self._first_ttl <= self._farthest
+        return ttl - self._first_ttl <= self.farthest
 
     @property
     def farthest_ttl(self) -> int:
         """The last TTL that something has answered at; what lies behind it is the tail."""
-        if self._noted:
-            self._take_in()
-        return self._first_ttl + self._farthest
+        return self._first_ttl + self.farthest
 
     def tail_wait_ns(self) -> int:
         """How long after its sending a probe in the tail is given up."""
         if self._noted:
             self._take_in()
-        return self._bounded(None)
+        self._tail_wait_ns = wait_ns = self._bounded(None)
+        return wait_ns
 
     def wait_ns(self, ttl: int) -> int:
         """How long after its sending a probe of this TTL is given up."""
         return self._bounded(self._slowest_from(ttl - self._first_ttl))
 
-    def shortest_wait_ns(self, first_ttl: int) -> int:
-        """The shortest of the waits for a TTL and all that lies behind it, at once."""
-        tail = self.tail_wait_ns()
-        if first_ttl - self._first_ttl > self._farthest:
-            return tail
-        # What lies behind a TTL is part of its slowest, so the shortest interior wait is the farthest one.
-        return min(tail, self._bounded(self._slowest_here[self._farthest]))
+    def may_be_shorter(self, wait_ns: int, here: int) -> bool:
+        """Whether a probe at this position or behind it may be given up after less than a time.
+
+        Told without taking round trips in where that can be helped. False is certain.
+        """
+        # No wait ever becomes shorter, but for those of a hop that something behind it has answered for.
+        if wait_ns <= self._tail_wait_ns and here > self.farthest:
+            return False
+        shortest = self.tail_wait_ns()
+        if here <= self.farthest:
+            # What lies behind a TTL is part of its slowest, so the shortest interior wait is the last one.
+            shortest = min(shortest, self._bounded(self._slowest_here[self.farthest]))
+        return shortest < wait_ns
 
     def _bounded(self, slowest: int | None) -> int:
         if slowest is None:
@@ -153,7 +159,7 @@ class SilenceEstimator:
         if self._is_stale:
             self._is_stale = False
             slowest: int | None = None
-            for place in range(self._farthest, -1, -1):
+            for place in range(self.farthest, -1, -1):
                 here = self._slowest_here[place]
                 if here is not None and (slowest is None or here > slowest):
                     slowest = here

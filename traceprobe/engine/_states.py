@@ -13,12 +13,12 @@ This module knows no time-outs, hops or ends: why a probe moves is decided elsew
 from __future__ import annotations
 
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from traceprobe.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from traceprobe.model import Probe, ProbeId, Reply
 
@@ -103,14 +103,13 @@ SENT_THEN_ANSWERED: Final = TRANSITIONS[SENT][Trigger.REPLY]
 
 
 class ProbeRecord:
-    """One probe of a trace and what has become of it."""
+    """One probe of a trace and what has become of it; :func:`plan` makes them."""
 
     __slots__ = (
         "attempt",
         "error",
         "flow",
         "given_up_ns",
-        "index",
         "probe",
         "probe_id",
         "released",
@@ -121,21 +120,19 @@ class ProbeRecord:
         "ttl",
     )
 
-    def __init__(self, index: int, probe_id: ProbeId, ttl: int, attempt: int, flow: int) -> None:
-        self.index: int = index
-        self.probe_id: ProbeId = probe_id
-        self.ttl: int = ttl
-        self.attempt: int = attempt
-        self.flow: int = flow
-        self.state: ProbeState = QUEUED
-        self.probe: Probe | None = None
-        """What was handed out; None before."""
-        self.sent_ns: int | None = None
-        self.sent_at_ns: int | None = None
-        self.given_up_ns: int | None = None
-        self.reply: Reply | None = None
-        self.error: int | None = None
-        self.released: bool = False
+    probe_id: ProbeId
+    ttl: int
+    attempt: int
+    flow: int
+    state: ProbeState
+    probe: Probe | None
+    """What was handed out; None before."""
+    sent_ns: int | None
+    sent_at_ns: int | None
+    given_up_ns: int | None
+    reply: Reply | None
+    error: int | None
+    released: bool
 
     def __lt__(self, other: ProbeRecord) -> bool:
         """TTL-major order, the order of sending."""
@@ -155,3 +152,36 @@ class ProbeRecord:
                 f"probe {self.probe_id} (TTL {self.ttl}, attempt {self.attempt}) "
                 f"is {self.state.name.lower().replace('_', ' ')}: {event!r} can't happen to it"
             ) from None
+
+
+def plan(
+    first_id: ProbeId, ttls: Iterable[int], flows: Iterable[int], *, first_attempt: int = 1
+) -> list[ProbeRecord]:
+    """Records of probes that nobody has been asked to send yet: for each TTL, one of each flow.
+
+    They are made in place, since there are so many: a call of ``__init__`` for each would double the cost.
+
+    Args:
+        first_id: Identity of the first one; the others count up from it.
+        ttls: Where to, in this order.
+        flows: By attempt.
+        first_attempt: Number of the first attempt at each TTL.
+    """
+    records: list[ProbeRecord] = []
+    probe_id: Any = first_id
+    for ttl in ttls:
+        attempt = first_attempt
+        for flow in flows:
+            record = ProbeRecord()
+            record.probe_id = probe_id
+            record.ttl = ttl
+            record.attempt = attempt
+            record.flow = flow
+            record.state = QUEUED
+            record.probe = record.reply = None
+            record.sent_ns = record.sent_at_ns = record.given_up_ns = record.error = None
+            record.released = False
+            records.append(record)
+            probe_id += 1
+            attempt += 1
+    return records

@@ -38,7 +38,10 @@ class Tally:
         self._started_ns = now
         self._decided_ns: int | None = None
         self._stop_reason: StopReason | None = None
-        self._outstanding = 0
+        self.outstanding: int = 0
+        """How many probes are sent, and neither answered nor given up nor cancelled."""
+        self.finished: bool = False
+        """Whether the trace is over."""
         self._first_sent_ns: int | None = None
         self._last_sent_ns: int | None = None
         self._source: IPv4Address | IPv6Address | None = None
@@ -47,16 +50,6 @@ class Tally:
         self._replies = 0
         self._counts: Counter[str] = Counter()
         self._released: list[ProbeId] = []
-
-    @property
-    def outstanding(self) -> int:
-        """How many probes are sent, and neither answered nor given up nor cancelled."""
-        return self._outstanding
-
-    @property
-    def finished(self) -> bool:
-        """Whether the trace is over."""
-        return self._stop_reason is not None
 
     @property
     def stop_reason(self) -> StopReason | None:

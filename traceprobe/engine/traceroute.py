@@ -172,12 +172,12 @@ class TracerouteEngine(Conclusions):
                 if index < last_index:
                     path.sent_in_order = False
                 last_index = index
-                if overtaking and (early := overtaking.pop(index, None)) is not None:
+                if overtaking and (early := overtaking.pop(sent.probe_id, None)) is not None:
                     self.reply_received(early, now)
         finally:
             path.last_taken = last_index
             self._probes_sent += taken
-            self._outstanding += taken
+            self.outstanding += taken
 
     def _not_sent_after_all(self, record: ProbeRecord, sent: SentProbe) -> None:
         """The kernel refused a probe, or it took one that was cancelled meanwhile."""
@@ -220,7 +220,8 @@ class TracerouteEngine(Conclusions):
         path, ending = self._path, self._ending
         first_id, records, first_ttl, hops = path.first_id, path.records, self._first_ttl, path.hops
         count = len(records)
-        note, note_rtt = self._notes.append, self._silence.note
+        silence, note = self._silence, self._notes.append
+        note_rtt = silence.note
         answered, latest_ns = 0, 0
         for reply in replies:
             index = reply.probe_id - first_id
@@ -233,6 +234,8 @@ class TracerouteEngine(Conclusions):
             note(reply)
             answered += 1
             position = record.ttl - first_ttl
+            if position > silence.farthest:
+                silence.farthest = position
             note_rtt((position, reply.rtt_ns))
             received_ns = reply.received_ns
             if received_ns > latest_ns:
@@ -249,7 +252,7 @@ class TracerouteEngine(Conclusions):
             if hop.settled or path.complete or (telling and (ending.stale or path.leads_through(position))):
                 self._advance(received_ns)
         self._replies += answered
-        self._outstanding -= answered
+        self.outstanding -= answered
         self._queue.in_flight -= answered
         if latest_ns > self._latest_reply_ns:
             self._latest_reply_ns = latest_ns
@@ -267,8 +270,8 @@ class TracerouteEngine(Conclusions):
             self._counts[COUNTED_AS[ProbeState.CANCELLED]] += 1
             # It says nothing new of the path, but it does of how long replies take.
             self._note_rtt(record.ttl, reply)
-        elif record.state is SUBMITTED and record.index not in self._overtaking:
-            self._overtaking[record.index] = reply
+        elif record.state is SUBMITTED and record.probe_id not in self._overtaking:
+            self._overtaking[record.probe_id] = reply
         elif record.state is SUBMITTED:
             self._counts[COUNTED_AS[ProbeState.ANSWERED]] += 1
         else:
@@ -294,7 +297,7 @@ class TracerouteEngine(Conclusions):
             # A deadline turns out to lie in the past when a reply shows that the hop is an interior
             # one. The probe was awaited until that reply.
             record.given_up_ns = min(horizon, max(due, self._latest_reply_ns))
-            self._outstanding -= 1
+            self.outstanding -= 1
             self._ended(hop, record.given_up_ns)
         self._advance(horizon)
         if overall is not None and now >= overall and self._stop_reason is None:
