@@ -154,7 +154,7 @@ def linux_control(data: bytes) -> None:
     slot = memoryview(data[:CONTROL_SIZE].ljust(CONTROL_SIZE, b"\0"))
     (stamp,) = read_stamps(slot, [(min(len(data), CONTROL_SIZE), 0)])
     assert stamp is None or 0 <= stamp[0] < 1 << 32
-    columns = read_stamp_columns(slot, [(min(len(data), CONTROL_SIZE), 0)])
+    columns = read_stamp_columns(slot, [min(len(data), CONTROL_SIZE)])
     assert columns is None or [stamp] == list(zip(*columns, strict=True))
     arrival = read_arrival(memoryview(data), 0, len(data))
     assert arrival is None or isinstance(arrival, int)

@@ -151,8 +151,8 @@ def test_both_ways_read_a_transmit_stamp_alike(version: int, number: int) -> Non
     lengths = [(len(STAMP), 0), (len(entry), 0), (len(entry), 0)]
     stamp = (number, 1_700_000_000_000_000_123)
     assert read_stamps(memoryview(slots), lengths) == [None, stamp, stamp]
-    assert read_stamp_columns(memoryview(slots), lengths) is None
-    columns = read_stamp_columns(memoryview(slots[CONTROL_SIZE:]), lengths[1:])
+    assert read_stamp_columns(memoryview(slots), [length for length, _ in lengths]) is None
+    columns = read_stamp_columns(memoryview(slots[CONTROL_SIZE:]), [len(entry)] * 2)
     assert columns == ([number, number], [1_700_000_000_000_000_123] * 2)
     control = read_control(memoryview(entry))
     assert control.error is not None
@@ -172,12 +172,12 @@ def test_both_ways_read_a_transmit_stamp_alike(version: int, number: int) -> Non
 )
 def test_what_is_no_plain_stamp_is_left_to_the_other_way(entry: bytes) -> None:
     assert read_stamps(memoryview(padded(entry)), [(len(entry), 0)]) == [None]
-    assert read_stamp_columns(memoryview(padded(entry)), [(len(entry), 0)]) is None
+    assert read_stamp_columns(memoryview(padded(entry)), [len(entry)]) is None
     mixed = memoryview(padded(stamp_entry(4, 7)) + padded(entry))
-    assert read_stamp_columns(mixed, [(len(stamp_entry(4, 7)), 0), (len(entry), 0)]) is None
+    assert read_stamp_columns(mixed, [len(stamp_entry(4, 7)), len(entry)]) is None
     # What stands behind an entry's own bytes is left over from another one.
     assert read_stamps(memoryview(padded(stamp_entry(4, 7))), [(64, 0)]) == [None]
-    assert read_stamp_columns(memoryview(padded(stamp_entry(4, 7))), [(64, 0)]) is None
+    assert read_stamp_columns(memoryview(padded(stamp_entry(4, 7))), [64]) is None
 
 
 def expiry(version: int) -> bytes:

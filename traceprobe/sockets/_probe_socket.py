@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar, overload
+from operator import attrgetter
+from typing import TYPE_CHECKING, Final, Generic, NamedTuple, TypeVar, overload
 
-from traceprobe.model import Reply, SentProbe, TimestampSource
+from traceprobe.model import SentProbe, TimestampSource
 from traceprobe.model._probe import build_sent_probe
+from traceprobe.model._reply import build_reply
 from traceprobe.sockets._receiving import ReceivingSocket
 from traceprobe.sockets._receiving import Waiter as Waiter
 from traceprobe.sockets._timestamps import RoundTrips, read_clocks
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
 CodecT = TypeVar("CodecT", bound=ProbeCodec)
 
 _NS = 1_000_000_000
+_ID: Final = attrgetter("id")
+_TTL: Final = attrgetter("ttl")
 
 
 class Batch(NamedTuple):
@@ -175,7 +179,7 @@ class KernelProbeSocket(ReceivingSocket, Generic[CodecT]):
         reports: dict[ProbeId, SentProbe] = {}
         sendable, batch, sources = self._encode(probes, reports)
         if sendable:
-            ids = [probe.id for probe in sendable]
+            ids = list(map(_ID, sendable))
             whole: TakenAtOnce | None = None
 
             def sent(start: int, stop: int, now: ClockReading, number: int) -> None:
@@ -242,7 +246,7 @@ class KernelProbeSocket(ReceivingSocket, Generic[CodecT]):
                 segments = self._codec.encode_batch(run, route.source, now_ns)
                 sendable += run
                 self._pack(batch, segments, route.name)
-                batch.ttls.extend([probe.ttl for probe in run])
+                batch.ttls.extend(map(_TTL, run))
                 sources += [route.source] * len(run)
                 largest = max(largest, *map(len, segments))
         except BaseException:
@@ -302,7 +306,7 @@ class KernelProbeSocket(ReceivingSocket, Generic[CodecT]):
             self._refuse(Refusal.UNMATCHED)
             return
         self._ready.append(
-            Reply(
+            build_reply(
                 probe,
                 kind,
                 address,

@@ -21,7 +21,7 @@ from traceprobe.sockets.codec._kinds import error_kind
 from traceprobe.sockets.codec._ledger import ProbeCodec
 from traceprobe.sockets.codec._refusal import Refusal
 from traceprobe.sockets.codec._tcp import DEFAULT_TCP_PORT, SOURCE_PORTS, TcpCodec, connection_changes
-from traceprobe.sockets.codec._template import SentHeader
+from traceprobe.sockets.codec._template import SentHeader, of_one_trace
 from traceprobe.sockets.codec._udp import DEFAULT_UDP_PORT, UdpCodec
 from traceprobe.sockets.codec._udp_token import TokenUdpCodec
 
@@ -41,6 +41,7 @@ __all__ = [
     "UdpCodec",
     "connection_changes",
     "error_kind",
+    "of_one_trace",
     "read_answer",
     "read_extension",
 ]

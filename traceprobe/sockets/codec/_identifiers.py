@@ -10,8 +10,10 @@ Knows nothing of packets; resting before reuse is the business of the ledger.
 
 from __future__ import annotations
 
+import functools
 from array import array
 from heapq import heappop, heappush
+from sys import byteorder
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -24,17 +26,15 @@ LAST_PORT: Final = 0xFFFF
 class RandomPool:
     """The numbers ``first`` to ``last``, drawn without replacement and without a guessable order.
 
-    A Fisher-Yates shuffle that is carried out as far as numbers are drawn. Each place of its array holds the
-    number that stands there, crossed (XOR) with its own index, so that the array begins as zeros; it has two
-    bytes for each number and never grows, however long the pool is in use.
+    A Fisher-Yates shuffle that is carried out as far as numbers are drawn. Its array has two bytes for each
+    number and never grows, however long the pool is in use.
     """
 
-    __slots__ = ("_first", "_free", "_places", "_random")
+    __slots__ = ("_free", "_places", "_random")
 
     def __init__(self, first: int, last: int, random: Random) -> None:
-        self._first = first
         self._free = last - first + 1
-        self._places = array("H", (0,)) * self._free
+        self._places = array("H", _every_number()[2 * first : 2 * last + 2])
         self._random = random
 
     @property
@@ -44,26 +44,35 @@ class RandomPool:
 
     def take(self, count: int) -> list[int] | None:
         """Draw some numbers; None if there are not that many."""
-        free, first, places = self._free, self._first, self._places
+        free, places = self._free, self._places
         if count > free:
             return None
         # Drawing the entropy of all of them at once spares a system call for each.
         words = memoryview(self._random.randbytes(2 * count)).cast("H")
         numbers = []
         for word in words:
-            place = (word * free) >> 16
+            place = word * free >> 16
             free -= 1
-            numbers.append(first + (places[place] ^ place))
+            numbers.append(places[place])
             # The last free number moves to where one was taken.
-            places[place] = places[free] ^ free ^ place
+            places[place] = places[free]
         self._free = free
         return numbers
 
     def give_back(self, number: int) -> None:
         """Return a number that was drawn."""
-        place = self._free
-        self._places[place] = (number - self._first) ^ place
-        self._free = place + 1
+        self._places[self._free] = number
+        self._free += 1
+
+
+@functools.cache
+def _every_number() -> bytes:
+    """All numbers of sixteen bits in their order, as an array holds them: to begin each pool with a copy."""
+    numbers = bytearray(2 << 16)
+    low, high = (0, 1) if byteorder == "little" else (1, 0)
+    numbers[low::2] = bytes(range(256)) * 256
+    numbers[high::2] = b"".join(bytes((byte,)) * 256 for byte in range(256))
+    return bytes(numbers)
 
 
 class SequencePool:

@@ -14,6 +14,7 @@ from abc import abstractmethod
 from collections import deque
 from hashlib import blake2b
 from itertools import repeat
+from operator import attrgetter
 from random import Random, SystemRandom
 from typing import TYPE_CHECKING, ClassVar, Final
 
@@ -47,6 +48,8 @@ if TYPE_CHECKING:
         UdpDatagram,
     )
 
+_ID: Final = attrgetter("id")
+_TTL: Final = attrgetter("ttl")
 _SECRET_SIZE: Final = 32
 _FLOW_LIMIT: Final = 2**32
 
@@ -248,8 +251,8 @@ class ProbeCodec(QuoteReader):
                 start = len(segments)
                 template = self._template_for(probes[start], source)
                 stop = end_of_run(probes, start)
-                run = probes[start:stop]
-                ids = [probe.id for probe in run]
+                run = probes[start:stop] if stop - start < total else probes
+                ids = list(map(_ID, run))
                 if len(set(ids)) < len(ids):
                     raise UsageError("a batch can hold a probe only once")
                 if not self._identifiers.keys().isdisjoint(ids):
@@ -262,7 +265,7 @@ class ProbeCodec(QuoteReader):
                 template.probes += stop - start
                 made = self._segments(template, identifiers)
                 kept = made if len(template.buffer) <= self.longest_kept else repeat(b"")
-                ttls = [probe.ttl for probe in run]
+                ttls = map(_TTL, run)
                 # Columns become rows; the first that ends, and none is longer than another, ends all.
                 self._probes.update(zip(identifiers, zip(ids, repeat(template), ttls, kept), strict=False))
                 self._identifiers.update(zip(ids, identifiers, strict=True))

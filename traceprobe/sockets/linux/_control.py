@@ -126,9 +126,7 @@ class Control(NamedTuple):
     error: ExtendedError | None
 
 
-def read_stamp_columns(
-    controls: memoryview, lengths: Sequence[tuple[int, int]]
-) -> tuple[list[int], list[int]] | None:
+def read_stamp_columns(controls: memoryview, lengths: Sequence[int]) -> tuple[list[int], list[int]] | None:
     """Read transmit stamps where every entry of the error queue is one: whole columns at once.
 
     There are as many of these as probes, all between the sending and the first reply; a batch of them is
@@ -136,7 +134,7 @@ def read_stamp_columns(
 
     Args:
         controls: Control messages of many entries, :data:`CONTROL_SIZE` bytes each.
-        lengths: How many bytes each entry has of them; and of data, which don't matter here.
+        lengths: How many bytes each entry has of them.
 
     Returns:
         Numbers and times (wall clock, nanoseconds); None for :func:`read_stamps` to tell.
@@ -145,7 +143,7 @@ def read_stamp_columns(
     kind = words[_KIND_AT : _KIND_AT + 1].tobytes()
     if (
         kind not in _PACKED_ERROR_KINDS
-        or min(lengths)[0] < _STAMP_AND_CAUSE
+        or min(lengths) < _STAMP_AND_CAUSE
         or words[::_WORDS].tobytes() != _STAMP_HEADER[:_WORD] * count
         or words[1::_WORDS].tobytes() != _STAMP_HEADER[_WORD:] * count
         or words[_KIND_AT::_WORDS].tobytes() != kind * count
@@ -156,7 +154,11 @@ def read_stamp_columns(
     if 0 in seconds:
         return None
     nanoseconds = words[_SECONDS_AT + 1 :: _WORDS].tolist()
-    times = [second * _NS + nanosecond for second, nanosecond in zip(seconds, nanoseconds, strict=True)]
+    times: list[int]
+    if seconds.count(seconds[0]) == count:
+        times = list(map((seconds[0] * _NS).__add__, nanoseconds))
+    else:
+        times = [second * _NS + rest for second, rest in zip(seconds, nanoseconds, strict=True)]
     return controls.cast("I")[_NUMBER_AT :: 2 * _WORDS].tolist(), times
 
 

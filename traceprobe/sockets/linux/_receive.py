@@ -152,12 +152,12 @@ class LinuxReceiver:
         errors = 0
         for count in self._batches(descriptor, MSG_ERRQUEUE, most_rounds, most):
             arena, now = self._arena, None
-            lengths = list(arena.lengths(count))
             controls = arena.controls[: count * CONTROL_SIZE]
-            columns = read_stamp_columns(controls, lengths)
+            columns = read_stamp_columns(controls, arena.control_lengths(count))
             if columns is not None:
                 stamps_came(*columns)
                 continue
+            lengths = list(arena.lengths(count))
             found = read_stamps(controls, lengths)
             stamps: list[tuple[int, int]] = []
             for slot, (length, data_length) in enumerate(lengths):
