@@ -25,14 +25,17 @@ class Readiness:
         descriptor: The descriptor; it stays the caller's own.
     """
 
-    __slots__ = ("_closed", "_descriptor", "_knock", "_knocked", "_room", "_scope", "_stop")
+    __slots__ = ("_closed", "_descriptor", "_knock", "_knocked", "_room", "_scope", "_stop", "_waits")
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
         self._scope: anyio.CancelScope | None = None
         self._knocked = False
         self._closed = False
-        self._room = anyio.Lock()
+        self._room: anyio.Lock | None = None
+        """Held by who waits to write; most never have to."""
+        self._waits = 0
+        """How many tasks the event loop has to be told of when the descriptor is closed."""
         self._knock: Callable[[], None] | None = None
         """How a task that serves is told of a knock."""
         self._stop: Callable[[], None] | None = None
@@ -46,11 +49,13 @@ class Readiness:
             return
         with anyio.CancelScope() as scope:
             self._scope = scope
+            self._waits += 1
             try:
                 await anyio.wait_readable(self._descriptor)
             except anyio.ClosedResourceError:
                 return
             finally:
+                self._waits -= 1
                 self._scope = None
         self._knocked = False
 
@@ -121,6 +126,7 @@ class Readiness:
             # One scope for many waits: only a knock ends it.
             with anyio.CancelScope() as scope:
                 self._scope = scope
+                self._waits += 1
                 try:
                     while not self._closed:
                         await wait_readable(self._descriptor)
@@ -128,6 +134,7 @@ class Readiness:
                 except closed:
                     return
                 finally:
+                    self._waits -= 1
                     self._scope = None
             self._knocked = False
             if not self._closed:
@@ -138,13 +145,18 @@ class Readiness:
 
         Any number of tasks may wait, one after the other.
         """
+        if self._room is None:
+            self._room = anyio.Lock()
         async with self._room:
             if self._closed:
                 return
+            self._waits += 1
             try:
                 await anyio.wait_writable(self._descriptor)
             except anyio.ClosedResourceError:
                 return
+            finally:
+                self._waits -= 1
 
     def wake(self) -> None:
         """Let the waiting task go on, or the next one that waits.
@@ -163,7 +175,8 @@ class Readiness:
         self._closed = True
         if self._stop is not None:
             self._stop()
-        anyio.notify_closing(self._descriptor)
+        if self._waits:
+            anyio.notify_closing(self._descriptor)
 
 
 def _native_wait() -> tuple[Callable[[int], Awaitable[None]], type[Exception]]:
