@@ -8,7 +8,6 @@ it is frozen. A subclass that adds nothing is what an object can leave for its b
 
 from __future__ import annotations
 
-import functools
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import attrs
@@ -22,17 +21,14 @@ _T = TypeVar("_T")
 
 
 def build_quickly(kind: Callable[_P, _T]) -> Callable[_P, _T]:
-    """Give a frozen attrs class with slots an ``__init__`` that does the same in less time.
+    """A function that builds values of a frozen attrs class with slots in a third of the time.
+
+    It goes past ``type.__call__``, too. The class itself stays as attrs has made it.
 
     Args:
-        kind: The class; without converters, validators, factories and hooks. Subclasses keep what they had.
-
-    Returns:
-        A function that builds one as the class itself does, but without the way through ``type.__call__``,
-        which is another third: for the innermost loops.
+        kind: The class; without converters, validators, factories and hooks.
     """
     changed: Any = kind
-    original: Callable[..., None] = changed.__init__
     fields = attrs.fields(changed)
     assert all(each.converter is None and each.validator is None and not each.kw_only for each in fields)
     plain = {name: getattr(object, name) for name in ("__init__", "__setattr__", "__delattr__")}
@@ -41,28 +37,14 @@ def build_quickly(kind: Callable[_P, _T]) -> Callable[_P, _T]:
     parameters = ", ".join(
         each.name if each.default is attrs.NOTHING else f"{each.name}=_default_{each.name}" for each in fields
     )
-    names = ", ".join(each.name for each in fields)
-    stores = [*(f"    self.{each.name} = {each.name}" for each in fields), "    self.__class__ = _kind"]
     source = "\n".join([
-        f"def __init__(self, {parameters}):",
-        "    if self.__class__ is not _kind:",
-        f"        _original(self, {names})",
-        "        return",
-        "    _set(self, '__class__', _open_kind)",
-        *stores,
         f"def build({parameters}):",
         "    self = _open_kind()",
-        *stores,
+        *(f"    self.{each.name} = {each.name}" for each in fields),
+        "    self.__class__ = _kind",
         "    return self",
     ])
-    place: dict[str, Any] = {
-        "_kind": kind,
-        "_open_kind": open_kind,
-        "_original": original,
-        "_set": object.__setattr__,
-        **defaults,
-    }
+    place: dict[str, Any] = {"_kind": kind, "_open_kind": open_kind, **defaults}
     exec(compile(source, f"<quick {changed.__qualname__}>", "exec"), place)  # noqa: S102 - our own text, as attrs does
-    changed.__init__ = functools.wraps(original)(place["__init__"])
     built: Callable[_P, _T] = place["build"]
     return built
