@@ -70,7 +70,10 @@ class Conclusions(Tally):
                     self._drop(hop)
             self._kept_until = destination_ttl
         for hop in certain:
-            self._announce(hop)
+            if hop.quotes_zero:
+                self._announce(hop)
+            else:
+                self._notes.append(hop)
         if path.complete:
             completed_ns, lingers_until = path.completed_ns, self._deadlines.lingers_until_ns()
             if lingers_until <= max(moment_ns, completed_ns):

@@ -102,11 +102,16 @@ class Deadlines:
         if path.complete:
             moments.append(self.lingers_until_ns())
         # In the tail all hops are waited for alike; there they are told apart by nothing but their sending.
+        in_order = path.sent_in_order
         farthest_ttl, tail_wait_ns = silence.farthest_ttl, silence.tail_wait_ns()
         for hop in path.awaited():
-            if hop.pending and (since_ns := hop.awaited_since_ns(in_order=path.sent_in_order)) is not None:
-                wait_ns = tail_wait_ns if hop.ttl > farthest_ttl else silence.wait_ns(hop.ttl)
-                moments.append(since_ns + wait_ns)
+            if hop.pending and (since_ns := hop.awaited_since_ns(in_order=in_order)) is not None:
+                if hop.ttl <= farthest_ttl:
+                    moments.append(since_ns + silence.wait_ns(hop.ttl))
+                    continue
+                moments.append(since_ns + tail_wait_ns)
+                if in_order:  # what lies behind it in the tail was sent later
+                    break
         opens = self._queue.not_before_ns
         if opens is not None and opens > now and self._queue.has_room_for_next(path.ending.ttl):
             moments.append(opens)

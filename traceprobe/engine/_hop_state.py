@@ -128,6 +128,16 @@ class HopState:
         """A probe was cancelled, or more is known of one that has ended."""
         self._shown = None
 
+    def answered_again(self, received_ns: int) -> None:
+        """An outstanding probe has its answer, and it shows what the first answer here has shown already."""
+        self._shown = None
+        self.answered += 1
+        if received_ns > self.settled_ns:
+            self.settled_ns = received_ns
+        self.pending = pending = self.pending - 1
+        if not pending:
+            self.settled = True
+
     def answer(self, reply: Reply, meaning: Meaning, *, awaited: bool) -> bool:
         """Note what a probe's first reply shows.
 

@@ -60,6 +60,8 @@ class Path:
         """Every hop up to the end has settled, but for those that are certain not to be any."""
         self.farthest_tried: int = config.first_ttl
         """The farthest TTL that the kernel took or refused a probe for."""
+        self.quotes_zero: bool = False
+        """Some hop has answered with a quoted TTL of 0, so that what is shown of it hangs on the next one."""
         self.sent_in_order: bool = True
         """No probe was taken before one that is listed before it."""
         self.last_taken: int = -1
@@ -109,11 +111,13 @@ class Path:
         place = self._frontier
         while place < count and ((hop := hops[place]).on_the_way or hop.settled):
             place += 1
-        self._frontier = stop = place
-        last = ending.ttl - first_ttl
+        self._frontier = stop = place  # which has not settled
+        last, no_loop_before = ending.ttl - first_ttl, ending.no_loop_before - first_ttl
+        if last < stop:
+            stop = last + 1
+        if no_loop_before < stop:
+            stop = no_loop_before + 1
         certain: list[HopState] = []
-        # A hop that has settled can't be the frontier.
-        stop = min(stop, last + 1, ending.no_loop_before - first_ttl + 1)
         first_uncertain = place = self._first_uncertain
         while place < stop:
             hop = hops[place]

@@ -37,15 +37,13 @@ class SendQueue:
         """Probes that were handed out and take up the window still; whoever ends one counts it down."""
         self.not_before_ns: int | None = None
         """When the pace lets the next probe go; None if nothing keeps it back."""
+        self.is_empty: bool = not planned
+        """Nothing waits to be handed out."""
 
     def add_retry(self, record: ProbeRecord) -> None:
         """Put in one more probe, to its place in the order."""
         heapq.heappush(self._retries, record)
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing waits to be handed out."""
-        return self._next_planned == self._planned_count and not self._retries
+        self.is_empty = False
 
     def at_most(self, end_ttl: int) -> int:
         """How many probes up to ``end_ttl`` may go at once, at most: some may have been cancelled."""
@@ -81,6 +79,7 @@ class SendQueue:
                 self._next_planned += 1
             taken.append(record)
         self.in_flight += len(taken)
+        self.is_empty = self._next_planned == self._planned_count and not self._retries
         if taken and self._interval_ns:
             # Spacing, not rate: after a delay nothing is made up for in a burst.
             self.not_before_ns = now + self._interval_ns
@@ -106,6 +105,7 @@ class SendQueue:
         ):
             self._next_planned += 1
         candidates = self._retries[:1]
+        self.is_empty = self._next_planned == self._planned_count and not self._retries
         if self._next_planned < self._planned_count:
             candidates.append(self._planned[self._next_planned])
         record = min(candidates, default=None)

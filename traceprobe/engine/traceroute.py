@@ -115,7 +115,7 @@ class TracerouteEngine(Conclusions):
             Monotonic nanoseconds; None if only a report or a reply can change anything. Probes that
             are due already are no deadline: ``has_probes_due`` tells of them.
         """
-        return None if self._stop_reason is not None else self._deadlines.earliest_ns(self._latest_now)
+        return None if self.finished else self._deadlines.earliest_ns(self._latest_now)
 
     def may_be_due_before(self, moment_ns: int) -> bool:
         """Whether ``next_deadline`` may be earlier than a moment, told without looking at every hop.
@@ -196,7 +196,7 @@ class TracerouteEngine(Conclusions):
             return
         self._count_taken(sent)
         record.sent_ns = sent.sent_ns
-        if self._stop_reason is None:  # afterwards the result stays as it is
+        if not self.finished:  # afterwards the result stays as it is
             hop = self._path.hop_of(record)
             if hop.announced:
                 self._notes.hop_will_change(hop)
@@ -226,7 +226,7 @@ class TracerouteEngine(Conclusions):
         for reply in replies:
             index = reply.probe_id - first_id
             record = records[index] if 0 <= index < count else None
-            if record is None or record.state is not SENT or self._stop_reason is not None:
+            if record is None or record.state is not SENT or self.finished:
                 self._came_unasked(record, reply)
                 continue
             record.state = SENT_THEN_ANSWERED
@@ -234,22 +234,34 @@ class TracerouteEngine(Conclusions):
             note(reply)
             answered += 1
             position = record.ttl - first_ttl
-            if position > silence.farthest:
-                silence.farthest = position
             note_rtt((position, reply.rtt_ns))
             received_ns = reply.received_ns
             if received_ns > latest_ns:
                 latest_ns = received_ns
             hop = hops[position]
-            meaning = _ON_THE_WAY if reply.kind is _TIME_EXCEEDED else meaning_of(reply, self._destination)
-            telling = hop.answer(reply, meaning, awaited=True)
-            if telling:
-                ending.answered(hop, reply, meaning)
-            if position and hops[position - 1].quotes_zero:
+            if (
+                reply.address is hop.address
+                and hop.on_the_way
+                and reply.kind is _TIME_EXCEEDED
+                and (reply.quoted_ttl == 0) is hop.quotes_zero
+            ):
+                # As most do, it says what the hop's first answer said. Nothing follows from it, unless it was
+                # the last thing that was awaited there, or the trace only waits for it to be late enough.
+                hop.answered_again(received_ns)
+                follows = path.complete
+            else:
+                if position > silence.farthest:
+                    silence.farthest = position
+                on_the_way = reply.kind is _TIME_EXCEEDED
+                meaning = _ON_THE_WAY if on_the_way else meaning_of(reply, self._destination)
+                telling = hop.answer(reply, meaning, awaited=True)
+                if telling:
+                    ending.answered(hop, reply, meaning)
+                follows = path.complete or (telling and (ending.stale or path.leads_through(position)))
+                path.quotes_zero |= hop.quotes_zero
+            if path.quotes_zero:
                 self._revise(hop)
-            # Nothing follows from one more answer that says what the first one of its hop said, unless it was
-            # the last thing that was awaited there, or the trace only waits for it to be late enough.
-            if hop.settled or path.complete or (telling and (ending.stale or path.leads_through(position))):
+            if follows or hop.settled:
                 self._advance(received_ns)
         self._replies += answered
         self.outstanding -= answered
@@ -261,7 +273,7 @@ class TracerouteEngine(Conclusions):
         """Take in a reply that nobody waits for, or does not wait for yet."""
         if record is None:
             self._counts["unmatched"] += 1
-        elif self._stop_reason is not None:
+        elif self.finished:
             self._counts["after_end"] += 1
         elif record.state is GIVEN_UP and record.ttl <= self._kept_until:
             in_time = record.given_up_ns is not None and reply.received_ns <= record.given_up_ns
@@ -280,7 +292,7 @@ class TracerouteEngine(Conclusions):
     def deadline_reached(self, now: int) -> None:
         """Give up exactly the probes whose deadline is not after ``now``; end at the overall time-out."""
         self._note_now(now)
-        if self._stop_reason is not None:
+        if self.finished:
             return
         overall = self._overall_deadline_ns
         horizon = now if overall is None else min(now, overall)
@@ -300,7 +312,7 @@ class TracerouteEngine(Conclusions):
             self.outstanding -= 1
             self._ended(hop, record.given_up_ns)
         self._advance(horizon)
-        if overall is not None and now >= overall and self._stop_reason is None:
+        if overall is not None and now >= overall and not self.finished:
             if self._path.complete:
                 self._finish(self._ending.reason, overall, self._ending.ttl)
             else:
@@ -309,7 +321,7 @@ class TracerouteEngine(Conclusions):
     def cancel(self, now: int) -> None:
         """End the trace with what is known; what is outstanding is cancelled."""
         self._note_now(now)
-        if self._stop_reason is None:
+        if not self.finished:
             self._cut_short(StopReason.CANCELLED, now)
 
     def _note_now(self, now: int) -> None:
@@ -341,6 +353,7 @@ class TracerouteEngine(Conclusions):
         meaning = meaning_of(reply, self._destination)
         if hop.answer(reply, meaning, awaited=False):
             self._ending.answered(hop, reply, meaning)
+        self._path.quotes_zero |= hop.quotes_zero
         self._withdraw_retry(hop)
         self._revise(hop)
         self._advance(reply.received_ns)
@@ -370,4 +383,4 @@ class TracerouteEngine(Conclusions):
 
     def _may_send(self, now: int) -> bool:
         overdue = self._overall_deadline_ns is not None and now >= self._overall_deadline_ns
-        return self._stop_reason is None and not overdue
+        return not self.finished and not overdue

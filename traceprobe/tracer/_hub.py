@@ -109,6 +109,13 @@ class SocketHub:
         if not replies:
             return
         now = self.clock.monotonic_ns()
+        trace_id = replies[0].probe_id >> PROBE_INDEX_BITS
+        for reply in replies:
+            if reply.probe_id >> PROBE_INDEX_BITS != trace_id:
+                break
+        else:  # as mostly, all of them are one trace's
+            self._hand_over(trace_id, replies, now)
+            return
         by_trace: dict[int, list[Reply]] = {}
         for reply in replies:
             trace_id = reply.probe_id >> PROBE_INDEX_BITS
@@ -118,11 +125,14 @@ class SocketHub:
             else:
                 share.append(reply)
         for trace_id, share in by_trace.items():
-            sink = self._sinks.get(trace_id)
-            if sink is None:
-                self.unclaimed += len(share)
-            else:
-                sink.replies_came(share, now)
+            self._hand_over(trace_id, share, now)
+
+    def _hand_over(self, trace_id: int, replies: Sequence[Reply], now: int) -> None:
+        sink = self._sinks.get(trace_id)
+        if sink is None:
+            self.unclaimed += len(replies)
+        else:
+            sink.replies_came(replies, now)
 
     def _fail(self, error: Exception) -> None:
         self._failure = error

@@ -27,7 +27,7 @@ class EventLog:
         source: Makes the events that have not been asked for yet, oldest first.
     """
 
-    __slots__ = ("_last", "_news", "_source", "closed", "error", "events")
+    __slots__ = ("_last", "_news", "_source", "closed", "error", "events", "is_awaited")
 
     def __init__(self, source: Callable[[], Iterable[Event]]) -> None:
         self.events: list[Event] = []
@@ -37,6 +37,8 @@ class EventLog:
         self._source = source
         self._last: Event | None = None
         self._news: anyio.Event | None = None
+        self.is_awaited: bool = False
+        """A reader waits for news."""
 
     def pull(self) -> bool:
         """Have the source make what it has; returns whether that was anything."""
@@ -68,21 +70,18 @@ class EventLog:
         self.pull()
         self._source = tuple
 
-    @property
-    def is_awaited(self) -> bool:
-        """Whether a reader waits for news."""
-        return self._news is not None
-
     def announce(self) -> None:
         """Wake the readers; once for each batch of events."""
         if self._news is not None:
             self._news.set()
             self._news = None
+            self.is_awaited = False
 
     async def news(self) -> None:
         """Wait until ``announce`` is called."""
         if self._news is None:
             self._news = anyio.Event()
+            self.is_awaited = True
         await self._news.wait()
 
 

@@ -7,7 +7,6 @@ before it is judged, so that a reply that arrived in time counts however late th
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING
 
 import anyio
@@ -256,9 +255,11 @@ class TraceRun:
         if released:
             self._hub.socket.release(released)
         self._hub.window.update(self, engine.outstanding)
+        log = self.log
         if self._knows:
-            self.log.pull()
-        self.log.announce()
+            log.pull()
+        if log.is_awaited:
+            log.announce()
 
     def _known_events(self) -> Iterator[Event]:
         """What has happened, with what is known of its addresses; what isn't is asked for."""
@@ -344,10 +345,12 @@ class TraceRun:
         engine = self._engine
         capabilities = self._hub.socket.capabilities
         assert self._ended_ns is not None
-        discarded = Counter(self._hub.discarded())
-        discarded.subtract(self._discarded_before)
+        discarded = self._hub.discarded()
+        for reason, count in self._discarded_before.items():
+            discarded[reason] = discarded.get(reason, 0) - count
+        for reason, count in engine.counts.items():
+            discarded[reason] = discarded.get(reason, 0) + count
         judge = self.knowledge.judge
-        discarded.update(engine.counts)
         overhead_ns = None if engine.decided_ns is None else max(0, self._ended_ns - engine.decided_ns)
         return TraceResult(
             target=self._target,
