@@ -476,14 +476,18 @@ async def test_a_nameless_quote_counts_where_one_probe_alone_is_meant(
     wire.inject_error(second[:short] + bytes(padding))
     replies = await collect(opened, 2)
     assert [reply.probe_id for reply in replies] == [probes[0].id, probes[1].id]
-    # One at a time, every hop is found.
+    # One at a time, every hop is found; but not where its answer may be that of another hop, once more.
     await opened.send_probes(probes[2:])
-    wire.inject_error(wire.sent()[0][:short] + bytes(padding))
+    third = wire.sent()[0][:short] + bytes(padding)
+    wire.inject_error(third)
+    assert not opened.receive_nowait()
+    assert dict(opened.discarded) == {"ambiguous": 2}
+    wire.inject_error(third, sender="203.0.113.8" if version == 4 else "2001:db8:7::8")
     assert reply_of(await collect(opened, 1)).probe_id == probes[2].id
     wire.inject_error(first[:short])
     assert not opened.receive_nowait()
     await opened.aclose()
-    assert dict(opened.discarded) == {"ambiguous": 1, "unmatched": 1}
+    assert dict(opened.discarded) == {"ambiguous": 2, "unmatched": 1}
 
 
 async def test_answers_by_udp_within_a_flow(factory: ProbeSocketFactory, network: OwnNetwork) -> None:
