@@ -3,6 +3,10 @@
 They know nothing of how they were got: no sockets, no clocks, no event loops.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
 from traceprobe.model._events import (
     Event,
     HopEnriched,
@@ -20,13 +24,9 @@ from traceprobe.model._hop import (
 )
 from traceprobe.model._knowledge import (
     NOTHING_KNOWN,
-    Asn,
     EnrichmentError,
-    Exchange,
     Knowledge,
     Responder,
-    Segment,
-    SegmentReason,
 )
 from traceprobe.model._probe import (
     PROBE_INDEX_BITS,
@@ -39,20 +39,38 @@ from traceprobe.model._probe import (
 from traceprobe.model._reply import (
     Change,
     ChangedField,
-    ExtensionObject,
-    InterfaceInformation,
-    InterfaceRole,
-    MplsLabel,
     Reply,
     ReplyKind,
     TimestampSource,
     answers_for,
 )
-from traceprobe.model._result import (
-    StopReason,
-    TraceResult,
-    TraceTimings,
-)
+from traceprobe.model._stop_reason import StopReason
+
+if TYPE_CHECKING:
+    from traceprobe.model._extension_objects import ExtensionObject as ExtensionObject
+    from traceprobe.model._extension_objects import InterfaceInformation as InterfaceInformation
+    from traceprobe.model._extension_objects import InterfaceRole as InterfaceRole
+    from traceprobe.model._extension_objects import MplsLabel as MplsLabel
+    from traceprobe.model._networks import Asn as Asn
+    from traceprobe.model._networks import Exchange as Exchange
+    from traceprobe.model._networks import Segment as Segment
+    from traceprobe.model._networks import SegmentReason as SegmentReason
+    from traceprobe.model._result import TraceResult as TraceResult
+    from traceprobe.model._result import TraceTimings as TraceTimings
+
+_LATE: Final = {
+    "ExtensionObject": "traceprobe.model._extension_objects",
+    "InterfaceInformation": "traceprobe.model._extension_objects",
+    "InterfaceRole": "traceprobe.model._extension_objects",
+    "MplsLabel": "traceprobe.model._extension_objects",
+    "Asn": "traceprobe.model._networks",
+    "Exchange": "traceprobe.model._networks",
+    "Segment": "traceprobe.model._networks",
+    "SegmentReason": "traceprobe.model._networks",
+    "TraceResult": "traceprobe.model._result",
+    "TraceTimings": "traceprobe.model._result",
+}
+"""What nobody needs before the first reply, or at all: imported when somebody asks for it."""
 
 __all__ = [
     "NOTHING_KNOWN",
@@ -94,3 +112,14 @@ __all__ = [
     "make_probe_id",
     "trace_of",
 ]
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        home = _LATE.get(name)
+        if home is None:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        import importlib
+
+        value = globals()[name] = getattr(importlib.import_module(home), name)
+        return value

@@ -54,7 +54,8 @@ from traceprobe.model._document_types import (
 )
 from traceprobe.model._hop import Hop, ProbeResult, ProbeStatus, RttStatistics, wall_time
 from traceprobe.model._reply import ReplyKind, TimestampSource
-from traceprobe.model._result import StopReason, TraceResult, TraceTimings
+from traceprobe.model._result import TraceResult, TraceTimings
+from traceprobe.model._stop_reason import StopReason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -4,16 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from traceprobe.model._knowledge import (
-    NOTHING_KNOWN,
-    Asn,
-    EnrichmentError,
-    Exchange,
-    Knowledge,
-    Responder,
-    Segment,
-    SegmentReason,
-)
+from traceprobe.model._knowledge import NOTHING_KNOWN, EnrichmentError, Knowledge, Responder
+from traceprobe.model._networks import Asn, Exchange, Segment, SegmentReason
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from traceprobe.model._reply import (
-    Change,
-    ChangedField,
+from traceprobe.model._extension_objects import (
     ExtensionObject,
     InterfaceInformation,
     InterfaceRole,
     MplsLabel,
 )
+from traceprobe.model._reply import Change, ChangedField
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -18,22 +18,10 @@ if TYPE_CHECKING:
     from datetime import datetime
     from ipaddress import IPv4Address, IPv6Address
 
-    from traceprobe.model._knowledge import (
-        Asn,
-        EnrichmentError,
-        Exchange,
-        Knowledge,
-        Segment,
-        SegmentReason,
-    )
-    from traceprobe.model._reply import (
-        Change,
-        ExtensionObject,
-        InterfaceInformation,
-        MplsLabel,
-        ReplyKind,
-        TimestampSource,
-    )
+    from traceprobe.model._extension_objects import ExtensionObject, InterfaceInformation, MplsLabel
+    from traceprobe.model._knowledge import EnrichmentError, Knowledge
+    from traceprobe.model._networks import Asn, Exchange, Segment, SegmentReason
+    from traceprobe.model._reply import Change, ReplyKind, TimestampSource
 
 _NS_PER_SECOND = 1_000_000_000
 

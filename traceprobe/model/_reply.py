@@ -11,6 +11,7 @@ from traceprobe.model._quick import build_quickly
 if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv6Address
 
+    from traceprobe.model._extension_objects import ExtensionObject, InterfaceInformation, MplsLabel
     from traceprobe.model._probe import ProbeId
 
 
@@ -63,47 +64,6 @@ class TimestampSource(StrEnum):
     USER = "user"
     QPC = "qpc"
     SIMULATED = "simulated"
-
-
-@frozen
-class MplsLabel:
-    """One entry of an MPLS label stack (RFC 4950 section 3, RFC 3032 section 2.1)."""
-
-    label: int
-    tc: int
-    s: int
-    ttl: int
-
-
-class InterfaceRole(StrEnum):
-    """Which interface of the responder an interface information object describes (RFC 5837 section 4.1)."""
-
-    INCOMING = "incoming"
-    SUB_IP = "sub_ip"
-    OUTGOING = "outgoing"
-    NEXT_HOP = "next_hop"
-
-
-@frozen
-class InterfaceInformation:
-    """What a responder tells about one of its interfaces (RFC 5837); None is what it left out."""
-
-    role: InterfaceRole
-    index: int | None = None
-    """Its ``ifIndex``."""
-    address: IPv4Address | IPv6Address | None = None
-    name: str | None = None
-    """Its ``ifName``, as the network told it: hostile until shown otherwise."""
-    mtu: int | None = None
-
-
-@frozen
-class ExtensionObject:
-    """An object of an ICMP extension structure that has no meaning here (RFC 4884 section 8)."""
-
-    class_num: int
-    c_type: int
-    payload: bytes
 
 
 class ChangedField(StrEnum):

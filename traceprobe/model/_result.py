@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import TYPE_CHECKING
 
 import attrs
@@ -10,6 +9,7 @@ import attrs
 from traceprobe._frozen import frozen
 from traceprobe.model._hop import printable, wall_time
 from traceprobe.model._reply import answers_for
+from traceprobe.model._stop_reason import StopReason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -19,19 +19,8 @@ if TYPE_CHECKING:
     from traceprobe.config import FlowStrategy, Protocol
     from traceprobe.model._document import TraceDocument
     from traceprobe.model._hop import Hop
-    from traceprobe.model._knowledge import Asn, EnrichmentError
-
-
-class StopReason(StrEnum):
-    """Why a trace ended."""
-
-    DESTINATION_REACHED = "destination_reached"
-    MAX_TTL = "max_ttl"
-    UNREACHABLE = "unreachable"
-    GAP_LIMIT = "gap_limit"
-    LOOP = "loop"
-    TIMEOUT = "timeout"
-    CANCELLED = "cancelled"
+    from traceprobe.model._knowledge import EnrichmentError
+    from traceprobe.model._networks import Asn
 
 
 @frozen(kw_only=True)
