@@ -42,16 +42,24 @@ KNOWN = SentHeader(0)
 
 
 def make(
-    flow: FlowStrategy = FlowStrategy.PARIS, known: SentHeader = KNOWN
-) -> tuple[IcmpCodec, Probe, bytes]:
+    flow: FlowStrategy = FlowStrategy.PARIS,
+    known: SentHeader = KNOWN,
+    protocol: Protocol = Protocol.ICMP,
+) -> tuple[IcmpCodec | UdpCodec, Probe, bytes]:
     """A codec with one outstanding probe, and the datagram that says that its TTL has run out."""
-    codec = make_codec(V4, Protocol.ICMP, flow)
-    assert isinstance(codec, IcmpCodec)
+    codec = make_codec(V4, protocol, flow)
+    assert isinstance(codec, IcmpCodec | UdpCodec)
     codec.sent_header = known
     probe = make_probe(V4, ttl=5)
     segment = codec.encode(probe, source(V4), 0)
+    number = 1 if protocol is Protocol.ICMP else 17
     quote = build_ipv4(
-        segment, source=source(V4), destination=probe.destination, protocol=1, ttl=1, identification=0x4321
+        segment,
+        source=source(V4),
+        destination=probe.destination,
+        protocol=number,
+        ttl=1,
+        identification=0x4321,
     )
     return codec, probe, reply(quote)
 
@@ -61,7 +69,7 @@ def reply(quote: bytes) -> bytes:
     return build_ipv4(message, source=ROUTER, destination=source(V4), protocol=1, ttl=60)
 
 
-def closer_look(codec: IcmpCodec, datagram: bytes) -> Answer | Refusal:
+def closer_look(codec: IcmpCodec | UdpCodec, datagram: bytes) -> Answer | Refusal:
     """What a socket makes of a datagram without the shortcut."""
     message = datagram[(datagram[0] & 0xF) * 4 :]
     if ones_complement_sum(message) != 0xFFFF:
@@ -80,7 +88,7 @@ def repaired(datagram: bytes) -> bytes:
     return datagram[:HEADER] + bytes(message)
 
 
-def recognised(codec: IcmpCodec, datagram: bytes) -> tuple[object, ...] | None:
+def recognised(codec: IcmpCodec | UdpCodec, datagram: bytes) -> tuple[object, ...] | None:
     step = len(datagram) + 9
     padded = b"\xaa" * step + datagram + b"\xaa" * 9
     nothing, found = codec.recognise_each(memoryview(padded), step, [0, len(datagram)])
@@ -88,8 +96,12 @@ def recognised(codec: IcmpCodec, datagram: bytes) -> tuple[object, ...] | None:
     return found
 
 
-def test_an_ordinary_reply_is_recognised() -> None:
-    codec, probe, datagram = make()
+BOTH = pytest.mark.parametrize("protocol", [Protocol.ICMP, Protocol.UDP])
+
+
+@BOTH
+def test_an_ordinary_reply_is_recognised(protocol: Protocol) -> None:
+    codec, probe, datagram = make(protocol=protocol)
     assert recognised(codec, datagram) == (
         probe.id,
         ROUTER.packed,
@@ -101,9 +113,12 @@ def test_an_ordinary_reply_is_recognised() -> None:
     )
 
 
+@BOTH
 @pytest.mark.parametrize("repair", [False, True], ids=["damaged", "repaired"])
-def test_whatever_bit_is_different_a_closer_look_says_the_same_or_is_taken(repair: bool) -> None:
-    codec, probe, datagram = make()
+def test_whatever_bit_is_different_a_closer_look_says_the_same_or_is_taken(
+    repair: bool, protocol: Protocol
+) -> None:
+    codec, probe, datagram = make(protocol=protocol)
     ordinary = Answer(probe.id, ReplyKind.TIME_EXCEEDED, 11, 0, 1, None, NO_EXTENSION, ())
     taken = 0
     for bit in range(8 * HEADER if repair else 0, 8 * len(datagram)):
@@ -117,8 +132,9 @@ def test_whatever_bit_is_different_a_closer_look_says_the_same_or_is_taken(repai
     assert taken > 8 * len(datagram) // 2, "the shortcut looks at too little"
 
 
-def test_a_quote_of_any_length_says_the_same_or_gets_a_closer_look() -> None:
-    codec, probe, datagram = make()
+@BOTH
+def test_a_quote_of_any_length_says_the_same_or_gets_a_closer_look(protocol: Protocol) -> None:
+    codec, probe, datagram = make(protocol=protocol)
     quote = datagram[HEADER + 8 :]
     found = []
     for length in range(HEADER + 8, len(quote) + 1):
@@ -131,14 +147,16 @@ def test_a_quote_of_any_length_says_the_same_or_gets_a_closer_look() -> None:
     assert found[-1] == len(quote)
 
 
-def test_a_longer_quote_than_the_probe_gets_a_closer_look() -> None:
-    codec, _, datagram = make()
+@BOTH
+def test_a_longer_quote_than_the_probe_gets_a_closer_look(protocol: Protocol) -> None:
+    codec, _, datagram = make(protocol=protocol)
     for size in (2, 64, 128):
         assert recognised(codec, reply(datagram[HEADER + 8 :] + bytes(size))) is None
 
 
-def test_a_released_probe_gets_a_closer_look() -> None:
-    codec, probe, datagram = make()
+@BOTH
+def test_a_released_probe_gets_a_closer_look(protocol: Protocol) -> None:
+    codec, probe, datagram = make(protocol=protocol)
     codec.release([probe.id], 0)
     assert recognised(codec, datagram) is None
     assert closer_look(codec, datagram) is Refusal.RELEASED
@@ -157,6 +175,17 @@ def test_a_flow_that_varies_is_recognised_as_well() -> None:
     ordinary = Answer(probe.id, ReplyKind.TIME_EXCEEDED, 11, 0, 1, None, NO_EXTENSION, ())
     assert recognised(codec, datagram) is not None
     assert closer_look(codec, datagram) == ordinary
+
+
+def test_udp_probes_that_vary_their_port_and_echoes_of_udp_get_a_closer_look() -> None:
+    codec, probe, datagram = make(FlowStrategy.CLASSIC, protocol=Protocol.UDP)
+    assert recognised(codec, datagram) is None
+    outcome = closer_look(codec, datagram)
+    assert isinstance(outcome, Answer)
+    assert outcome.probe_id == probe.id
+    codec, probe, _ = make(protocol=Protocol.UDP)
+    segment = next(known[3] for known in codec._probes.values() if known[0] == probe.id)
+    assert recognised(codec, echo(segment)) is None
 
 
 def test_quotes_of_probes_that_are_too_long_to_keep_get_a_closer_look() -> None:
@@ -341,7 +370,7 @@ def reply_ipv6(quote: bytes) -> bytes:
     return build_icmp_error(6, type=3, code=0, quoted=quote, source=ROUTER6, destination=source(V6))
 
 
-def closer_look_ipv6(codec: IcmpCodec, message: bytes) -> Answer | Refusal:
+def closer_look_ipv6(codec: IcmpCodec | UdpCodec, message: bytes) -> Answer | Refusal:
     """What a socket makes of a message without the shortcut."""
     try:
         return read_answer(codec, parse_icmp(6, message), ROUTER6)
@@ -349,7 +378,7 @@ def closer_look_ipv6(codec: IcmpCodec, message: bytes) -> Answer | Refusal:
         return Refusal.MALFORMED
 
 
-def recognised_ipv6(codec: IcmpCodec, message: bytes) -> tuple[object, ...] | None:
+def recognised_ipv6(codec: IcmpCodec | UdpCodec, message: bytes) -> tuple[object, ...] | None:
     padded = b"\xaa" * 7 + message + b"\xaa" * 9
     return codec.recognise_ipv6(memoryview(padded), 7, len(message))
 
@@ -370,6 +399,26 @@ def test_an_ordinary_reply_of_ipv6_is_recognised_and_nothing_else(label: int | N
             assert closer_look_ipv6(codec, bytes(changed)) == ordinary, f"bit {bit}"
     # All but the checksum, which the kernel has verified, and the label that nobody knows.
     assert taken == 8 * len(message) - 16 - (20 if label is None else 0)
+
+
+def test_an_ordinary_reply_to_udp_over_ipv6_is_recognised_and_nothing_else() -> None:
+    codec = make_codec(V6, Protocol.UDP, FlowStrategy.PARIS)
+    assert isinstance(codec, UdpCodec)
+    codec.sent_header = KNOWN
+    probe = make_probe(V6, ttl=5)
+    segment = codec.encode(probe, source(V6), 0)
+    ends = source(V6), probe.destination
+    quote = build_ipv6(segment, source=ends[0], destination=ends[1], next_header=17, hop_limit=1)
+    message = reply_ipv6(quote)
+    ordinary = Answer(probe.id, ReplyKind.TIME_EXCEEDED, 3, 0, 1, None, NO_EXTENSION, ())
+    assert recognised_ipv6(codec, message) == (probe.id, (ReplyKind.TIME_EXCEEDED, 3, 0, 1))
+    assert closer_look_ipv6(codec, message) == ordinary
+    for bit in range(8 * len(message)):
+        changed = bytearray(message)
+        changed[bit // 8] ^= 1 << bit % 8
+        if recognised_ipv6(codec, bytes(changed)) is not None:
+            assert closer_look_ipv6(codec, bytes(changed)) == ordinary, f"bit {bit}"
+    assert recognised_ipv6(codec, b"\x81\0" + segment[2:]) is None
 
 
 def test_a_quote_of_ipv6_of_any_length_says_the_same_or_gets_a_closer_look() -> None:

@@ -22,7 +22,7 @@ from traceprobe.packets import (
 )
 from traceprobe.sockets.codec._identifiers import RandomPool
 from traceprobe.sockets.codec._ordinary import LONGEST_SEGMENT
-from traceprobe.sockets.codec._recognise import EchoRecogniser
+from traceprobe.sockets.codec._recognise import Recogniser
 from traceprobe.sockets.codec._refusal import Refusal
 from traceprobe.sockets.codec._template import (
     TOKEN_SIZE,
@@ -51,7 +51,7 @@ _BALANCE_AT: Final = 8
 _LAST_SEQUENCE: Final = 0xFFFF
 
 
-class IcmpCodec(EchoRecogniser):
+class IcmpCodec(Recogniser):
     """Echo requests, and the replies and errors that answer them.
 
     Args:
@@ -69,6 +69,8 @@ class IcmpCodec(EchoRecogniser):
 
     protocol = Protocol.ICMP
     longest_kept = LONGEST_SEGMENT
+    _ip_protocol = _PROTOCOL
+    _echoed = True
 
     def __init__(
         self,
@@ -117,6 +119,20 @@ class IcmpCodec(EchoRecogniser):
         if isinstance(message, EchoMessage) and not message.is_request:
             return self.resolve_echo(message.identifier, message.sequence, message.payload, sender)
         return Refusal.FOREIGN
+
+    def recognise_quote(self, destination: bytes, quote: bytes) -> ProbeId | None:
+        """Recognise a probe that an error queue quotes just as it was sent.
+
+        Whatever is different in anything is left to :meth:`resolve_quote`, as in
+        :meth:`Recogniser.recognise_each`.
+
+        Args:
+            destination: Where it went, packed.
+            quote: What is quoted, from the ICMP header on.
+        """
+        if len(quote) < TRANSPORT_HEADER:
+            return None
+        return self._recognise_at(quote[_SEQUENCE_AT] << 8 | quote[_SEQUENCE_AT + 1], destination, quote, 0)
 
     def resolve_quote(
         self, destination: IPv4Address | IPv6Address, transport: memoryview

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 PLAIN_IPV4: Final = 0x45
 """Version 4, five words of header."""
-LAST_HOP_ICMP: Final = 0x0101
-"""Quoted TTL and protocol where nothing is odd."""
+LAST_HOP: Final = 1
+"""Quoted TTL or hop limit where nothing is odd."""
 BUT_FOR_ONE_HOP: Final = 0xFFFF - 0x0100
 """What is left of the sum of a header without that TTL."""
 FRAGMENT_OFFSET: Final = 0x1FFF
@@ -94,5 +94,3 @@ IPV6_READERS: Final = _Ipv6Readers()
 
 IPV6_TIME_EXCEEDED: Final = Ordinary(ReplyKind.TIME_EXCEEDED, 3, 0, 1)
 IPV6_ECHOED: Final = Ordinary(ReplyKind.ECHO_REPLY, 129, 0, None)
-LAST_HOP_ICMPV6: Final = 58 << 8 | 1
-"""Quoted next header and hop limit where nothing is odd."""

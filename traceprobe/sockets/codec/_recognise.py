@@ -1,4 +1,4 @@
-"""The shortcut for ordinary replies to echo probes: which probe it is that nothing has happened to.
+"""The shortcut for ordinary replies to echo and UDP probes: which probe it is that nothing has happened to.
 
 Identity must agree exactly, as everywhere. What is compared in addition, with the bytes that left, is all the
 rest: so that there is nothing to tell of what the path did to the probe. Whatever is different in anything is
@@ -9,10 +9,9 @@ at many times the cost.
 from __future__ import annotations
 
 from struct import Struct
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from traceprobe.config import AddressFamily
-from traceprobe.packets import IpProtocol
 from traceprobe.sockets.codec._changes import ipv4_header_sum
 from traceprobe.sockets.codec._ledger import ProbeCodec
 from traceprobe.sockets.codec._ordinary import (
@@ -28,8 +27,7 @@ from traceprobe.sockets.codec._ordinary import (
     IPV6_ECHOED,
     IPV6_READERS,
     IPV6_TIME_EXCEEDED,
-    LAST_HOP_ICMP,
-    LAST_HOP_ICMPV6,
+    LAST_HOP,
     LONGEST_SEGMENT,
     NO_LABEL,
     PLAIN_IPV4,
@@ -39,15 +37,16 @@ from traceprobe.sockets.codec._ordinary import (
 from traceprobe.sockets.codec._template import IP_HEADER, TOKEN_SIZE, TRANSPORT_HEADER
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from traceprobe.model import ProbeId
+    from traceprobe.packets import IpProtocol
     from traceprobe.sockets.codec._ordinary import Ordinary
     from traceprobe.sockets.codec._template import Template
 
 _CHECKSUM_AT: Final = 2
 _IDENTIFIER_AT: Final = 4
-_SEQUENCE_AT: Final = 6
+_NUMBER_AT: Final = 6
 _ECHO_REPLY: Final = b"\0\0"
 """Type and code (IPv4)."""
 _IPV4_TTL_AT: Final = 8  # RFC 791 section 3.1
@@ -58,8 +57,17 @@ _NO_QUOTE: Final = (b"", -1, b"")
 """Equal to nothing: quotes of this template need a closer look."""
 
 
-class EchoRecogniser(ProbeCodec):
-    """The part of the ICMP codec that recognises ordinary replies."""
+class Recogniser(ProbeCodec):
+    """The part of a codec that recognises ordinary replies.
+
+    For probes whose identifier is the last word of their transport header: the sequence number of an echo
+    request, the checksum of an UDP datagram. Probes with another one need a closer look, all of them.
+    """
+
+    _ip_protocol: ClassVar[Mapping[AddressFamily, IpProtocol]]
+    """What their IP headers say that they are."""
+    _echoed: ClassVar[bool] = False
+    """Whether the destination sends them back."""
 
     def recognise_each(
         self, view: memoryview, step: int, lengths: Sequence[int]
@@ -95,7 +103,7 @@ class EchoRecogniser(ProbeCodec):
             if header[0] == ECHO_REPLY:
                 found.append(self._recognise_echo(view, start, length))
                 continue
-            known = probe_of(quote[_SEQUENCE_AT] << 8 | quote[_SEQUENCE_AT + 1])
+            known = probe_of(quote[_NUMBER_AT] << 8 | quote[_NUMBER_AT + 1])
             if known is None:
                 found.append(None)
                 continue
@@ -121,8 +129,8 @@ class EchoRecogniser(ProbeCodec):
         self, view: memoryview, start: int, length: int
     ) -> tuple[ProbeId, bytes, int, Ordinary] | None:
         message = bytes(view[start + ICMP_AT : start + length])
-        found = self._probes.get(message[_SEQUENCE_AT] << 8 | message[_SEQUENCE_AT + 1])
-        if found is None or self.family is not AddressFamily.IPV4:
+        found = self._probes.get(message[_NUMBER_AT] << 8 | message[_NUMBER_AT + 1])
+        if found is None or not self._echoed or self.family is not AddressFamily.IPV4:
             return None
         probe, template, _, segment = found
         if (
@@ -153,7 +161,7 @@ class EchoRecogniser(ProbeCodec):
         kind, unused, word, payload_length, hop, addresses, quote = read(view, start)
         if kind == ECHO_REPLY_IPV6:
             return self._recognise_ipv6_echo(bytes(view[start : start + length]))
-        found = self._probes.get(quote[_SEQUENCE_AT] << 8 | quote[_SEQUENCE_AT + 1])
+        found = self._probes.get(quote[_NUMBER_AT] << 8 | quote[_NUMBER_AT + 1])
         if found is None:
             return None
         probe, template, _, segment = found
@@ -171,8 +179,8 @@ class EchoRecogniser(ProbeCodec):
     def _recognise_ipv6_echo(self, message: bytes) -> tuple[ProbeId, Ordinary] | None:
         if len(message) < TRANSPORT_HEADER or message[:_CHECKSUM_AT] != ECHO_REPLY_IPV6:
             return None
-        found = self._probes.get(message[_SEQUENCE_AT] << 8 | message[_SEQUENCE_AT + 1])
-        if found is None:
+        found = self._probes.get(message[_NUMBER_AT] << 8 | message[_NUMBER_AT + 1])
+        if found is None or not self._echoed:
             return None
         probe, template, _, segment = found
         if (
@@ -194,7 +202,7 @@ class EchoRecogniser(ProbeCodec):
             template.quote = (
                 6 << 28 | traffic_class << 20 | (label or 0),
                 len(template.buffer),
-                LAST_HOP_ICMPV6,
+                self._ip_protocol[AddressFamily.IPV6] << 8 | LAST_HOP,
                 template.source.packed + template.packed,
             )
         return template.quote
@@ -211,26 +219,14 @@ class EchoRecogniser(ProbeCodec):
             template.quote = _NO_QUOTE
             return _NO_QUOTE
         length = IP_HEADER[self.family] + len(template.buffer)
-        template.header_sum = ipv4_header_sum(template, traffic_class, IpProtocol.ICMP, length)
+        protocol = self._ip_protocol[AddressFamily.IPV4]
+        template.header_sum = ipv4_header_sum(template, traffic_class, protocol, length)
         template.quote = (
             _QUOTED_HEAD.pack(PLAIN_IPV4, traffic_class, length),
-            LAST_HOP_ICMP,
+            LAST_HOP << 8 | protocol,
             _ADDRESSES.pack(source, template.address),
         )
         return template.quote
-
-    def recognise_quote(self, destination: bytes, quote: bytes) -> ProbeId | None:
-        """Recognise a probe that an error queue quotes just as it was sent.
-
-        Whatever is different in anything is left to :meth:`resolve_quote`, as in :meth:`recognise_each`.
-
-        Args:
-            destination: Where it went, packed.
-            quote: What is quoted, from the ICMP header on.
-        """
-        if len(quote) < TRANSPORT_HEADER:
-            return None
-        return self._recognise_at(quote[_SEQUENCE_AT] << 8 | quote[_SEQUENCE_AT + 1], destination, quote, 0)
 
 
 def _quotes_a_part(message: memoryview, header: bytes, quote: bytes, segment: bytes) -> bool:

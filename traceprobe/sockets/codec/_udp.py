@@ -11,9 +11,9 @@ from __future__ import annotations
 from struct import Struct
 from typing import TYPE_CHECKING, Final
 
-from traceprobe.config import Protocol
+from traceprobe.config import AddressFamily, Protocol
 from traceprobe.errors import ConfigError, UsageError
-from traceprobe.model import Change, ChangedField
+from traceprobe.model import Change, ChangedField, ReplyKind
 from traceprobe.packets import (
     IcmpError,
     IpProtocol,
@@ -22,17 +22,23 @@ from traceprobe.packets import (
     pseudo_header_sum,
 )
 from traceprobe.sockets.codec._identifiers import LAST_PORT, PortPool, RandomPool
-from traceprobe.sockets.codec._ledger import ProbeCodec
 from traceprobe.sockets.codec._ordinary import LONGEST_SEGMENT
+from traceprobe.sockets.codec._recognise import Recogniser
 from traceprobe.sockets.codec._refusal import Refusal
-from traceprobe.sockets.codec._template import BALANCE_SIZE, TOKEN_SIZE, TRANSPORT_HEADER, Template
+from traceprobe.sockets.codec._template import (
+    BALANCE_SIZE,
+    TOKEN_SIZE,
+    TRANSPORT_HEADER,
+    Template,
+    copies,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from ipaddress import IPv4Address, IPv6Address
     from random import Random
 
-    from traceprobe.config import AddressFamily, FlowStrategy
+    from traceprobe.config import FlowStrategy
     from traceprobe.model import Probe, ProbeId
     from traceprobe.packets import EchoMessage, IcmpOther, TcpSegment
 
@@ -41,7 +47,6 @@ DEFAULT_UDP_PORT: Final = 33434
 
 _HEADER: Final = Struct("!HHHH")
 _WORD: Final = Struct("!H")
-_TWO_WORDS: Final = Struct("!HH")
 _PORT_AT: Final = 2
 _CHECKSUM_AT: Final = 6
 _WORD_PLACE: Final = slice(TRANSPORT_HEADER, TRANSPORT_HEADER + BALANCE_SIZE)
@@ -50,7 +55,7 @@ _FIRST_CHECKSUM: Final = 1
 _LAST_CHECKSUM: Final = 0xFFFE
 
 
-class UdpCodec(ProbeCodec):
+class UdpCodec(Recogniser):
     """UDP datagrams, and the errors and datagrams that answer them.
 
     Args:
@@ -69,6 +74,7 @@ class UdpCodec(ProbeCodec):
 
     protocol = Protocol.UDP
     longest_kept = LONGEST_SEGMENT
+    _ip_protocol = dict.fromkeys(AddressFamily, IpProtocol.UDP)
 
     def __init__(
         self,
@@ -127,6 +133,10 @@ class UdpCodec(ProbeCodec):
                 return Refusal.FOREIGN
             return self.resolve_answer(sender, message.source_port, message.payload)
         return Refusal.FOREIGN
+
+    def kind_of(self, message: EchoMessage | IcmpOther | UdpDatagram | TcpSegment) -> ReplyKind | None:
+        """What a datagram that answers a probe says; see :meth:`ProbeCodec.kind_of`."""
+        return ReplyKind.UDP_DATA if isinstance(message, UdpDatagram) else None
 
     def recognise_payload(self, destination: bytes, port: int, payload: bytes) -> ProbeId | None:
         """Recognise a classic probe that is quoted just as it was sent; see :meth:`resolve_payload`.
@@ -273,14 +283,12 @@ class UdpCodec(ProbeCodec):
 
     def _segments(self, template: Template, identifiers: list[int]) -> list[bytes]:
         base, buffer = template.base, template.buffer
-        segments = []
         if self._constant:
-            for identifier in identifiers:
-                total = base + identifier
-                balance = 0xFFFF - ((total & 0xFFFF) + (total >> 16))
-                _TWO_WORDS.pack_into(buffer, _CHECKSUM_AT, identifier, balance)
-                segments.append(bytes(buffer))
-            return segments
+            # As in _balance: what is missing to nothing, in the arithmetic of checksums.
+            balances = [-(base + identifier) % 0xFFFF for identifier in identifiers]
+            columns = (_CHECKSUM_AT, identifiers), (TRANSPORT_HEADER, balances)
+            return copies(buffer, len(identifiers), *columns)
+        segments = []
         base -= template.port  # the base sum holds the base port
         chance = self._random.randbytes(BALANCE_SIZE * len(identifiers))
         for place, identifier in enumerate(identifiers):

@@ -24,10 +24,10 @@ from traceprobe.packets import ones_complement_sum, parse_icmp, parse_tcp
 from traceprobe.sockets._catalogue import facts_of
 from traceprobe.sockets.codec import SOURCE_PORTS, IcmpCodec, Refusal, TcpCodec, UdpCodec, read_answer
 from traceprobe.sockets.linux import _options as options
-from traceprobe.sockets.linux._echoes import take_in_ipv4, take_in_ipv6
 from traceprobe.sockets.linux._filters import REJECT_ALL, packet_filter, segment_filter, type_filter
 from traceprobe.sockets.linux._handshakes import Connection, Handshakes
 from traceprobe.sockets.linux._labels import prepare_flow_labels
+from traceprobe.sockets.linux._ordinary import take_in_ipv4, take_in_ipv6
 from traceprobe.sockets.linux._sockaddr import unpack_name
 from traceprobe.sockets.linux._socket import LinuxProbeSocket, codec_options, linux_capabilities
 
@@ -161,9 +161,10 @@ class LinuxRawSocket(LinuxProbeSocket[IcmpCodec | UdpCodec | TcpCodec]):
         receiver = self._receiver
         if self._transport is None:
             return receiver.drain(self._icmp.fileno(), self._icmp_came, self._messages_came)
-        errors = receiver.drain(self._icmp.fileno(), self._icmp_came)
         if isinstance(self._codec, TcpCodec):
+            errors = receiver.drain(self._icmp.fileno(), self._icmp_came)
             return errors + receiver.drain(self._transport.raw.fileno(), self._segment_came)
+        errors = receiver.drain(self._icmp.fileno(), self._icmp_came, self._messages_came)
         return errors + receiver.drain(self._transport.holder.fileno(), self._datagram_came)
 
     def _close_descriptors(self) -> None:
@@ -171,8 +172,8 @@ class LinuxRawSocket(LinuxProbeSocket[IcmpCodec | UdpCodec | TcpCodec]):
             opened.close()
 
     def _messages_came(self, arena: ReceiveArena, count: int, now: ClockReading) -> None:
-        """Take in what has come to the ICMP socket: ordinary replies to echo probes at once."""
-        assert isinstance(self._codec, IcmpCodec)
+        """Take in what has come to the ICMP socket: ordinary replies to echo and UDP probes at once."""
+        assert not isinstance(self._codec, TcpCodec)
         take_in = take_in_ipv4 if self._family is AddressFamily.IPV4 else take_in_ipv6
         take_in(self._codec, self._round_trips, self._ready, arena, count, now, self._icmp_came)
 

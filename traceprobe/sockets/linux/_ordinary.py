@@ -1,4 +1,4 @@
-"""Takes in what comes to a raw ICMP socket that sends echo probes: the innermost loop of a trace.
+"""Takes in what comes to a raw ICMP socket: the innermost loop of a trace by echo or UDP probes.
 
 Ordinary replies, which nearly all are, become what the socket hands out without a detour; whatever is
 different in anything goes the long way. Both kinds keep their order. One loop for each IP version: IPv4
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from traceprobe.ffi.linux_arena import ReceiveArena, ReceivedMessage
     from traceprobe.model import Reply
     from traceprobe.sockets._timestamps import ClockReading, RoundTrips
-    from traceprobe.sockets.codec import IcmpCodec
+    from traceprobe.sockets.codec import IcmpCodec, UdpCodec
     from traceprobe.sockets.linux._control import Control
 
 _IPV6_NAME: Final = Struct("=8x16sI")
@@ -28,7 +28,7 @@ _IPV6_NAME: Final = Struct("=8x16sI")
 
 
 def take_in_ipv4(
-    codec: IcmpCodec,
+    codec: IcmpCodec | UdpCodec,
     round_trips: RoundTrips,
     ready: list[Reply],
     arena: ReceiveArena,
@@ -76,7 +76,7 @@ def take_in_ipv4(
 
 
 def take_in_ipv6(
-    codec: IcmpCodec,
+    codec: IcmpCodec | UdpCodec,
     round_trips: RoundTrips,
     ready: list[Reply],
     arena: ReceiveArena,
