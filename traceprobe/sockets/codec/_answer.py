@@ -9,41 +9,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from traceprobe.config import AddressFamily
-from traceprobe.errors import PacketError
-from traceprobe.model import (
-    ExtensionObject,
-    InterfaceInformation,
-    InterfaceRole,
-    MplsLabel,
-    ReplyKind,
-)
-from traceprobe.packets import (
-    EchoMessage,
-    IcmpError,
-    InterfaceObjectRole,
-    TcpSegment,
-    UdpDatagram,
-    parse_extensions,
-)
+from traceprobe.model import ReplyKind
+from traceprobe.packets import EchoMessage, IcmpError
 from traceprobe.sockets.codec._kinds import error_kind
 from traceprobe.sockets.codec._refusal import Refusal
-from traceprobe.sockets.codec._tcp import TcpCodec
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from ipaddress import IPv4Address, IPv6Address
 
-    from traceprobe.model import Change, ProbeId
-    from traceprobe.packets import IcmpOther
+    from traceprobe.model import Change, ExtensionObject, InterfaceInformation, MplsLabel, ProbeId
+    from traceprobe.packets import IcmpOther, TcpSegment, UdpDatagram
     from traceprobe.sockets.codec._ledger import ProbeCodec
 
 _ECHO_REPLY_TYPE: Final = {AddressFamily.IPV4: 0, AddressFamily.IPV6: 129}
-_ROLES: Final[Mapping[InterfaceObjectRole, InterfaceRole]] = {
-    InterfaceObjectRole.INCOMING: InterfaceRole.INCOMING,
-    InterfaceObjectRole.SUB_IP: InterfaceRole.SUB_IP,
-    InterfaceObjectRole.OUTGOING: InterfaceRole.OUTGOING,
-    InterfaceObjectRole.NEXT_HOP: InterfaceRole.NEXT_HOP,
-}
 
 
 class ExtensionValues(NamedTuple):
@@ -79,18 +57,10 @@ def read_extension(structure: memoryview) -> ExtensionValues:
     """
     if not len(structure):
         return NO_EXTENSION
-    try:
-        found = parse_extensions(structure)
-    except PacketError:
-        return NO_EXTENSION
-    return ExtensionValues(
-        tuple(MplsLabel(*entry) for entry in found.mpls),
-        tuple(
-            InterfaceInformation(_ROLES[entry.role], entry.if_index, entry.address, entry.name, entry.mtu)
-            for entry in found.interfaces
-        ),
-        tuple(ExtensionObject(*entry) for entry in found.unknown),
-    )
+    # Few routers add anything, so that what reads it is loaded when the first one does.
+    from traceprobe.sockets.codec._extension_objects import read_objects
+
+    return ExtensionValues(*read_objects(structure))
 
 
 def read_answer(
@@ -130,10 +100,5 @@ def read_answer(
         )
     if isinstance(message, EchoMessage):
         return Answer(outcome, ReplyKind.ECHO_REPLY, _ECHO_REPLY_TYPE[family], 0)
-    if isinstance(message, UdpDatagram):
-        return Answer(outcome, ReplyKind.UDP_DATA)
-    if isinstance(message, TcpSegment) and isinstance(codec, TcpCodec):
-        kind = codec.segment_kind(message)
-        if kind is not None:
-            return Answer(outcome, kind)
-    return Refusal.UNEXPECTED
+    kind = codec.kind_of(message)
+    return Refusal.UNEXPECTED if kind is None else Answer(outcome, kind)

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from ipaddress import IPv4Address, IPv6Address
 
-    from traceprobe.model import Probe, ProbeId
+    from traceprobe.model import Probe, ProbeId, ReplyKind
     from traceprobe.packets import (
         EchoMessage,
         IcmpError,
@@ -142,6 +142,10 @@ class ProbeCodec(QuoteReader):
             message: The message, parsed; its checksum was verified by whoever parsed it.
             sender: Source address of the datagram that brought it.
         """
+
+    def kind_of(self, message: EchoMessage | IcmpOther | UdpDatagram | TcpSegment) -> ReplyKind | None:  # noqa: ARG002
+        """What a message that answers a probe, and is no error and no echo, says; None for nothing."""
+        return None
 
     @abstractmethod
     def _port_of(self, probe: Probe) -> int:

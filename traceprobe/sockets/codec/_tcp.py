@@ -195,6 +195,10 @@ class TcpCodec(ProbeCodec):
         source_port = self.source_port + self._port_of_flow(trace_of(probe.id), probe.flow)
         return source_port, int(probe.destination), port
 
+    def kind_of(self, message: EchoMessage | IcmpOther | UdpDatagram | TcpSegment) -> ReplyKind | None:
+        """What a segment that answers a probe says; see :meth:`ProbeCodec.kind_of`."""
+        return self.segment_kind(message) if isinstance(message, TcpSegment) else None
+
     def segment_kind(self, segment: TcpSegment) -> ReplyKind | None:
         """What a segment that answers a probe says about the port; None if it says nothing."""
         flags = segment.flags & (TcpFlag.SYN | TcpFlag.ACK | TcpFlag.RST)
