@@ -8,7 +8,7 @@ chance, and so is the payload's first word: whoever has seen one probe of a trac
 
 from __future__ import annotations
 
-from struct import Struct
+from struct import Struct, unpack
 from typing import TYPE_CHECKING, Final
 
 from traceprobe.config import AddressFamily, Protocol
@@ -46,10 +46,8 @@ DEFAULT_UDP_PORT: Final = 33434
 """Where traceroute has always begun; nothing listens there (RFC 6335 leaves it unassigned)."""
 
 _HEADER: Final = Struct("!HHHH")
-_WORD: Final = Struct("!H")
 _PORT_AT: Final = 2
 _CHECKSUM_AT: Final = 6
-_WORD_PLACE: Final = slice(TRANSPORT_HEADER, TRANSPORT_HEADER + BALANCE_SIZE)
 # 0 means that there is no checksum (RFC 768), and 0xffff is how a sum of 0 is written.
 _FIRST_CHECKSUM: Final = 1
 _LAST_CHECKSUM: Final = 0xFFFE
@@ -75,6 +73,8 @@ class UdpCodec(Recogniser):
     protocol = Protocol.UDP
     longest_kept = LONGEST_SEGMENT
     _ip_protocol = dict.fromkeys(AddressFamily, IpProtocol.UDP)
+
+    default_port: int
 
     def __init__(
         self,
@@ -255,7 +255,7 @@ class UdpCodec(Recogniser):
     @staticmethod
     def _checksum(total: int) -> int:
         """The checksum that goes with a sum; a checksum of 0 is written the other way (RFC 768)."""
-        return 0xFFFF - ((total & 0xFFFF) + (total >> 16)) or 0xFFFF
+        return -total % 0xFFFF or 0xFFFF
 
     def _take(self, template: Template, count: int) -> list[int] | None:
         if self._constant:
@@ -286,21 +286,19 @@ class UdpCodec(Recogniser):
         if self._constant:
             # As in _balance: what is missing to nothing, in the arithmetic of checksums.
             balances = [-(base + identifier) % 0xFFFF for identifier in identifiers]
-            columns = (_CHECKSUM_AT, identifiers), (TRANSPORT_HEADER, balances)
-            return copies(buffer, len(identifiers), *columns)
-        segments = []
-        base -= template.port  # the base sum holds the base port
-        chance = self._random.randbytes(BALANCE_SIZE * len(identifiers))
-        for place, identifier in enumerate(identifiers):
-            port = identifier & LAST_PORT
-            word = self._words[identifier] = chance[BALANCE_SIZE * place : BALANCE_SIZE * (place + 1)]
-            _WORD.pack_into(buffer, _PORT_AT, port)
-            buffer[_WORD_PLACE] = word
-            if template.source is not None:
-                checksum = self._checksum(base + port + int.from_bytes(word))
-                _WORD.pack_into(buffer, _CHECKSUM_AT, checksum)
-            segments.append(bytes(buffer))
-        return segments
+            constant = (_CHECKSUM_AT, identifiers), (TRANSPORT_HEADER, balances)
+            return copies(buffer, len(identifiers), *constant)
+        count = len(identifiers)
+        ports = [identifier & LAST_PORT for identifier in identifiers]
+        chance = self._random.randbytes(BALANCE_SIZE * count)
+        self._words.update(zip(identifiers, unpack(f"{BALANCE_SIZE}s" * count, chance), strict=True))
+        words = list(unpack(f"!{count}H", chance))
+        columns = [(_PORT_AT, ports), (TRANSPORT_HEADER, words)]
+        if template.source is not None:
+            base -= template.port  # the base sum holds the base port
+            sums = [self._checksum(base + port + word) for port, word in zip(ports, words, strict=True)]
+            columns.append((_CHECKSUM_AT, sums))
+        return copies(buffer, count, *columns)
 
     def _match(
         self,
