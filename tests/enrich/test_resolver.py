@@ -16,7 +16,7 @@ from tests.rigs.dns_server import DnsServer, Manner
 from tests.rigs.require import missing_module, missing_program, require
 from traceprobe import ResolverError, UnsupportedOption
 from traceprobe._enrichment_config import NameServer
-from traceprobe.enrich import _libraries, _resolver
+from traceprobe.enrich import _dnspython, _libraries, _resolver
 from traceprobe.enrich._dnspython import DnspythonClient
 from traceprobe.enrich._libraries import choose_library, event_loop
 from traceprobe.enrich._resolver import DnsResolver, LateClient
@@ -420,6 +420,45 @@ async def test_a_server_without_an_address_fails_every_question(
             await made.reverse(HOST)
         with pytest.raises(ResolverError, match="has no address"):
             await made.text("text.example")
+
+
+async def test_who_is_cancelled_while_a_name_is_looked_up_leaves_no_client_open(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looked_up = anyio.Event()
+    made: list[object] = []
+
+    async def for_ever(*_: object, **__: object) -> list[object]:
+        looked_up.set()
+        await anyio.sleep_forever()
+        return []
+
+    monkeypatch.setattr(anyio, "getaddrinfo", for_ever)
+    monkeypatch.setattr(_dnspython, "https_client", lambda: made.append("a client"))
+    servers = [NameServer.parse(text) for text in ("https://192.0.2.53/dns-query", "tls://name.example")]
+    async with anyio.create_task_group() as group:
+        group.start_soon(DnspythonClient.open, servers, dns_settings())
+        await looked_up.wait()
+        group.cancel_scope.cancel()
+    assert made == []
+
+
+async def test_servers_are_asked_in_the_order_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    require("doh", missing_module("httpx2"))
+
+    async def found(host: str, port: int, **_: object) -> list[object]:
+        if host == "nowhere.example":
+            raise OSError("Name or service not known")
+        return [(0, 0, 0, "", ("192.0.2.7", port))]
+
+    monkeypatch.setattr(anyio, "getaddrinfo", found)
+    texts = ("192.0.2.1", "https://192.0.2.53/q", "tls://nowhere.example", "tls://name.example", "192.0.2.2")
+    made = await DnspythonClient.open([NameServer.parse(text) for text in texts], dns_settings())
+    kinds = ["PlainServer", "HttpsServer", "TlsServer", "PlainServer"]
+    assert [type(server).__name__ for server in made._servers] == kinds
+    await made.aclose()
+    assert made._https is not None
+    assert made._https.is_closed
 
 
 async def test_a_system_without_name_servers_fails_every_question(monkeypatch: pytest.MonkeyPatch) -> None:

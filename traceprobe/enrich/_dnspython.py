@@ -68,18 +68,22 @@ class DnspythonClient:
         Raises:
             OSError: The system knows no servers, or no address of one.
         """
-        https: httpx2.AsyncClient | None = None
-        reached: list[DnsServer] = []
+        found: dict[NameServer, Sequence[DnsServer]] = {}
         failures: list[ResolverError] = []
         for server in servers:
             if server.url is None:
                 try:
-                    reached += await _reach(server)
+                    found[server] = await _reach(server)
                 except ResolverError as error:
                     failures.append(error)
-            else:
-                https = https or https_client()
+        # Made last: whoever is cancelled while a name is looked up has no client to close.
+        https = https_client() if any(server.url is not None for server in servers) else None
+        reached: list[DnsServer] = []
+        for server in servers:
+            if server.url is not None and https is not None:
                 reached.append(HttpsServer(server.url, https))
+            else:
+                reached += found.get(server, ())
         if not servers:
             reached += _servers_of_the_system()
         elif not reached:

@@ -104,5 +104,8 @@ class Routes:
         except ConfigError as error:  # what was checked when the socket was opened is gone by now
             return Route(destination, name, None, SendError(errno.ENODEV, str(error)))
         except OSError as error:
-            return Route(destination, name, None, SendError(error.errno or errno.EPERM, str(destination)))
+            if error.errno:
+                return Route(destination, name, None, SendError(error.errno, str(destination)))
+            # Nobody has said why: a number that suggests a reason would send people looking elsewhere.
+            return Route(destination, name, None, SendError(errno.EIO, f"{destination}: {error}"))
         return Route(destination, name, source, None)
