@@ -19,6 +19,7 @@ ALLOWED = {
     ("traceprobe/model/__init__.py", LATER): "as above",
     ("traceprobe/packets/__init__.py", LATER): "as above",
     ("traceprobe/sockets/__init__.py", LATER): "as above",
+    ("traceprobe/sockets/codec/__init__.py", LATER): "as above",
     ("traceprobe/enrich/_resolver.py", LATER): "the resolver's library, compared with its name before",
     ("traceprobe/model/_quick.py", "compile"): "a function made of the names of a class's own fields",
     ("traceprobe/model/_quick.py", "exec"): "as above",

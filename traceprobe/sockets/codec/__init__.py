@@ -9,6 +9,10 @@ did to the probe that it quotes, is read here as well.
 Knows no sockets, no clocks, and nothing of what a trace makes of a reply.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
 from traceprobe.sockets.codec._answer import (
     NO_EXTENSION,
     Answer,
@@ -20,10 +24,24 @@ from traceprobe.sockets.codec._icmp import IcmpCodec
 from traceprobe.sockets.codec._kinds import error_kind
 from traceprobe.sockets.codec._ledger import ProbeCodec
 from traceprobe.sockets.codec._refusal import Refusal
-from traceprobe.sockets.codec._tcp import DEFAULT_TCP_PORT, SOURCE_PORTS, TcpCodec, connection_changes
 from traceprobe.sockets.codec._template import SentHeader, of_one_trace
 from traceprobe.sockets.codec._udp import DEFAULT_UDP_PORT, UdpCodec
-from traceprobe.sockets.codec._udp_token import TokenUdpCodec
+
+if TYPE_CHECKING:
+    from traceprobe.sockets.codec._tcp import DEFAULT_TCP_PORT as DEFAULT_TCP_PORT
+    from traceprobe.sockets.codec._tcp import SOURCE_PORTS as SOURCE_PORTS
+    from traceprobe.sockets.codec._tcp import TcpCodec as TcpCodec
+    from traceprobe.sockets.codec._tcp import connection_changes as connection_changes
+    from traceprobe.sockets.codec._udp_token import TokenUdpCodec as TokenUdpCodec
+
+_LATE: Final = {
+    "DEFAULT_TCP_PORT": "traceprobe.sockets.codec._tcp",
+    "SOURCE_PORTS": "traceprobe.sockets.codec._tcp",
+    "TcpCodec": "traceprobe.sockets.codec._tcp",
+    "TokenUdpCodec": "traceprobe.sockets.codec._udp_token",
+    "connection_changes": "traceprobe.sockets.codec._tcp",
+}
+"""What only some ways of probing need, and where it is: imported when one of them is opened."""
 
 __all__ = [
     "DEFAULT_TCP_PORT",
@@ -45,3 +63,14 @@ __all__ = [
     "read_answer",
     "read_extension",
 ]
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        home = _LATE.get(name)
+        if home is None:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        import importlib
+
+        value = globals()[name] = getattr(importlib.import_module(home), name)
+        return value

@@ -9,14 +9,14 @@ from __future__ import annotations
 from abc import abstractmethod
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, TypedDict, cast
 
 from traceprobe.model import TimestampSource
 from traceprobe.sockets._modes import quarantine_ns, traffic_class
 from traceprobe.sockets._probe_socket import CodecT as CodecT
 from traceprobe.sockets._probe_socket import KernelProbeSocket
 from traceprobe.sockets._routes import Routes
-from traceprobe.sockets.codec import ProbeCodec, Refusal, SentHeader, TcpCodec, UdpCodec
+from traceprobe.sockets.codec import IcmpCodec, ProbeCodec, Refusal, SentHeader
 from traceprobe.sockets.linux._drops import DropCounts
 from traceprobe.sockets.linux._options import (
     REPLY_COST,
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from traceprobe.model import Probe, ProbeId, Reply, SentProbe
     from traceprobe.sockets._catalogue import ModeFacts
     from traceprobe.sockets._timestamps import ClockReading
+    from traceprobe.sockets.codec import TcpCodec, UdpCodec
     from traceprobe.sockets.linux._send import Batch
 
 
@@ -66,7 +67,9 @@ def linux_capabilities(
         max_in_flight=max(1, min(buffer // REPLY_COST, codec.capacity)),
         sees_quoted_ttl=facts.sees_quoted_ttl,
         sees_reply_ttl=facts.sees_reply_ttl,
-        default_port=codec.default_port if isinstance(codec, UdpCodec | TcpCodec) else None,
+        default_port=None
+        if isinstance(codec, IcmpCodec)
+        else cast("UdpCodec | TcpCodec", codec).default_port,
         sees_extensions=facts.sees_extensions,
         sees_changes=facts.changes_seen(codec.family),
     )

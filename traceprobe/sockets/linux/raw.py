@@ -14,18 +14,17 @@ import select
 import socket
 from contextlib import ExitStack
 from random import SystemRandom
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from traceprobe.config import AddressFamily, FlowStrategy, Mode, Protocol
 from traceprobe.errors import ConfigError, PacketError, TraceprobeError
 from traceprobe.ffi import linux
 from traceprobe.model import ReplyKind
-from traceprobe.packets import ones_complement_sum, parse_icmp, parse_tcp
+from traceprobe.packets import ones_complement_sum, parse_icmp
 from traceprobe.sockets._catalogue import facts_of
-from traceprobe.sockets.codec import SOURCE_PORTS, IcmpCodec, Refusal, TcpCodec, UdpCodec, read_answer
+from traceprobe.sockets.codec import IcmpCodec, Refusal, UdpCodec, read_answer
 from traceprobe.sockets.linux import _options as options
 from traceprobe.sockets.linux._filters import REJECT_ALL, packet_filter, segment_filter, type_filter
-from traceprobe.sockets.linux._handshakes import Connection, Handshakes
 from traceprobe.sockets.linux._labels import prepare_flow_labels
 from traceprobe.sockets.linux._ordinary import take_in_ipv4, take_in_ipv6
 from traceprobe.sockets.linux._sockaddr import unpack_name
@@ -39,7 +38,9 @@ if TYPE_CHECKING:
     from traceprobe.loops import Clock
     from traceprobe.model import Probe, ProbeId, SentProbe
     from traceprobe.sockets._timestamps import ClockReading
+    from traceprobe.sockets.codec import TcpCodec
     from traceprobe.sockets.linux._control import Control
+    from traceprobe.sockets.linux._handshakes import Connection, Handshakes
     from traceprobe.sockets.protocol import SocketCapabilities
 
 _ICMP: Final = {AddressFamily.IPV4: socket.IPPROTO_ICMP, AddressFamily.IPV6: socket.IPPROTO_ICMPV6}
@@ -64,7 +65,7 @@ class TransportDescriptors(NamedTuple):
     """Readable when any of the sockets is: one thing to wait on."""
 
 
-class LinuxRawSocket(LinuxProbeSocket[IcmpCodec | UdpCodec | TcpCodec]):
+class LinuxRawSocket(LinuxProbeSocket["IcmpCodec | UdpCodec | TcpCodec"]):
     """Probes through raw sockets; see :class:`~traceprobe.sockets.AsyncProbeSocket`.
 
     Args:
@@ -85,10 +86,11 @@ class LinuxRawSocket(LinuxProbeSocket[IcmpCodec | UdpCodec | TcpCodec]):
         icmp: socket.socket,
         transport: TransportDescriptors | None,
     ) -> None:
+        self._tcp = _tcp_of(codec)
         wait_on = icmp.fileno() if transport is None else transport.epoll.fileno()
         receivers = [icmp]
         if transport is not None:
-            receivers.append(transport.raw if isinstance(codec, TcpCodec) else transport.holder)
+            receivers.append(transport.holder if self._tcp is None else transport.raw)
         super().__init__(config, codec, capabilities, clock, wait_on, receivers)
         self._icmp = icmp
         self._transport = transport
@@ -97,8 +99,10 @@ class LinuxRawSocket(LinuxProbeSocket[IcmpCodec | UdpCodec | TcpCodec]):
         # No ICMP error is ever pending on a raw socket, so none can get in the way.
         self._sender = self._make_sender(self._outgoing, None)
         self._handshakes: Handshakes | None = None
-        if isinstance(codec, TcpCodec) and codec.flow is not FlowStrategy.CLASSIC:
-            self._handshakes = Handshakes(codec.connection_of)
+        if self._tcp is not None and codec.flow is not FlowStrategy.CLASSIC:
+            from traceprobe.sockets.linux._handshakes import Handshakes
+
+            self._handshakes = Handshakes(self._tcp.connection_of)
         # Connections of probes that had been given up when their SYN-ACK came.
         self._freed: list[Connection] = []
 
@@ -161,7 +165,7 @@ class LinuxRawSocket(LinuxProbeSocket[IcmpCodec | UdpCodec | TcpCodec]):
         receiver = self._receiver
         if self._transport is None:
             return receiver.drain(self._icmp.fileno(), self._icmp_came, self._messages_came)
-        if isinstance(self._codec, TcpCodec):
+        if self._tcp is not None:
             errors = receiver.drain(self._icmp.fileno(), self._icmp_came)
             return errors + receiver.drain(self._transport.raw.fileno(), self._segment_came)
         errors = receiver.drain(self._icmp.fileno(), self._icmp_came, self._messages_came)
@@ -173,9 +177,9 @@ class LinuxRawSocket(LinuxProbeSocket[IcmpCodec | UdpCodec | TcpCodec]):
 
     def _messages_came(self, arena: ReceiveArena, count: int, now: ClockReading) -> None:
         """Take in what has come to the ICMP socket: ordinary replies to echo and UDP probes at once."""
-        assert not isinstance(self._codec, TcpCodec)
+        codec = cast("IcmpCodec | UdpCodec", self._codec)
         take_in = take_in_ipv4 if self._family is AddressFamily.IPV4 else take_in_ipv6
-        take_in(self._codec, self._round_trips, self._ready, arena, count, now, self._icmp_came)
+        take_in(codec, self._round_trips, self._ready, arena, count, now, self._icmp_came)
 
     def _icmp_came(self, message: ReceivedMessage, control: Control, now: ClockReading) -> None:
         name = unpack_name(message.name)
@@ -203,6 +207,8 @@ class LinuxRawSocket(LinuxProbeSocket[IcmpCodec | UdpCodec | TcpCodec]):
         if name is None:
             self._refuse(Refusal.MALFORMED)
             return
+        from traceprobe.packets import parse_tcp  # loaded with the codec already
+
         sender, data, reply_ttl = name[0], message.data, control.ttl
         if self._family is AddressFamily.IPV4:
             reply_ttl = data[_IPV4_TTL_AT]
@@ -212,12 +218,13 @@ class LinuxRawSocket(LinuxProbeSocket[IcmpCodec | UdpCodec | TcpCodec]):
         except PacketError:
             self._refuse(Refusal.MALFORMED)
             return
-        assert isinstance(self._codec, TcpCodec)
-        answer = read_answer(self._codec, segment, sender)
-        if not isinstance(answer, Refusal) and not self._codec.is_intact(answer.probe_id, data, sender):
+        codec = self._tcp
+        assert codec is not None
+        answer = read_answer(codec, segment, sender)
+        if not isinstance(answer, Refusal) and not codec.is_intact(answer.probe_id, data, sender):
             answer = Refusal.BAD_CHECKSUM  # raw sockets get segments before the kernel has looked at them
         is_late = answer is Refusal.RELEASED and self._handshakes is not None
-        if is_late and self._codec.segment_kind(segment) is ReplyKind.SYN_ACK:
+        if is_late and codec.segment_kind(segment) is ReplyKind.SYN_ACK:
             self._freed.append((segment.destination_port, int(sender), segment.source_port))
         self._answer_came(answer, sender, control.stamp_ns, now, reply_ttl)
 
@@ -264,13 +271,18 @@ def open_linux_raw(
         if config.packet_size is not None:
             codec.check_size(config.packet_size)
         _filter_icmp(icmp, family, codec)
-        if transport is not None and isinstance(codec, TcpCodec):
-            ports = (codec.source_port, codec.source_ports)
-            linux.attach_filter(transport.raw, segment_filter(family, *ports))
+        tcp = _tcp_of(codec)
+        if transport is not None and tcp is not None:
+            linux.attach_filter(transport.raw, segment_filter(family, tcp.source_port, tcp.source_ports))
         capabilities = linux_capabilities(facts, codec, timestamps=stamps, buffer=granted)
         opened = LinuxRawSocket(config, codec, capabilities, clock, icmp, transport)
         stack.pop_all()
     return opened
+
+
+def _tcp_of(codec: IcmpCodec | UdpCodec | TcpCodec) -> TcpCodec | None:
+    """The codec if it is that of TCP, whose module is imported only for such probes."""
+    return cast("TcpCodec", codec) if codec.protocol is Protocol.TCP else None
 
 
 def _make_codec(
@@ -289,6 +301,8 @@ def _make_codec(
     if protocol is Protocol.UDP:
         source_port = options.bind(transport.holder, family, config, config.source_port or 0)
         return UdpCodec(family, flow, source_port=source_port, **common)
+    from traceprobe.sockets.codec import TcpCodec
+
     source_port = _hold_ports(transport.holder, family, config)
     is_first_port = config.source_port is not None
     return TcpCodec(family, flow, source_port=source_port, is_first_port=is_first_port, **common)
@@ -303,6 +317,8 @@ def _hold_ports(holder: socket.socket, family: AddressFamily, config: Traceroute
     """
     if config.source_port is not None:
         return options.bind(holder, family, config, config.source_port)
+    from traceprobe.sockets.codec import SOURCE_PORTS
+
     firsts = range(_FIRST_PORT, _LAST_PORT, SOURCE_PORTS)
     for port in SystemRandom().sample(firsts, len(firsts)):
         try:
@@ -354,6 +370,7 @@ def _filter_icmp(icmp: socket.socket, family: AddressFamily, codec: IcmpCodec | 
     protocol = codec.protocol
     icmp.setsockopt(level, option, type_filter(family, protocol))
     identifier = codec.identifier if isinstance(codec, IcmpCodec) else codec.source_port
-    count = codec.source_ports if isinstance(codec, TcpCodec) else 1
+    tcp = _tcp_of(codec)
+    count = 1 if tcp is None else tcp.source_ports
     program = packet_filter(family, protocol, identifier, codec.cookie, codec.cookie_at, count=count)
     linux.attach_filter(icmp, program)
