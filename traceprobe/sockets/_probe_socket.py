@@ -9,26 +9,25 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from operator import attrgetter
-from typing import TYPE_CHECKING, Final, Generic, NamedTuple, TypeVar, overload
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar, overload
 
-from traceprobe.model import SentProbe, TimestampSource
+from traceprobe.model import SentProbe, TimestampSource, trace_of
 from traceprobe.model._probe import build_sent_probe
 from traceprobe.model._reply import build_reply
 from traceprobe.sockets._receiving import ReceivingSocket
 from traceprobe.sockets._receiving import Waiter as Waiter
 from traceprobe.sockets._timestamps import RoundTrips, read_clocks
-from traceprobe.sockets.codec import NO_EXTENSION, Answer, ProbeCodec, Refusal
+from traceprobe.sockets.codec import NO_EXTENSION, Answer, ProbeCodec, Refusal, are_alike
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from ipaddress import IPv4Address, IPv6Address
 
     from traceprobe.config import TracerouteConfig
     from traceprobe.errors import SendError
     from traceprobe.loops import Clock
     from traceprobe.model import Change, Probe, ProbeId, ReplyKind
-    from traceprobe.sockets._routes import Routes
+    from traceprobe.sockets._routes import Route, Routes
     from traceprobe.sockets._timestamps import ClockReading
     from traceprobe.sockets.codec import ExtensionValues
     from traceprobe.sockets.protocol import SocketCapabilities
@@ -36,8 +35,6 @@ if TYPE_CHECKING:
 CodecT = TypeVar("CodecT", bound=ProbeCodec)
 
 _NS = 1_000_000_000
-_ID: Final = attrgetter("id")
-_TTL: Final = attrgetter("ttl")
 
 
 class Batch(NamedTuple):
@@ -179,7 +176,7 @@ class KernelProbeSocket(ReceivingSocket, Generic[CodecT]):
         reports: dict[ProbeId, SentProbe] = {}
         sendable, batch, sources = self._encode(probes, reports)
         if sendable:
-            ids = list(map(_ID, sendable))
+            ids = [probe.id for probe in sendable]
             whole: TakenAtOnce | None = None
 
             def sent(start: int, stop: int, now: ClockReading, number: int) -> None:
@@ -231,8 +228,14 @@ class KernelProbeSocket(ReceivingSocket, Generic[CodecT]):
         sources: list[IPv4Address | IPv6Address | None] = []
         now_ns = self._clock.monotonic_ns()
         largest = 0
+        alike = bool(probes) and are_alike(probes)
+        runs: Iterable[tuple[Route, Sequence[Probe]]]
+        if alike:
+            runs = ((self._routes.find(trace_of(probes[0].id), probes[0].destination), probes),)
+        else:
+            runs = self._routes.runs(probes)
         try:
-            for route, run in self._routes.runs(probes):
+            for route, run in runs:
                 if route.error is not None and (self._source_needed or not route.name):
                     now = read_clocks(self._clock)
                     reports.update(
@@ -243,10 +246,10 @@ class KernelProbeSocket(ReceivingSocket, Generic[CodecT]):
                         for probe in run
                     )
                     continue
-                segments = self._codec.encode_batch(run, route.source, now_ns)
+                segments = self._codec.encode_batch(run, route.source, now_ns, alike=alike)
                 sendable += run
                 self._pack(batch, segments, route.name)
-                batch.ttls.extend(map(_TTL, run))
+                batch.ttls.extend([probe.ttl for probe in run])
                 sources += [route.source] * len(run)
                 largest = max(largest, *map(len, segments))
         except BaseException:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from traceprobe.errors import ConfigError, SendError
 from traceprobe.model import PROBE_INDEX_BITS, trace_of
 from traceprobe.sockets._modes import source_address
-from traceprobe.sockets.codec import of_one_trace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -60,9 +59,6 @@ class Routes:
     def runs(self, probes: Sequence[Probe]) -> Iterator[tuple[Route, Sequence[Probe]]]:
         """Split probes, in their order, into runs that take one route; never raises for a route."""
         start, total = 0, len(probes)
-        if total and of_one_trace(probes):
-            yield self._find(trace_of(probes[0].id), probes[0].destination), probes
-            return
         while start < total:
             first = probes[start]
             trace, destination = trace_of(first.id), first.destination
@@ -76,10 +72,11 @@ class Routes:
                 ):
                     break
                 stop += 1
-            yield self._find(trace, destination), probes[start:stop]
+            yield self.find(trace, destination), probes[start:stop]
             start = stop
 
-    def _find(self, trace: int, destination: IPv4Address | IPv6Address) -> Route:
+    def find(self, trace: int, destination: IPv4Address | IPv6Address) -> Route:
+        """The way of the probes of a trace; never raises."""
         route = self._routes.get(trace)
         if route is not None and route.destination == destination:
             return route

@@ -24,7 +24,7 @@ from traceprobe.sockets.codec._icmp import IcmpCodec
 from traceprobe.sockets.codec._kinds import error_kind
 from traceprobe.sockets.codec._ledger import ProbeCodec
 from traceprobe.sockets.codec._refusal import Refusal
-from traceprobe.sockets.codec._template import SentHeader, of_one_trace
+from traceprobe.sockets.codec._template import SentHeader, are_alike
 from traceprobe.sockets.codec._udp import DEFAULT_UDP_PORT, UdpCodec
 
 if TYPE_CHECKING:
@@ -57,9 +57,9 @@ __all__ = [
     "TcpCodec",
     "TokenUdpCodec",
     "UdpCodec",
+    "are_alike",
     "connection_changes",
     "error_kind",
-    "of_one_trace",
     "read_answer",
     "read_extension",
 ]

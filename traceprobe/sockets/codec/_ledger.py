@@ -14,7 +14,6 @@ from abc import abstractmethod
 from collections import deque
 from hashlib import blake2b
 from itertools import repeat
-from operator import attrgetter
 from random import Random, SystemRandom
 from typing import TYPE_CHECKING, ClassVar, Final
 
@@ -48,8 +47,6 @@ if TYPE_CHECKING:
         UdpDatagram,
     )
 
-_ID: Final = attrgetter("id")
-_TTL: Final = attrgetter("ttl")
 _SECRET_SIZE: Final = 32
 _FLOW_LIMIT: Final = 2**32
 
@@ -231,7 +228,12 @@ class ProbeCodec(QuoteReader):
         return self.encode_batch((probe,), source, now_ns)[0]
 
     def encode_batch(
-        self, probes: Sequence[Probe], source: IPv4Address | IPv6Address | None, now_ns: int
+        self,
+        probes: Sequence[Probe],
+        source: IPv4Address | IPv6Address | None,
+        now_ns: int,
+        *,
+        alike: bool = False,
     ) -> list[bytes]:
         """Give probes identifiers and make their transport segments, checksums filled in.
 
@@ -242,6 +244,7 @@ class ProbeCodec(QuoteReader):
             probes: The probes.
             source: Source address of the datagrams. None only where the kernel computes the checksum.
             now_ns: Monotonic clock, nanoseconds.
+            alike: Whether :func:`are_alike` has said so.
 
         Raises:
             ConfigError: A probe's size, port or flow is one that can't be sent.
@@ -254,9 +257,9 @@ class ProbeCodec(QuoteReader):
             while len(segments) < total:
                 start = len(segments)
                 template = self._template_for(probes[start], source)
-                stop = end_of_run(probes, start)
+                stop = total if alike else end_of_run(probes, start)
                 run = probes[start:stop] if stop - start < total else probes
-                ids = list(map(_ID, run))
+                ids = [probe.id for probe in run]
                 if len(set(ids)) < len(ids):
                     raise UsageError("a batch can hold a probe only once")
                 if not self._identifiers.keys().isdisjoint(ids):
@@ -269,7 +272,7 @@ class ProbeCodec(QuoteReader):
                 template.probes += stop - start
                 made = self._segments(template, identifiers)
                 kept = made if len(template.buffer) <= self.longest_kept else repeat(b"")
-                ttls = map(_TTL, run)
+                ttls = [probe.ttl for probe in run]
                 # Columns become rows; the first that ends, and none is longer than another, ends all.
                 self._probes.update(zip(identifiers, zip(ids, repeat(template), ttls, kept), strict=False))
                 self._identifiers.update(zip(ids, identifiers, strict=True))

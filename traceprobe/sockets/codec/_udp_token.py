@@ -70,10 +70,15 @@ class TokenUdpCodec(UdpCodec):
         self._answered_by: dict[int, tuple[int, int, int]] = {}
 
     def encode_batch(
-        self, probes: Sequence[Probe], source: IPv4Address | IPv6Address | None, now_ns: int
+        self,
+        probes: Sequence[Probe],
+        source: IPv4Address | IPv6Address | None,
+        now_ns: int,
+        *,
+        alike: bool = False,
     ) -> list[bytes]:
         """Give probes identifiers and make their segments; see :meth:`ProbeCodec.encode_batch`."""
-        segments = super().encode_batch(probes, source, now_ns)
+        segments = super().encode_batch(probes, source, now_ns, alike=alike)
         for probe in probes:
             identifier = self._identifiers[probe.id]
             template = self._probes[identifier][1]
