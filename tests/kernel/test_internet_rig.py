@@ -12,9 +12,10 @@ import pytest
 
 from tests.kernel import plain
 from tests.rigs.namespaces import RigError, existing_namespaces
+from tests.rigs.programs import FLAGS, compiler
 from tests.rigs.tun import Log, Outcome, ProbeRecord, SimulatedInternet
 from tests.rigs.tun.scenario import compile_topology
-from tests.rigs.tun.simulated import FLAGS, SCENARIOS, build_program, compiler, load_scenario, sources
+from tests.rigs.tun.simulated import SCENARIOS, build_program, load_scenario, sources
 from traceprobe.testing.topology import (
     Balanced,
     Fault,

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import atexit
-import functools
-import shutil
 import struct
-import subprocess
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
 from tests.rigs.flood.garbage import STRANGERS
-from tests.rigs.namespaces import RigError
-from tests.rigs.require import missing_program, missing_tun
-from tests.rigs.tun.simulated import FLAGS, compiler
+from tests.rigs.programs import Conversation, build, missing_tun_program
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,27 +25,7 @@ COUNTS: Final = struct.Struct("=QQ")
 
 def missing_flood() -> str | None:
     """Why the flood can't run here, or None if it can."""
-    return missing_tun() or (None if compiler() else missing_program("cc"))
-
-
-@functools.cache
-def build_program() -> Path:
-    """Compile the program, once for each process that asks; it is gone when the process is."""
-    command = compiler()
-    if command is None:
-        raise RigError("there is no C compiler")
-    folder = Path(tempfile.mkdtemp(prefix="traceprobe-rig-"))
-    atexit.register(shutil.rmtree, folder)
-    program = folder / "flood"
-    finished = subprocess.run(
-        [command, *FLAGS, "-o", str(program), str(HERE / "flood.c")],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if finished.returncode != 0:
-        raise RigError(f"the flood does not compile:\n{finished.stderr}")
-    return program
+    return missing_tun_program()
 
 
 class Flood:
@@ -67,23 +41,17 @@ class Flood:
     def __init__(self, namespace: Namespace) -> None:
         self._namespace = namespace
         self._stack = ExitStack()
-        self._process: subprocess.Popen[str]
+        self._program: Conversation
         self._folder: Path
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             self._folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="traceprobe-rig-")))
             self.counts.write_bytes(bytes(COUNTS.size))
-            self._process = subprocess.Popen(
-                self._namespace.command([str(build_program()), DEVICE, str(self.counts)]),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-            stack.callback(self._end)
-            if (answer := self._answer()) != "ready":
-                raise RigError(f"the flood said {answer!r}")
+            program = build("flood", HERE / "flood.c")
+            command = self._namespace.command([str(program), DEVICE, str(self.counts)])
+            self._program = stack.enter_context(Conversation("the flood", command))
+            self._program.read("ready")
             self._namespace.run(["sh", "-ec", _SETUP])
             self._stack = stack.pop_all()
         return self
@@ -106,39 +74,15 @@ class Flood:
         """Pour these from now on, in turn."""
         file = self._folder / "datagrams"
         file.write_bytes(b"".join(len(one).to_bytes(2, "big") + one for one in datagrams))
-        self._command(f"load {file}")
+        self._program.say(f"load {file}")
 
     def start(self, rate: int) -> None:
         """Begin to pour so many a second."""
-        self._command(f"start {rate}")
+        self._program.say(f"start {rate}")
 
     def stop(self) -> None:
         """End it."""
-        self._command("stop")
-
-    def _command(self, line: str) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.write(line + "\n")
-        self._process.stdin.flush()
-        if (answer := self._answer()) != "ok":
-            raise RigError(f"the flood said {answer!r} to {line!r}")
-
-    def _answer(self) -> str:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line:
-            _, talk = self._process.communicate()
-            raise RigError(f"the flood has ended: {talk.strip()}")
-        return line.strip()
-
-    def _end(self) -> None:
-        if self._process.poll() is None:
-            assert self._process.stdin is not None
-            self._process.stdin.close()
-            self._process.wait()
-        for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
-            if stream is not None and not stream.closed:
-                stream.close()
+        self._program.say("stop")
 
 
 _SETUP = f"""\

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import atexit
-import functools
 import json
 import os
-import shutil
-import subprocess
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from tests.rigs.namespaces import PATIENCE, Namespace, NamespaceGroup, RigError
-from tests.rigs.require import find_program, missing_program, missing_tun
+from tests.rigs.namespaces import Namespace, NamespaceGroup
+from tests.rigs.programs import Conversation, build, missing_tun_program
 from tests.rigs.tun.log import Log, parse_log
 from tests.rigs.tun.manners import Manner
 from tests.rigs.tun.scenario import compile_topology
 from traceprobe.testing.topology import Topology
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Mapping, Sequence
     from types import TracebackType
 
@@ -29,7 +26,6 @@ if TYPE_CHECKING:
 HERE = Path(__file__).resolve().parent
 SCENARIOS = HERE.parent / "scenarios"
 DEVICE = "tun0"
-FLAGS = ("-std=gnu11", "-O2", "-Wall", "-Wextra")
 
 _SPIN_NS = 150_000
 """How long before a reply is due the program stops sleeping: several times what waking up takes."""
@@ -58,14 +54,9 @@ def _read_scenario(name: str) -> dict[str, Any]:
     return document
 
 
-def compiler() -> str | None:
-    """The C compiler that is called ``cc``, or that ``CC`` names; None if there is none."""
-    return find_program(os.environ.get("CC", "cc"))
-
-
 def missing_internet() -> str | None:
     """Why the simulated internet can't run here, or None if it can."""
-    return missing_tun() or (None if compiler() else missing_program("cc"))
+    return missing_tun_program()
 
 
 def sources() -> list[Path]:
@@ -73,24 +64,9 @@ def sources() -> list[Path]:
     return sorted(HERE.glob("*.c"))
 
 
-@functools.cache
 def build_program() -> Path:
-    """Compile the program, once for each process that asks; it is gone when the process is."""
-    command = compiler()
-    if command is None:
-        raise RigError("there is no C compiler")
-    folder = Path(tempfile.mkdtemp(prefix="traceprobe-rig-"))
-    atexit.register(shutil.rmtree, folder)
-    program = folder / "internet"
-    finished = subprocess.run(
-        [command, *FLAGS, "-o", str(program), *map(str, sources())],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if finished.returncode != 0:
-        raise RigError(f"the simulated internet does not compile:\n{finished.stderr}")
-    return program
+    """Compile the program, once for each process that asks."""
+    return build("internet", *sources())
 
 
 class SimulatedInternet:
@@ -126,7 +102,7 @@ class SimulatedInternet:
         self._queue_length = queue_length
         self._processors: list[int] = []
         self._stack = ExitStack()
-        self._process: subprocess.Popen[str]
+        self._program: Conversation
         self._folder: Path
         self.namespace: Namespace
         self.granted: dict[str, bool] = {}
@@ -143,20 +119,10 @@ class SimulatedInternet:
                 processor, linger, vigil = -1, 0, 0
             self._processors = others
             options = [DEVICE, str(_SPIN_NS), str(linger), str(vigil), str(processor)]
-            self._process = subprocess.Popen(
-                self.namespace.command([str(build_program()), *options]),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-            stack.callback(self._end)
-            words = self._answer().split()
-            if words[0] != "ready":
-                raise RigError(f"the simulated internet said {' '.join(words)!r}")
-            self.granted = {
-                name: value == "1" for name, _, value in (word.partition("=") for word in words[1:])
-            }
+            command = self.namespace.command([str(build_program()), *options])
+            self._program = stack.enter_context(Conversation("the simulated internet", command))
+            words = self._program.read("ready").split()[1:]
+            self.granted = {name: value == "1" for name, _, value in (word.partition("=") for word in words)}
             self._run_script(_SETUP.format(mtu=self._mtu, queue_length=self._queue_length))
             self.load(self._topology, seed=self._seed)
             self._stack = stack.pop_all()
@@ -200,16 +166,16 @@ class SimulatedInternet:
         file = self._folder / "scenario"
         file.write_text(compile_topology(topology, manners, forgeries), encoding="ascii")
         self._topology = topology
-        self._command(f"scenario {file} {seed}")
+        self._program.say(f"scenario {file} {seed}")
 
     def reset(self, *, seed: int = 1) -> None:
         """Begin the network anew: nothing on its way, an empty log, full token buckets."""
-        self._command(f"reset {seed}")
+        self._program.say(f"reset {seed}")
 
     def log(self) -> Log:
         """What came and what left since the network began, once nothing is on its way any more."""
         file = self._folder / "log"
-        self._command(f"log {file}")
+        self._program.say(f"log {file}")
         log = parse_log(file.read_bytes())
         file.unlink()
         return log
@@ -225,34 +191,6 @@ class SimulatedInternet:
     def call(self, function: Any, *arguments: Any, **options: Any) -> Any:
         """Call a function as the prober, likewise; see :meth:`Namespace.call`."""
         return self.namespace.call(function, *arguments, processors=self._processors, **options)
-
-    def _command(self, line: str) -> str:
-        assert self._process.stdin is not None
-        self._process.stdin.write(line + "\n")
-        self._process.stdin.flush()
-        answer = self._answer()
-        if answer.split()[0] != "ok":
-            raise RigError(f"{line.split()[0]}: {answer}")
-        return answer
-
-    def _answer(self) -> str:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline().strip()
-        if not line:
-            assert self._process.stderr is not None
-            raise RigError(f"the simulated internet ended: {self._process.stderr.read().strip()}")
-        return line
-
-    def _end(self) -> None:
-        """Close the program's input, which ends it; kill it if it does not end."""
-        with self._process:
-            assert self._process.stdin is not None
-            try:
-                self._process.stdin.close()
-                self._process.wait(PATIENCE)
-            finally:
-                if self._process.poll() is None:
-                    self._process.kill()
 
     def _run_script(self, script: str) -> None:
         self.namespace.run(["sh", "-e"], standard_input=script)
