@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ipaddress
 from enum import IntEnum, StrEnum
-from typing import Any, Final, TypedDict
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
@@ -18,6 +18,9 @@ from traceprobe._bounds import choice, factor, flag, instance, number, pattern, 
 from traceprobe._enrichment_config import EnrichmentConfig
 from traceprobe._frozen import frozen
 from traceprobe.errors import ConfigError, FamilyMismatchError
+
+if TYPE_CHECKING:
+    from traceprobe._trace_options import TraceOptions as TraceOptions
 
 __all__ = [
     "AddressFamily",
@@ -361,54 +364,13 @@ _CONFIG_FIELDS: Final = frozenset(field.name for field in attrs.fields(Tracerout
 _TIMING_FIELDS: Final = frozenset(field.name for field in attrs.fields(TimingConfig))
 
 
-class TraceOptions(TypedDict, total=False):
-    """The keyword options of every ``trace`` function: the fields of the two classes above, flat."""
+if not TYPE_CHECKING:
 
-    protocol: Protocol | str | None
-    mode: Mode | str | None
-    family: AddressFamily | int | None
-    flow: FlowStrategy | str | None
-    first_ttl: int
-    max_ttl: int
-    queries: int
-    retries: int
-    gap_limit: int | None
-    stop_on_loop: bool
-    max_in_flight: int | None
-    packets_per_second: float | None
-    max_in_flight_per_destination: int | None
-    port: int | None
-    source_port: int | None
-    packet_size: int | None
-    source: str | None
-    interface: str | None
-    mark: int | None
-    dscp: int | None
-    ecn: int | None
-    flow_label: int | None
-    payload_pattern: bytes | None
-    dont_fragment: bool | None
-    receive_all: bool | None
-    receive_buffer: int
-    timing: TimingConfig
-    enrichment: EnrichmentConfig
-    probe_timeout: float
-    interior_floor: float
-    interior_factor: float
-    interior_jitter_factor: float
-    tail_floor: float
-    tail_factor: float
-    send_interval: float
-    pacing_burst: float
-    overall_timeout: float | None
-    enrichment_timeout: float
-    dns_timeout: float
-    dns_ttl_limit: float
-    dns_negative_ttl_limit: float
-    dns_failure_ttl: float
-    stun_rto: float
-    stun_last_wait_factor: float
-    stun_next_server: float
-    public_address_ttl: float
-    identifier_quarantine: float
-    clock_step_tolerance: float
+    def __getattr__(name: str) -> object:
+        """Make the type of options, which only checkers of types need, when somebody asks for it."""
+        if name != "TraceOptions":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from traceprobe._trace_options import TraceOptions
+
+        globals()[name] = TraceOptions
+        return TraceOptions

@@ -10,10 +10,9 @@ from __future__ import annotations
 import ipaddress
 import socket
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import anyio
-import attrs
 
 from traceprobe.config import AddressFamily, FlowStrategy, Mode, Protocol, TracerouteConfig
 from traceprobe.errors import (
@@ -42,8 +41,7 @@ if TYPE_CHECKING:
     from traceprobe.sockets.protocol import AsyncProbeSocket
 
 
-@attrs.frozen
-class SocketKey:
+class SocketKey(NamedTuple):
     """What two traces must have in common to share a socket: all that is the socket's own state."""
 
     family: AddressFamily
