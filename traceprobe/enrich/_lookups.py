@@ -227,6 +227,8 @@ class Lookups:
         opened = [*self._resolvers.values(), *self._files.values()]
         for kept in (self._resolvers, self._files, self._made, self._finders, self._own_networks):
             kept.clear()
+        if not opened:
+            return
         async with AsyncExitStack() as closing:
             for each in opened:
                 closing.push_async_callback(each.aclose)

@@ -44,9 +44,12 @@ class EnrichmentPipeline:
         self._requests: deque[tuple[IPAddress, Sequence[Enricher], Subscriber]] = deque()
         self._lanes: dict[int, _Lane] = {}
         self._attending = False
+        self.was_used: bool = False
+        """Whether anything was ever looked up."""
 
     def request(self, address: IPAddress, enrichers: Sequence[Enricher], subscriber: Subscriber) -> None:
         """Look an address up; the subscriber is called once for each enricher, whatever comes of it."""
+        self.was_used = True
         self._requests.append((address, enrichers, subscriber))
         if not self._attending:
             self._attending = True

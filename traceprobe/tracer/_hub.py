@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Protocol
 
 from traceprobe.errors import ClosedError
 from traceprobe.model import PROBE_INDEX_BITS
-from traceprobe.sockets.protocol import DirectReceiver
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
 
     from traceprobe.loops import Clock
     from traceprobe.model import Reply
@@ -73,8 +72,11 @@ class SocketHub:
         """The receiver task: ends when the socket is closed or fails, and tells the traces which."""
         socket = self.socket
         try:
-            if isinstance(socket, DirectReceiver):
-                await socket.receive_into(self._deliver)
+            # Told by the one method of `DirectReceiver`: to check for a protocol costs as much as to send.
+            receive_into: Callable[[Callable[[Sequence[Reply]], None]], Awaitable[None]] | None
+            receive_into = getattr(socket, "receive_into", None)
+            if receive_into is not None:
+                await receive_into(self._deliver)
             while True:
                 self._deliver(await socket.receive())
         except ClosedError as error:

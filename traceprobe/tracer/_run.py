@@ -68,7 +68,10 @@ class TraceRun:
         self.trace_id = trace_id
         self.destination = destination
         self.scope = anyio.CancelScope()
-        self.done = anyio.Event()
+        self.is_done: bool = False
+        """It is over, and its result or error is there."""
+        self._done: anyio.Event | None = None
+        """Made for whoever waits for that from outside; most wait for ``main``."""
         self.knowledge = PathKnowledge(pipeline, enrichers, make_judge, self._learnt, self._looked_up)
         self._knows = self.knowledge.is_wanted
         """Events tell what is known, so that they have to be made as things happen."""
@@ -167,7 +170,18 @@ class TraceRun:
             finally:
                 # Whoever leaves the trace waits for this, and can't be cancelled: it comes whatever fails.
                 self.log.close(self.error, last=None if self.result is None else TraceFinished(self.result))
-                self.done.set()
+                self.is_done = True
+                if self._done is not None:
+                    self._done.set()
+
+    async def wait(self) -> None:
+        """Wait until it is over."""
+        if self.is_done:
+            await anyio.lowlevel.checkpoint()
+            return
+        if self._done is None:
+            self._done = anyio.Event()
+        await self._done.wait()
 
     async def _drive(self) -> None:
         engine = self._engine

@@ -67,10 +67,10 @@ class Trace(AsyncIterable["Hop"]):
         self._left = True
         run = self._started()
         try:
-            if not run.done.is_set():
+            if not run.is_done:
                 run.scope.cancel()
                 with anyio.CancelScope(shield=True):
-                    await run.done.wait()
+                    await run.wait()
         finally:
             if self._owns_tracer:
                 await self._tracer.__aexit__(kind, error, traceback)
@@ -108,7 +108,7 @@ class Trace(AsyncIterable["Hop"]):
     @property
     def finished(self) -> bool:
         """Whether the result is complete."""
-        return self._run is not None and self._run.done.is_set()
+        return self._run is not None and self._run.is_done
 
     @property
     def result(self) -> TraceResult:
@@ -135,7 +135,7 @@ class Trace(AsyncIterable["Hop"]):
             TraceprobeError: The trace failed.
         """
         run = self._started()
-        await run.done.wait()
+        await run.wait()
         return self.result
 
     def __aiter__(self) -> AsyncIterator[Hop]:

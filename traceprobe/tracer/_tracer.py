@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 import anyio
+import anyio.lowlevel
 
 from traceprobe.config import AddressFamily, TracerouteConfig
 from traceprobe.engine import TracerouteEngine
@@ -89,7 +90,9 @@ class Tracer:
         self._process: int | None = None
         self._pipeline: EnrichmentPipeline | None = None
         self._hubs: dict[Hashable, SocketHub] = {}
-        self._opening: dict[Hashable, anyio.Lock] = {}
+        self._opening: dict[Hashable, anyio.Event | None] = {}
+        """Sockets that somebody is opening, and how whoever needs one, too, learns that he has done so."""
+        self._closing = False
         self._trace_ids = itertools.count(1)
         self._awaited: set[TraceRun] = set()
         """Traces that run in the tasks of those who wait for their results."""
@@ -117,26 +120,51 @@ class Tracer:
     ) -> None:
         assert self._tasks is not None
         tasks = self._tasks
-        tasks.cancel_scope.cancel()
-        for run in self._awaited:
-            run.scope.cancel()
+        self._closing = True
+        at_rest = False
         # No task of ours raises, so the group has nothing of its own to say. It is not shown the error of
         # the block either, or it would wrap it into an exception group; a cancellation it must see.
         cancelled = kind is not None and issubclass(kind, anyio.get_cancelled_exc_class())
         try:
-            if cancelled:
-                await tasks.__aexit__(kind, error, traceback)
-            else:
-                await tasks.__aexit__(None, None, None)
+            if kind is None and self._is_idle():
+                # Receivers end with their sockets, which takes less than half of what cancelling them does.
+                hubs = list(self._hubs.values())
+                await self._close_everything()
+                await anyio.lowlevel.checkpoint()
+                at_rest = all(hub.failed for hub in hubs)
         finally:
-            hubs, self._hubs = list(self._hubs.values()), {}
-            with anyio.CancelScope(shield=True):
-                for run in list(self._awaited):
-                    await run.done.wait()
-                async with AsyncExitStack() as closing:
-                    closing.push_async_callback(self._lookups.aclose)
-                    for hub in hubs:
-                        closing.push_async_callback(hub.socket.aclose)
+            if not at_rest:
+                tasks.cancel_scope.cancel()
+            for run in self._awaited:
+                run.scope.cancel()
+            try:
+                if cancelled:
+                    await tasks.__aexit__(kind, error, traceback)
+                else:
+                    await tasks.__aexit__(None, None, None)
+            finally:
+                if not at_rest:
+                    await self._close_everything()
+
+    def _is_idle(self) -> bool:
+        """Whether nothing is going on but that receivers wait."""
+        assert self._pipeline is not None
+        return (
+            not self._awaited
+            and not self._opening
+            and not any(hub.leases for hub in self._hubs.values())
+            and not self._pipeline.was_used
+        )
+
+    async def _close_everything(self) -> None:
+        hubs, self._hubs = list(self._hubs.values()), {}
+        with anyio.CancelScope(shield=True):
+            for run in list(self._awaited):
+                await run.wait()
+            async with AsyncExitStack() as closing:
+                closing.push_async_callback(self._lookups.aclose)
+                for hub in hubs:
+                    closing.push_async_callback(hub.socket.aclose)
 
     async def trace(self, target: str, **options: Unpack[TraceOptions]) -> TraceResult:
         """Trace the path to a target and return the result.
@@ -180,7 +208,7 @@ class Tracer:
         """Make a trace that has a socket; its ``main`` has still to be run, and gives it back."""
         if self._tasks is None or self._pipeline is None:
             raise UsageError("the tracer was not entered: write 'async with Tracer(...) as tracer:' first")
-        if self._tasks.cancel_scope.cancel_called:
+        if self._closing:
             raise ClosedError("the tracer has been closed")
         if self._process != os.getpid():
             raise UsageError(
@@ -193,7 +221,7 @@ class Tracer:
         make_judge = await self._lookups.judge_for(config, destination, self._pipeline)
         hub = await self._hub_for(config, AddressFamily(destination.version))
         try:
-            if self._tasks.cancel_scope.cancel_called:
+            if self._closing:
                 raise ClosedError("the tracer has been closed")
             if hub.socket.capabilities.timestamps in _READ_BY_THE_PROCESS:
                 await self._lookups.load(enrichers)
@@ -231,14 +259,18 @@ class Tracer:
 
     async def _hub_for(self, config: TracerouteConfig, family: AddressFamily) -> SocketHub:
         key = self._factory.socket_key(config, family)
-        hub = self._lease(key)
-        if hub is None:
-            async with self._opening.setdefault(key, anyio.Lock()):
-                hub = self._lease(key)
-                if hub is None:
-                    self._hubs[key] = await self._open_hub(key, config, family)
-                    hub = self._lease(key)
-                    assert hub is not None
+        while (hub := self._lease(key)) is None:
+            if key in self._opening:
+                opened = self._opening[key] = self._opening[key] or anyio.Event()
+                await opened.wait()
+                continue
+            self._opening[key] = None
+            try:
+                self._hubs[key] = await self._open_hub(key, config, family)
+            finally:
+                others = self._opening.pop(key)
+                if others is not None:
+                    others.set()
         if len(self._hubs) > _IDLE_SOCKETS_KEPT:
             try:
                 await self._close_idle()
@@ -274,7 +306,6 @@ class Tracer:
         while len(idle := [hub for hub in self._hubs.values() if not hub.leases]) > _IDLE_SOCKETS_KEPT:
             hub = idle[0]
             del self._hubs[hub.key]
-            self._opening.pop(hub.key, None)
             await hub.socket.aclose()
 
 
