@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import re
 import sys
 import tomllib
 from importlib.resources import files
@@ -107,7 +108,7 @@ def test_every_room_has_its_floor() -> None:
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     contracts = settings["tool"]["importlinter"]["contracts"]
     (layers,) = [contract["layers"] for contract in contracts if contract["type"] == "layers"]
-    placed = {name.strip(" ()") for layer in layers for name in layer.split("|")}
+    placed = {name.strip(" ()") for layer in layers for name in re.split("[|:]", layer)}
     rooms = {".".join(module.name.split(".")[:2]) for module in modules()} - {"traceprobe"}
     assert rooms <= placed, f"no layer says where {sorted(rooms - placed)} stand"
 
