@@ -17,7 +17,7 @@ from traceprobe.ffi._generated_linux import ffi
 from traceprobe.ffi.linux import CONTROL_ALIGNMENT, CONTROL_HEADER, KNOWN_LAYOUTS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
 _libc: Any = ffi.dlopen(None)
 _sendmmsg: Any = _libc.sendmmsg
@@ -138,19 +138,18 @@ class TransmitArena(_Arena):
         count, step, place = len(data), self._step, self._first_number
         if count > self._filled:
             self._filled = count
-        _spread(self._data, self.data_size, data)
+        lengths = list(map(len, data))
+        _spread(self._data, self.data_size, data, lengths)
         # Each of these stores a column: what all slots have in the same place.
-        self._lengths[_VECTOR_LENGTH_AT : count * _LONGS_PER_VECTOR : _LONGS_PER_VECTOR] = array(
-            "Q", map(len, data)
-        )
+        self._lengths[_VECTOR_LENGTH_AT : count * _LONGS_PER_VECTOR : _LONGS_PER_VECTOR] = array("Q", lengths)
         if self._named[:count] != names:
-            _spread(self._names, self._name_size, names)
+            _spread(self._names, self._name_size, names, list(map(len, names)))
             self._named[:count] = names
         self._numbers[place : count * step : step] = array("I", numbers)
         place += self._next_number
         if place < step:
             first &= _LAST_NUMBER
-            counted: Iterable[int] = range(first, first + count)
+            counted = list(range(first, first + count))
             if first + count > _LAST_NUMBER:
                 counted = [number & _LAST_NUMBER for number in counted]
             self._numbers[place : count * step : step] = array("I", counted)
@@ -291,10 +290,10 @@ class ReceiveArena(_Arena):
         return self._longs[slot * _LONGS_PER_MESSAGE + _CONTROL_LENGTH_AT]
 
 
-def _spread(room: memoryview, stride: int, pieces: Sequence[bytes]) -> None:
+def _spread(room: memoryview, stride: int, pieces: Sequence[bytes], lengths: list[int]) -> None:
     """Store pieces a stride apart; if all have one length, which they nearly always have, by one copy."""
-    size = len(pieces[0])
-    if all(map(size.__eq__, map(len, pieces))):
+    size = lengths[0]
+    if lengths.count(size) == len(lengths):
         joined = bytes(stride - size).join(pieces)
         room[: len(joined)] = joined
         return

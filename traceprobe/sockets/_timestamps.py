@@ -113,7 +113,8 @@ class RoundTrips:
         if number + len(probes) > _NUMBERS:
             numbers = [each % _NUMBERS for each in numbers]
         # No tuple for each probe: so many would bring the garbage collector's next run near.
-        self._sent.update(dict.fromkeys(probes, (now.monotonic_ns, now.offset_ns, now.realtime_ns)))
+        when = (now.monotonic_ns, now.offset_ns, now.realtime_ns)
+        self._sent.update(zip(probes, repeat(when), strict=False))
         if self._stamped:
             self._numbers.update(zip(probes, numbers, strict=True))
             self._awaited.update(zip(numbers, probes, strict=True))

@@ -51,7 +51,7 @@ class RandomPool:
         words = memoryview(self._random.randbytes(2 * count)).cast("H")
         numbers = []
         for word in words:
-            place = word * free >> 16
+            place = word % free
             free -= 1
             numbers.append(places[place])
             # The last free number moves to where one was taken.

@@ -100,29 +100,24 @@ class Recogniser(ProbeCodec):
             outer, reply_ttl, sender, header, head, word, hop, header_sum, addresses, quote = read(
                 view, start
             )
-            if header[0] == ECHO_REPLY:
-                found.append(self._recognise_echo(view, start, length))
-                continue
             known = probe_of(quote[_NUMBER_AT] << 8 | quote[_NUMBER_AT + 1])
-            if known is None:
-                found.append(None)
-                continue
-            probe, template, _, segment = known
-            if (
-                (head, hop, addresses) != (template.quote or self._expect_quote(template))
-                or outer != PLAIN_IPV4
-                or word & FRAGMENT_OFFSET
-                # Identification and flags at once: words of 32 bits sum up as their halves do.
-                or (template.header_sum + word + header_sum) % 0xFFFF != BUT_FOR_ONE_HOP
-                or probe not in outstanding
-                or (
-                    (quote != segment or header != EXPIRED)
-                    and not _quotes_a_part(view[start + ICMP_AT : start + length], header, quote, segment)
-                )
-            ):
-                found.append(None)
-            else:
-                found.append((probe, sender, reply_ttl, TIME_EXCEEDED))
+            if known is not None:
+                probe, template, _, segment = known
+                if (
+                    (head, hop, addresses) == (template.quote or self._expect_quote(template))
+                    and outer == PLAIN_IPV4
+                    and not word & FRAGMENT_OFFSET
+                    # Identification and flags at once: words of 32 bits sum up as their halves do.
+                    and (template.header_sum + word + header_sum) % 0xFFFF == BUT_FOR_ONE_HOP
+                    and probe in outstanding
+                    and (
+                        (quote == segment and header == EXPIRED)
+                        or _quotes_a_part(view[start + ICMP_AT : start + length], header, quote, segment)
+                    )
+                ):
+                    found.append((probe, sender, reply_ttl, TIME_EXCEEDED))
+                    continue
+            found.append(self._recognise_echo(view, start, length) if header[0] == ECHO_REPLY else None)
         return found
 
     def _recognise_echo(

@@ -47,8 +47,9 @@ def take_in_ipv4(
         now: Both clocks, read when they were fetched.
         handle: Called with those that are not ordinary; puts replies there as well.
     """
-    found = codec.recognise_each(arena.data, arena.data_size, arena.data_lengths(count))
-    arrivals = read_arrivals(arena.controls, arena.control_size, arena.control_lengths(count))
+    control_lengths, lengths = zip(*arena.lengths(count), strict=True)
+    found = codec.recognise_each(arena.data, arena.data_size, lengths)
+    arrivals = read_arrivals(arena.controls, arena.control_size, control_lengths)
     probes = [None if one is None else one[0] for one in found]
     for slot, trip in enumerate(round_trips.measured_each(probes, arrivals, now)):
         one = found[slot]

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 _SLOTS: Final = 128
 _SLOT_SIZE: Final = 2048
+_NOTHING: Final = -errno.EAGAIN
 _ORDINARY: Final = (_SLOTS, _SLOT_SIZE, NAME_SIZE, CONTROL_SIZE)
 _HEADROOM: Final = 128
 """Bytes that a reply may be longer than the probe that it brings back."""
@@ -107,10 +108,15 @@ class LinuxReceiver:
         Raises:
             OSError: The socket is of no use any more.
         """
+        arena = self._arena
+        first = arena.receive(descriptor, 0)
+        if first == _NOTHING:
+            return 0
+        is_all = 0 < first < arena.slots
         total = 0
-        for count in self._batches(descriptor, 0):
+        for count in (first,) if is_all else self._batches(descriptor, 0, first=first):
             total += count
-            arena, now = self._arena, read_clocks(self._clock)
+            now = read_clocks(self._clock)
             if take_in is not None:
                 take_in(arena, count, now)
             else:
@@ -193,14 +199,30 @@ class LinuxReceiver:
         return errors
 
     def _batches(
-        self, descriptor: int, flags: int, most_rounds: int | None = None, most: int | None = None
+        self,
+        descriptor: int,
+        flags: int,
+        most_rounds: int | None = None,
+        most: int | None = None,
+        first: int | None = None,
     ) -> Iterator[int]:
-        """Receive until there is no more; how many datagrams stand in the arena, each time."""
+        """Receive until there is no more; how many datagrams stand in the arena, each time.
+
+        Args:
+            descriptor: The socket.
+            flags: Of the calls.
+            most_rounds: How many calls; None for as many as others can wait for.
+            most: Datagrams that a call fetches; None for as many as there is room for.
+            first: What the first call has returned, if it was made already.
+        """
         arena = self._arena
         failures = 0
         for _ in range(most_rounds or _MOST_ROUNDS):
-            count = arena.receive(descriptor, flags, most)
-            if count == -errno.EAGAIN:
+            if first is None:
+                count = arena.receive(descriptor, flags, most)
+            else:
+                count, first = first, None
+            if count == _NOTHING:
                 return
             if count < 0:
                 failures += 1
