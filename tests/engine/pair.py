@@ -13,6 +13,7 @@ from traceprobe.model import HopRevised, HopSettled, ProbeSent, ProbeStatus, Rep
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from ipaddress import IPv4Address, IPv6Address
 
     from traceprobe.config import TracerouteConfig
     from traceprobe.engine import TraceStrategy
@@ -27,7 +28,11 @@ STATUS = {
 
 
 class EagerEngine(TracerouteEngine):
-    """Never passes a look at the path over."""
+    """Never passes a look at the path over, and takes no short cut to what follows."""
+
+    def __init__(self, config: TracerouteConfig, destination: IPv4Address | IPv6Address) -> None:
+        super().__init__(config, destination, START, trace_id=TRACE_ID)
+        self._path.settled_in_turn = lambda _: False  # type: ignore[method-assign]
 
     def reply_received(self, reply: Reply, now: int) -> None:
         """Draw every conclusion, after judging the end anew."""
@@ -46,7 +51,7 @@ class Pair:
         self.engine: TraceStrategy = TracerouteEngine(config, destination, START, trace_id=TRACE_ID)
         self.unwatched: TraceStrategy = TracerouteEngine(config, destination, START, trace_id=TRACE_ID)
         """Lives through the same, but is told in batches, and nobody asks for its events before the end."""
-        self.eager: TraceStrategy = EagerEngine(config, destination, START, trace_id=TRACE_ID)
+        self.eager: TraceStrategy = EagerEngine(config, destination)
         """Looks at the whole path after every answer, whether or not anything can follow from it."""
         self.reference = Reference(config, destination, START) if compare else None
         self.sent: dict[ProbeId, tuple[Probe, int]] = {}

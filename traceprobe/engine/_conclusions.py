@@ -137,7 +137,9 @@ class Conclusions(Tally):
         if record.state in PENDING:
             if record.state is SENT:
                 self.outstanding -= 1
-            if record.state is not QUEUED:
+            if record.state is QUEUED:
+                self._queue.has_gaps = True
+            else:
                 self._queue.in_flight -= 1
             record.move(Trigger.CANCEL)
             self._drop_overtaking(record)

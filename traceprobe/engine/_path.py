@@ -99,6 +99,29 @@ class Path:
         self._frontier = beyond = position + 1
         return beyond < len(self.hops) and ((hop := self.hops[beyond]).on_the_way or hop.settled)
 
+    def settled_in_turn(self, position: int) -> bool:
+        """A hop has settled; returns whether it has become certain by that, and nothing else follows.
+
+        So it is where replies come in the order of the path: everything before the hop has settled, the one
+        behind it has not, and no end of the path is in sight. It is what ``advance`` would find, for a
+        fifth of the cost.
+        """
+        hops, beyond, ending = self.hops, position + 1, self.ending
+        if (
+            position != self.first_open
+            or position != self._first_uncertain
+            or self._frontier <= position
+            or ending.stale
+            or ending.ttl - self._first_ttl <= position
+            or ending.length is not None
+            or hops[beyond].settled
+            or hops[position].quotes_zero
+        ):
+            return False
+        hops[position].announced = True
+        self.first_open = self._first_uncertain = beyond
+        return True
+
     def advance(self) -> list[HopState]:
         """Draw every conclusion that the hops allow; returns the hops that have become certain by it."""
         ending, hops, first_ttl = self.ending, self.hops, self._first_ttl

@@ -37,6 +37,8 @@ class SendQueue:
         """Probes that were handed out and take up the window still; whoever ends one counts it down."""
         self.not_before_ns: int | None = None
         """When the pace lets the next probe go; None if nothing keeps it back."""
+        self.has_gaps: bool = False
+        """Probes were cancelled that had not been handed out; whoever does that says so."""
         self.is_empty: bool = not planned
         """Nothing waits to be handed out."""
 
@@ -89,10 +91,10 @@ class SendQueue:
         """What the plan alone gives, up to the first probe that takes a closer look: mostly all there is."""
         taken: list[ProbeRecord] = []
         if not self._retries:
-            for record in self._planned[self._next_planned : self._next_planned + max(0, room)]:
-                if record.state is not QUEUED or record.ttl > end_ttl:
-                    break
-                taken.append(record)
+            taken = self._planned[self._next_planned : self._next_planned + max(0, room)]
+            if self.has_gaps or (taken and taken[-1].ttl > end_ttl):
+                fit = (r.state is QUEUED and r.ttl <= end_ttl for r in taken)
+                taken = taken[: next((place for place, fits in enumerate(fit) if not fits), len(taken))]
             self._next_planned += len(taken)
         return taken
 

@@ -29,8 +29,8 @@ from traceprobe.engine._states import (
     Trigger,
 )
 from traceprobe.errors import UsageError
-from traceprobe.model import ReplyKind, StopReason
-from traceprobe.model._probe import build_probe
+from traceprobe.model import Probe, ReplyKind, StopReason
+from traceprobe.model._probe import open_probe
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from traceprobe.config import TracerouteConfig
     from traceprobe.engine._hop_state import HopState
     from traceprobe.engine._states import ProbeRecord
-    from traceprobe.model import Probe, Reply, SentProbe
+    from traceprobe.model import Reply, SentProbe
 
 _TIME_EXCEEDED: Final = ReplyKind.TIME_EXCEEDED
 _ON_THE_WAY: Final = Meaning.ON_THE_WAY
@@ -83,12 +83,19 @@ class TracerouteEngine(Conclusions):
         config = self._config
         destination, size, port = self._destination, config.packet_size, config.port
         timeout = config.timing.probe_timeout
-        probes = []
+        probes: list[Probe] = []
         for record in records:  # which are all queued: that is how the queue chose them
             record.state = QUEUED_THEN_HANDED_OUT
-            record.probe = probe = build_probe(
-                record.probe_id, destination, record.ttl, record.attempt, record.flow, size, port, timeout
-            )
+            record.probe = probe = open_probe()
+            probe.id = record.probe_id
+            probe.destination = destination
+            probe.ttl = record.ttl
+            probe.attempt = record.attempt
+            probe.flow = record.flow
+            probe.size = size
+            probe.port = port
+            probe.timeout = timeout
+            probe.__class__ = Probe
             probes.append(probe)
         return probes
 
@@ -261,8 +268,10 @@ class TracerouteEngine(Conclusions):
                 path.quotes_zero |= hop.quotes_zero
             if path.quotes_zero:
                 self._revise(hop)
-            if follows or hop.settled:
+            if follows or (hop.settled and not path.settled_in_turn(position)):
                 self._advance(received_ns)
+            elif hop.settled:
+                note(hop)
         self._replies += answered
         self.outstanding -= answered
         self._queue.in_flight -= answered

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NewType
 
 from traceprobe._frozen import frozen
+from traceprobe.model._open import open_kind_of
 from traceprobe.model._quick import build_quickly
 
 if TYPE_CHECKING:
@@ -49,8 +50,8 @@ class Probe:
     """Seconds after which nobody waits for a reply any more."""
 
 
-build_probe = build_quickly(Probe)
-"""Builds a :class:`Probe` in innermost loops."""
+open_probe = open_kind_of(Probe)
+"""Makes a :class:`Probe` without fields in innermost loops."""
 
 
 @frozen(weakref_slot=False)

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import attrs
 
+from traceprobe.model._open import open_kind_of
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -31,8 +33,6 @@ def build_quickly(kind: Callable[_P, _T]) -> Callable[_P, _T]:
     changed: Any = kind
     fields = attrs.fields(changed)
     assert all(each.converter is None and each.validator is None and not each.kw_only for each in fields)
-    plain = {name: getattr(object, name) for name in ("__init__", "__setattr__", "__delattr__")}
-    open_kind = type(changed.__name__, (changed,), {"__slots__": (), "__doc__": changed.__doc__, **plain})
     defaults = {f"_default_{each.name}": each.default for each in fields if each.default is not attrs.NOTHING}
     parameters = ", ".join(
         each.name if each.default is attrs.NOTHING else f"{each.name}=_default_{each.name}" for each in fields
@@ -44,7 +44,7 @@ def build_quickly(kind: Callable[_P, _T]) -> Callable[_P, _T]:
         "    self.__class__ = _kind",
         "    return self",
     ])
-    place: dict[str, Any] = {"_kind": kind, "_open_kind": open_kind, **defaults}
+    place: dict[str, Any] = {"_kind": kind, "_open_kind": open_kind_of(changed), **defaults}
     exec(compile(source, f"<quick {changed.__qualname__}>", "exec"), place)  # noqa: S102 - our own text, as attrs does
     built: Callable[_P, _T] = place["build"]
     return built

@@ -116,7 +116,11 @@ class SocketHub:
             if reply.probe_id >> PROBE_INDEX_BITS != trace_id:
                 break
         else:  # as mostly, all of them are one trace's
-            self._hand_over(trace_id, replies, now)
+            sink = self._sinks.get(trace_id)
+            if sink is None:
+                self.unclaimed += len(replies)
+            else:
+                sink.replies_came(replies, now)
             return
         by_trace: dict[int, list[Reply]] = {}
         for reply in replies:
@@ -127,14 +131,11 @@ class SocketHub:
             else:
                 share.append(reply)
         for trace_id, share in by_trace.items():
-            self._hand_over(trace_id, share, now)
-
-    def _hand_over(self, trace_id: int, replies: Sequence[Reply], now: int) -> None:
-        sink = self._sinks.get(trace_id)
-        if sink is None:
-            self.unclaimed += len(replies)
-        else:
-            sink.replies_came(replies, now)
+            sink = self._sinks.get(trace_id)
+            if sink is None:
+                self.unclaimed += len(share)
+            else:
+                sink.replies_came(share, now)
 
     def _fail(self, error: Exception) -> None:
         self._failure = error

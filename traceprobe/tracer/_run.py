@@ -46,11 +46,14 @@ class TraceRun:
 
     Args:
         target: What was asked for.
+        config: How to trace.
         engine: Decides; belongs to this run alone.
         hub: The socket and its other users; the run must be attached to it already.
         pipeline: Makes the look-ups.
         enrichers: Which look-ups to make.
         make_judge: Makes whoever tells the parts of the path apart; None for not at all.
+        trace_id: Number of the trace within the tracer, part of every probe's identity.
+        destination: The address that is traced.
     """
 
     def __init__(
