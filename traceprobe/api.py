@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from traceprobe.loops import outcome_of
 from traceprobe.tracer import Trace, Tracer
 
 if TYPE_CHECKING:
@@ -122,6 +121,8 @@ def trace(
     if not _loop_is_running():
         return anyio.run(call)
     from anyio.from_thread import start_blocking_portal
+
+    from traceprobe.loops import outcome_of
 
     with start_blocking_portal() as portal:
         future = portal.start_task_soon(call)

@@ -16,6 +16,7 @@ from tests.house.program_rules import programs
 LATER = "import_module of something that is worked out"
 ALLOWED = {
     ("traceprobe/__init__.py", LATER): "public names come from the modules that a table lists",
+    ("traceprobe/loops/__init__.py", LATER): "as above",
     ("traceprobe/model/__init__.py", LATER): "as above",
     ("traceprobe/packets/__init__.py", LATER): "as above",
     ("traceprobe/sockets/__init__.py", LATER): "as above",

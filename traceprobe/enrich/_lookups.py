@@ -15,7 +15,6 @@ import anyio
 
 from traceprobe._enrichment_config import NameServer
 from traceprobe.enrich._late import LateEnricher
-from traceprobe.enrich._libraries import DnsSettings, choose_library, event_loop
 from traceprobe.errors import UnsupportedOption
 
 if TYPE_CHECKING:
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from traceprobe.enrich._database import DatabaseEnricher
     from traceprobe.enrich._ends import OwnNetworkEnricher, PathJudge
     from traceprobe.enrich._exchange import ExchangeEnricher
+    from traceprobe.enrich._libraries import DnsSettings
     from traceprobe.enrich._pipeline import EnrichmentPipeline
     from traceprobe.enrich._protocols import Enricher, Resolver, TextResolver
     from traceprobe.enrich._public_address import PublicAddressFinder
@@ -205,6 +205,8 @@ class Lookups:
         Raises:
             UnsupportedOption: There is no library to ask with.
         """
+        from traceprobe.enrich._libraries import DnsSettings, choose_library, event_loop
+
         settings = None if self._resolver is not None else DnsSettings.of(config)
         if (key, settings) not in self._made:
             if settings is not None:
@@ -213,6 +215,7 @@ class Lookups:
         return self._made[key, settings]
 
     async def _own_resolver(self, config: TracerouteConfig) -> DnsResolver:
+        from traceprobe.enrich._libraries import DnsSettings
         from traceprobe.enrich._resolver import DnsResolver
 
         settings = DnsSettings.of(config)

@@ -3,13 +3,32 @@
 Knows nothing of packets and traces.
 """
 
-from traceprobe.loops._clock import Alarm, Clock
-from traceprobe.loops._datagrams import connected_udp_socket
-from traceprobe.loops._interruptible import outcome_of
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
 from traceprobe.loops._readiness import Readiness
 from traceprobe.loops._system import SystemAlarm, SystemClock
-from traceprobe.loops._threads import thread_safe_post
-from traceprobe.loops._timer import OpenTimer, TimerDescriptor
+
+if TYPE_CHECKING:
+    from traceprobe.loops._clock import Alarm as Alarm
+    from traceprobe.loops._clock import Clock as Clock
+    from traceprobe.loops._datagrams import connected_udp_socket as connected_udp_socket
+    from traceprobe.loops._interruptible import outcome_of as outcome_of
+    from traceprobe.loops._threads import thread_safe_post as thread_safe_post
+    from traceprobe.loops._timer import OpenTimer as OpenTimer
+    from traceprobe.loops._timer import TimerDescriptor as TimerDescriptor
+
+_LATE: Final = {
+    "Alarm": "traceprobe.loops._clock",
+    "Clock": "traceprobe.loops._clock",
+    "OpenTimer": "traceprobe.loops._timer",
+    "TimerDescriptor": "traceprobe.loops._timer",
+    "connected_udp_socket": "traceprobe.loops._datagrams",
+    "outcome_of": "traceprobe.loops._interruptible",
+    "thread_safe_post": "traceprobe.loops._threads",
+}
+"""What a trace hardly ever needs, and where it is: imported when somebody asks for it."""
 
 __all__ = [
     "Alarm",
@@ -23,3 +42,14 @@ __all__ = [
     "outcome_of",
     "thread_safe_post",
 ]
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        home = _LATE.get(name)
+        if home is None:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        import importlib
+
+        value = globals()[name] = getattr(importlib.import_module(home), name)
+        return value

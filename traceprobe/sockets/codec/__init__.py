@@ -25,20 +25,23 @@ from traceprobe.sockets.codec._kinds import error_kind
 from traceprobe.sockets.codec._ledger import ProbeCodec
 from traceprobe.sockets.codec._refusal import Refusal
 from traceprobe.sockets.codec._template import SentHeader, are_alike
-from traceprobe.sockets.codec._udp import DEFAULT_UDP_PORT, UdpCodec
 
 if TYPE_CHECKING:
     from traceprobe.sockets.codec._tcp import DEFAULT_TCP_PORT as DEFAULT_TCP_PORT
     from traceprobe.sockets.codec._tcp import SOURCE_PORTS as SOURCE_PORTS
     from traceprobe.sockets.codec._tcp import TcpCodec as TcpCodec
     from traceprobe.sockets.codec._tcp import connection_changes as connection_changes
+    from traceprobe.sockets.codec._udp import DEFAULT_UDP_PORT as DEFAULT_UDP_PORT
+    from traceprobe.sockets.codec._udp import UdpCodec as UdpCodec
     from traceprobe.sockets.codec._udp_token import TokenUdpCodec as TokenUdpCodec
 
 _LATE: Final = {
     "DEFAULT_TCP_PORT": "traceprobe.sockets.codec._tcp",
+    "DEFAULT_UDP_PORT": "traceprobe.sockets.codec._udp",
     "SOURCE_PORTS": "traceprobe.sockets.codec._tcp",
     "TcpCodec": "traceprobe.sockets.codec._tcp",
     "TokenUdpCodec": "traceprobe.sockets.codec._udp_token",
+    "UdpCodec": "traceprobe.sockets.codec._udp",
     "connection_changes": "traceprobe.sockets.codec._tcp",
 }
 """What only some ways of probing need, and where it is: imported when one of them is opened."""

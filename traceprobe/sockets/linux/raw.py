@@ -22,7 +22,7 @@ from traceprobe.ffi import linux
 from traceprobe.model import ReplyKind
 from traceprobe.packets import ones_complement_sum, parse_icmp
 from traceprobe.sockets._catalogue import facts_of
-from traceprobe.sockets.codec import IcmpCodec, Refusal, UdpCodec, read_answer
+from traceprobe.sockets.codec import IcmpCodec, Refusal, read_answer
 from traceprobe.sockets.linux import _options as options
 from traceprobe.sockets.linux._filters import REJECT_ALL, packet_filter, segment_filter, type_filter
 from traceprobe.sockets.linux._labels import prepare_flow_labels
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from traceprobe.loops import Clock
     from traceprobe.model import Probe, ProbeId, SentProbe
     from traceprobe.sockets._timestamps import ClockReading
-    from traceprobe.sockets.codec import TcpCodec
+    from traceprobe.sockets.codec import TcpCodec, UdpCodec
     from traceprobe.sockets.linux._control import Control
     from traceprobe.sockets.linux._handshakes import Connection, Handshakes
     from traceprobe.sockets.protocol import SocketCapabilities
@@ -229,13 +229,12 @@ class LinuxRawSocket(LinuxProbeSocket["IcmpCodec | UdpCodec | TcpCodec"]):
         self._answer_came(answer, sender, control.stamp_ns, now, reply_ttl)
 
     def _datagram_came(self, message: ReceivedMessage, control: Control, now: ClockReading) -> None:
-        assert isinstance(self._codec, UdpCodec)
         name = unpack_name(message.name)
         if name is None:
             self._refuse(Refusal.MALFORMED)
             return
         sender, port = name
-        outcome = self._codec.resolve_answer(sender, port, message.data)
+        outcome = cast("UdpCodec", self._codec).resolve_answer(sender, port, message.data)
         self._answered(outcome, ReplyKind.UDP_DATA, sender, control.stamp_ns, now, reply_ttl=control.ttl)
 
 
@@ -299,6 +298,8 @@ def _make_codec(
     if transport is None:
         return IcmpCodec(family, flow, **common)
     if protocol is Protocol.UDP:
+        from traceprobe.sockets.codec import UdpCodec
+
         source_port = options.bind(transport.holder, family, config, config.source_port or 0)
         return UdpCodec(family, flow, source_port=source_port, **common)
     from traceprobe.sockets.codec import TcpCodec
