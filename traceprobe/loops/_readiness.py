@@ -25,7 +25,7 @@ class Readiness:
         descriptor: The descriptor; it stays the caller's own.
     """
 
-    __slots__ = ("_closed", "_descriptor", "_knock", "_knocked", "_room", "_scope", "_stop", "_waits")
+    __slots__ = ("_closed", "_descriptor", "_knock", "_knocked", "_room", "_scope", "_stop", "_parked")
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -34,7 +34,7 @@ class Readiness:
         self._closed = False
         self._room: anyio.Lock | None = None
         """Held by who waits to write; most never have to."""
-        self._waits = 0
+        self._parked = 0
         """How many tasks the event loop has to be told of when the descriptor is closed."""
         self._knock: Callable[[], None] | None = None
         """How a task that serves is told of a knock."""
@@ -49,13 +49,13 @@ class Readiness:
             return
         with anyio.CancelScope() as scope:
             self._scope = scope
-            self._waits += 1
+            self._parked += 1
             try:
                 await anyio.wait_readable(self._descriptor)
             except anyio.ClosedResourceError:
                 return
             finally:
-                self._waits -= 1
+                self._parked -= 1
                 self._scope = None
         self._knocked = False
 
@@ -126,7 +126,7 @@ class Readiness:
             # One scope for many waits: only a knock ends it.
             with anyio.CancelScope() as scope:
                 self._scope = scope
-                self._waits += 1
+                self._parked += 1
                 try:
                     while not self._closed:
                         await wait_readable(self._descriptor)
@@ -134,7 +134,7 @@ class Readiness:
                 except closed:
                     return
                 finally:
-                    self._waits -= 1
+                    self._parked -= 1
                     self._scope = None
             self._knocked = False
             if not self._closed:
@@ -150,13 +150,13 @@ class Readiness:
         async with self._room:
             if self._closed:
                 return
-            self._waits += 1
+            self._parked += 1
             try:
                 await anyio.wait_writable(self._descriptor)
             except anyio.ClosedResourceError:
                 return
             finally:
-                self._waits -= 1
+                self._parked -= 1
 
     def wake(self) -> None:
         """Let the waiting task go on, or the next one that waits.
@@ -175,7 +175,7 @@ class Readiness:
         self._closed = True
         if self._stop is not None:
             self._stop()
-        if self._waits:
+        if self._parked:
             anyio.notify_closing(self._descriptor)
 
 
