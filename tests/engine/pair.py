@@ -27,12 +27,16 @@ STATUS = {
 }
 
 
+def never(position: int) -> bool:
+    return False
+
+
 class EagerEngine(TracerouteEngine):
     """Never passes a look at the path over, and takes no short cut to what follows."""
 
     def __init__(self, config: TracerouteConfig, destination: IPv4Address | IPv6Address) -> None:
         super().__init__(config, destination, START, trace_id=TRACE_ID)
-        self._path.settled_in_turn = lambda _: False  # type: ignore[method-assign]
+        self._path.settled_in_turn = never  # type: ignore[method-assign]
 
     def reply_received(self, reply: Reply, now: int) -> None:
         """Draw every conclusion, after judging the end anew."""
