@@ -242,21 +242,13 @@ def test_what_goes_and_comes_back_costs_what_was_due_meanwhile(
     expect_gap(watch(mode, protocol, version)["scenes"][name], machine, version, "ENETUNREACH")
 
 
-@pytest.mark.parametrize(("kind", "error"), REFUSING_ROUTES.items())
+@pytest.mark.parametrize(("name", "error"), [*REFUSING_ROUTES.items(), ("interface", "ENETUNREACH")])
 @both_versions
 @every_mode
-def test_a_route_that_refuses_is_told_by_its_kind(
-    machine: RouterChain, watch: Watch, version: int, mode: str, protocol: str, kind: str, error: str
+def test_what_takes_the_route_for_good_is_told_by_its_kind(
+    machine: RouterChain, watch: Watch, version: int, mode: str, protocol: str, name: str, error: str
 ) -> None:
-    expect_end(watch(mode, protocol, version)["scenes"][kind], machine, version, error)
-
-
-@both_versions
-@every_mode
-def test_an_interface_that_is_down_for_good(
-    machine: RouterChain, watch: Watch, version: int, mode: str, protocol: str
-) -> None:
-    expect_end(watch(mode, protocol, version)["scenes"]["interface"], machine, version, "ENETUNREACH")
+    expect_end(watch(mode, protocol, version)["scenes"][name], machine, version, error)
 
 
 @both_versions

@@ -31,6 +31,7 @@ from traceprobe.sockets.codec import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from ipaddress import IPv4Address, IPv6Address
 
     from traceprobe.model import Probe
@@ -96,6 +97,14 @@ def recognised(codec: IcmpCodec | UdpCodec, datagram: bytes) -> tuple[object, ..
     return found
 
 
+def each_bit_flipped(data: bytes, start: int = 0) -> Iterator[tuple[int, bytes]]:
+    """What comes of flipping one bit, from a byte on, by the number of the bit."""
+    for bit in range(8 * start, 8 * len(data)):
+        changed = bytearray(data)
+        changed[bit // 8] ^= 1 << bit % 8
+        yield bit, bytes(changed)
+
+
 BOTH = pytest.mark.parametrize("protocol", [Protocol.ICMP, Protocol.UDP])
 
 
@@ -121,10 +130,8 @@ def test_whatever_bit_is_different_a_closer_look_says_the_same_or_is_taken(
     codec, probe, datagram = make(protocol=protocol)
     ordinary = Answer(probe.id, ReplyKind.TIME_EXCEEDED, 11, 0, 1, None, NO_EXTENSION, ())
     taken = 0
-    for bit in range(8 * HEADER if repair else 0, 8 * len(datagram)):
-        changed = bytearray(datagram)
-        changed[bit // 8] ^= 1 << bit % 8
-        variant = repaired(bytes(changed)) if repair else bytes(changed)
+    for bit, changed in each_bit_flipped(datagram, HEADER if repair else 0):
+        variant = repaired(changed) if repair else changed
         if recognised(codec, variant) is None:
             taken += 1
         else:
@@ -232,10 +239,8 @@ def test_whatever_bit_of_an_echo_reply_is_different_a_closer_look_says_the_same(
     codec, probe, segment = make_echo()
     datagram = echo(segment)
     taken = 0
-    for bit in range(8 * HEADER if repair else 0, 8 * len(datagram)):
-        changed = bytearray(datagram)
-        changed[bit // 8] ^= 1 << bit % 8
-        variant = repaired(bytes(changed)) if repair else bytes(changed)
+    for bit, changed in each_bit_flipped(datagram, HEADER if repair else 0):
+        variant = repaired(changed) if repair else changed
         if recognised(codec, variant) is None:
             taken += 1
         else:
@@ -313,10 +318,8 @@ def test_whatever_is_different_in_an_error_queue_gets_a_closer_look(
 ) -> None:
     codec, probe, quote = make_queued(family, protocol)
     port = DEFAULT_UDP_PORT
-    for bit in range(8 * len(quote)):
-        changed = bytearray(quote)
-        changed[bit // 8] ^= 1 << bit % 8
-        assert shortcut(codec, probe.destination, port, bytes(changed)) is None, f"bit {bit}"
+    for bit, changed in each_bit_flipped(quote):
+        assert shortcut(codec, probe.destination, port, changed) is None, f"bit {bit}"
     assert shortcut(codec, address(family, 10), port, quote) is None
     if protocol is Protocol.UDP:
         assert shortcut(codec, probe.destination, port + 1, quote) is None
@@ -390,13 +393,11 @@ def test_an_ordinary_reply_of_ipv6_is_recognised_and_nothing_else(label: int | N
     assert recognised_ipv6(codec, message) == (probe.id, (ReplyKind.TIME_EXCEEDED, 3, 0, 1))
     assert closer_look_ipv6(codec, message) == ordinary
     taken = 0
-    for bit in range(8 * len(message)):
-        changed = bytearray(message)
-        changed[bit // 8] ^= 1 << bit % 8
-        if recognised_ipv6(codec, bytes(changed)) is None:
+    for bit, changed in each_bit_flipped(message):
+        if recognised_ipv6(codec, changed) is None:
             taken += 1
         else:
-            assert closer_look_ipv6(codec, bytes(changed)) == ordinary, f"bit {bit}"
+            assert closer_look_ipv6(codec, changed) == ordinary, f"bit {bit}"
     # All but the checksum, which the kernel has verified, and the label that nobody knows.
     assert taken == 8 * len(message) - 16 - (20 if label is None else 0)
 
@@ -413,11 +414,9 @@ def test_an_ordinary_reply_to_udp_over_ipv6_is_recognised_and_nothing_else() -> 
     ordinary = Answer(probe.id, ReplyKind.TIME_EXCEEDED, 3, 0, 1, None, NO_EXTENSION, ())
     assert recognised_ipv6(codec, message) == (probe.id, (ReplyKind.TIME_EXCEEDED, 3, 0, 1))
     assert closer_look_ipv6(codec, message) == ordinary
-    for bit in range(8 * len(message)):
-        changed = bytearray(message)
-        changed[bit // 8] ^= 1 << bit % 8
-        if recognised_ipv6(codec, bytes(changed)) is not None:
-            assert closer_look_ipv6(codec, bytes(changed)) == ordinary, f"bit {bit}"
+    for bit, changed in each_bit_flipped(message):
+        if recognised_ipv6(codec, changed) is not None:
+            assert closer_look_ipv6(codec, changed) == ordinary, f"bit {bit}"
     assert recognised_ipv6(codec, b"\x81\0" + segment[2:]) is None
 
 
@@ -454,13 +453,11 @@ def test_an_echo_reply_of_ipv6_is_recognised_and_nothing_else() -> None:
     assert recognised_ipv6(codec, message) == (probe.id, (ReplyKind.ECHO_REPLY, 129, 0, None))
     ordinary = Answer(probe.id, ReplyKind.ECHO_REPLY, 129, 0)
     taken = 0
-    for bit in range(8 * len(message)):
-        changed = bytearray(message)
-        changed[bit // 8] ^= 1 << bit % 8
-        if recognised_ipv6(codec, bytes(changed)) is None:
+    for bit, changed in each_bit_flipped(message):
+        if recognised_ipv6(codec, changed) is None:
             taken += 1
         else:
-            assert closer_look_ipv6(codec, bytes(changed)) == ordinary, f"bit {bit}"
+            assert closer_look_ipv6(codec, changed) == ordinary, f"bit {bit}"
     assert taken == 8 * len(message) - 16
     codec.release([probe.id], 0)
     assert recognised_ipv6(codec, message) is None
