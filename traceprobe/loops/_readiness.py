@@ -25,7 +25,7 @@ class Readiness:
         descriptor: The descriptor; it stays the caller's own.
     """
 
-    __slots__ = ("_closed", "_descriptor", "_knock", "_knocked", "_room", "_scope", "_stop", "_parked")
+    __slots__ = ("_closed", "_descriptor", "_knock", "_knocked", "_parked", "_room", "_scope", "_stop")
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
