@@ -123,11 +123,12 @@ class Conclusions(Tally):
         for hop in self._path.hops:
             if hop.pending:
                 self._drop(hop)
-        released = self._released
-        for record in self._path.records:
-            if record.sent_ns is not None and not record.released:
-                record.released = True
-                released.append(record.probe_id)
+        # None of these is looked at again, so that it need not be noted that they have been released.
+        self._released += [
+            record.probe_id
+            for record in self._path.records
+            if record.sent_ns is not None and not record.released
+        ]
         for hop in self._path.up_to(end):
             if not hop.announced:
                 hop.announced = True

@@ -74,7 +74,11 @@ class Deadlines:
             return True
         if self.overall_ns is not None and self.overall_ns < moment_ns:
             return True
-        return self._silence.may_be_shorter(moment_ns - first_sent_ns, path.first_open)
+        # No wait ever becomes shorter, but for those of a hop that something behind it has answered for.
+        silence, wait_ns = self._silence, moment_ns - first_sent_ns
+        if wait_ns <= silence.known_tail_wait_ns and path.first_open > silence.farthest:
+            return False
+        return silence.shortest_wait_ns(path.first_open) < wait_ns
 
     def due_ns(self, record: ProbeRecord) -> int:
         """When a probe that was sent is given up."""

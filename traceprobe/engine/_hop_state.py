@@ -16,7 +16,7 @@ from traceprobe.model import NOTHING_KNOWN, Hop, ReplyKind, answers_for
 from traceprobe.model._hop import hop_of_one
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from ipaddress import IPv4Address, IPv6Address
 
     from traceprobe.engine._states import ProbeRecord
@@ -69,41 +69,64 @@ class HopState:
         "unreachable",
     )
 
-    def __init__(self, ttl: int, records: list[ProbeRecord]) -> None:
-        self.ttl: int = ttl
-        self.records: list[ProbeRecord] = records
-        self.pending: int = len(records)
-        """How many probes have not ended yet."""
-        self.answered: int = 0
-        self.gave_up: bool = False
-        """Some probe was given up; it may have been answered after all."""
-        self.on_the_way: bool = False
-        """Some probe's TTL ran out here."""
-        self.unreachable: bool = False
-        """Some probe was said to get nowhere from here."""
-        self.address: IPv4Address | IPv6Address | None = None
-        """Who has answered first."""
-        self.mixed: bool = False
-        """More than one address has answered, or an answer is no time-exceeded."""
-        self.quotes_zero: bool = False
-        """Every answer is a time-exceeded that quotes a TTL of 0."""
-        self.accepted_ns: int = 0
-        """When the destination last accepted a connection here; its other probes are waited for from then on.
+    ttl: int
+    records: list[ProbeRecord]
+    pending: int
+    """How many probes have not ended yet."""
+    answered: int
+    gave_up: bool
+    """Some probe was given up; it may have been answered after all."""
+    on_the_way: bool
+    """Some probe's TTL ran out here."""
+    unreachable: bool
+    """Some probe was said to get nowhere from here."""
+    address: IPv4Address | IPv6Address | None
+    """Who has answered first."""
+    mixed: bool
+    """More than one address has answered, or an answer is no time-exceeded."""
+    quotes_zero: bool
+    """Every answer is a time-exceeded that quotes a TTL of 0."""
+    accepted_ns: int
+    """When the destination last accepted a connection here; its other probes are waited for from then on.
 
-        Of all SYN segments of one flow that reach it at the same time, a host answers one. The others may
-        have been sent again when it had, so they are given as long again.
+    Of all SYN segments of one flow that reach it at the same time, a host answers one. The others may
+    have been sent again when it had, so they are given as long again.
+    """
+    settled: bool
+    """Every probe has ended, and no other will be sent."""
+    settled_ns: int
+    """When the last of them ended."""
+    announced: bool
+    announced_as: Hop | None
+    """What was announced, if anybody has asked, or if it has changed since."""
+    shown_forwarding_zero: bool
+    """What was last announced of it: that the router here forwards what has no TTL left."""
+    _shown: Hop | None
+    """The hop as it stands, if nothing has changed since it was last looked at."""
+
+    @classmethod
+    def each(cls, ttls: Iterable[int], records: list[ProbeRecord], queries: int) -> list[HopState]:
+        """The hops of a path before anything is sent; made in place, as their probes are by ``plan``.
+
+        Args:
+            ttls: Theirs.
+            records: Their probes, in TTL-major order.
+            queries: How many of them each hop has.
         """
-        self.settled: bool = False
-        """Every probe has ended, and no other will be sent."""
-        self.settled_ns: int = 0
-        """When the last of them ended."""
-        self.announced: bool = False
-        self.announced_as: Hop | None = None
-        """What was announced, if anybody has asked, or if it has changed since."""
-        self.shown_forwarding_zero: bool = False
-        """What was last announced of it: that the router here forwards what has no TTL left."""
-        self._shown: Hop | None = None
-        """The hop as it stands, if nothing has changed since it was last looked at."""
+        hops: list[HopState] = []
+        first = 0
+        for ttl in ttls:
+            hop = cls()
+            hop.ttl = ttl
+            hop.records = records[first : first + queries]
+            hop.pending = queries
+            hop.gave_up = hop.on_the_way = hop.unreachable = hop.mixed = hop.quotes_zero = False
+            hop.settled = hop.announced = hop.shown_forwarding_zero = False
+            hop.answered = hop.accepted_ns = hop.settled_ns = 0
+            hop.address = hop.announced_as = hop._shown = None
+            hops.append(hop)
+            first += queries
+        return hops
 
     def add(self, record: ProbeRecord) -> None:
         """One more probe for this hop."""

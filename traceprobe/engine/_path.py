@@ -42,10 +42,7 @@ class Path:
         flows = [self._flow_of(attempt) for attempt in range(1, queries + 1)]
         self.records: list[ProbeRecord] = plan(self.first_id, ttls, flows)
         """Every probe; the planned ones in TTL-major order, then retries."""
-        self.hops: list[HopState] = [
-            HopState(ttl, self.records[place * queries : (place + 1) * queries])
-            for place, ttl in enumerate(ttls)
-        ]
+        self.hops: list[HopState] = HopState.each(ttls, self.records, queries)
         """Every hop from the first TTL to the last that is configured."""
         self.ending: Ending = Ending(
             self.hops, flow=config.flow, gap_limit=config.gap_limit, stop_on_loop=config.stop_on_loop

@@ -56,7 +56,7 @@ class SilenceEstimator:
         self.farthest: int = -1
         """Position of the last TTL that something has answered at; who notes a round trip moves it on."""
         self._jitter_ns = 0
-        self._tail_wait_ns = self._bounded(None)
+        self.known_tail_wait_ns: int = self._bounded(None)
         """How long the tail was waited for when somebody asked last; it only grows."""
         self._noted: list[tuple[int, int]] = []
         """What nothing has been made of yet, oldest first."""
@@ -124,26 +124,20 @@ class SilenceEstimator:
         """How long after its sending a probe in the tail is given up."""
         if self._noted:
             self._take_in()
-        self._tail_wait_ns = wait_ns = self._bounded(None)
+        self.known_tail_wait_ns = wait_ns = self._bounded(None)
         return wait_ns
 
     def wait_ns(self, ttl: int) -> int:
         """How long after its sending a probe of this TTL is given up."""
         return self._bounded(self._slowest_from(ttl - self._first_ttl))
 
-    def may_be_shorter(self, wait_ns: int, here: int) -> bool:
-        """Whether a probe at this position or behind it may be given up after less than a time.
-
-        Told without taking round trips in where that can be helped. False is certain.
-        """
-        # No wait ever becomes shorter, but for those of a hop that something behind it has answered for.
-        if wait_ns <= self._tail_wait_ns and here > self.farthest:
-            return False
-        shortest = self.tail_wait_ns()
-        if here <= self.farthest:
-            # What lies behind a TTL is part of its slowest, so the shortest interior wait is the last one.
-            shortest = min(shortest, self._bounded(self._slowest_here[self.farthest]))
-        return shortest < wait_ns
+    def shortest_wait_ns(self, here: int) -> int:
+        """The shortest of the waits for a position and all that lies behind it, at once."""
+        tail = self.tail_wait_ns()
+        if here > self.farthest:
+            return tail
+        # What lies behind a TTL is part of its slowest, so the shortest interior wait is the farthest one.
+        return min(tail, self._bounded(self._slowest_here[self.farthest]))
 
     def _bounded(self, slowest: int | None) -> int:
         if slowest is None:
