@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -104,6 +104,38 @@ async def test_numbered_stamps_never_get_mixed_up(
         stamps = [by_probe[probe.id].sent_at_ns for probe in good]
         assert {reply.timestamp_source for reply in by_probe.values()} == {TimestampSource.KERNEL_TX_RX}
         assert stamps == sorted(stamp for stamp in stamps if stamp is not None)
+    await opened.aclose()
+
+
+@every_mode
+@both_versions
+async def test_a_look_at_the_nearest_times_no_reply_without_its_stamp(
+    factory: ProbeSocketFactory, mode: Mode, protocol: Protocol, version: int
+) -> None:
+    opened: Any = await open_socket(factory, mode, protocol, version)
+    probes = probes_to(LOOPBACK[version], 140)
+    await opened.send_probes(probes)
+    replies = [*opened.receive_nearest()]
+    assert len(replies) > 16  # as many stamps as are read at first where nothing needs more
+    replies += await collect(opened, 140 - len(replies)) if len(replies) < 140 else []
+    by_probe = {reply.probe_id: reply for reply in replies}
+    await opened.aclose()
+    assert {reply.timestamp_source for reply in replies} == {TimestampSource.KERNEL_TX_RX}
+    stamps = [by_probe[probe.id].sent_at_ns for probe in probes]
+    assert stamps == sorted(stamps)
+
+
+@both_versions
+@pytest.mark.parametrize("protocol", [Protocol.ICMP, Protocol.UDP])
+async def test_a_look_at_the_nearest_leaves_most_stamps_for_later(
+    factory: ProbeSocketFactory, protocol: Protocol, version: int
+) -> None:
+    opened: Any = await open_socket(factory, Mode.LINUX_RAW, protocol, version)
+    await opened.send_probes(probes_to(SILENT[version], 40))
+    assert opened.receive_nearest() == []
+    assert len(opened._round_trips._awaited) == 40 - 16
+    assert opened.receive_nowait() == []
+    assert not opened._round_trips.awaits_stamps
     await opened.aclose()
 
 
