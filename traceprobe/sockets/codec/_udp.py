@@ -74,8 +74,6 @@ class UdpCodec(Recogniser):
     longest_kept = LONGEST_SEGMENT
     _ip_protocol = dict.fromkeys(AddressFamily, IpProtocol.UDP)
 
-    default_port: int
-
     def __init__(
         self,
         family: AddressFamily,
