@@ -327,6 +327,18 @@ async def test_iterating_without_entering_is_refused() -> None:
             pass
 
 
+def test_options_are_told_apart_by_their_types_and_may_be_anything() -> None:
+    network = network_of(2)
+    assert (
+        Tracer(socket_factory=network, max_ttl=7).config is Tracer(socket_factory=network, max_ttl=7).config
+    )
+    assert Tracer(socket_factory=network, max_ttl=1).config.max_ttl == 1
+    with pytest.raises(ConfigError, match="max_ttl"):
+        Tracer(socket_factory=network, max_ttl=True)
+    with pytest.raises(ConfigError, match="max_ttl"):
+        Tracer(socket_factory=network, max_ttl=[1])  # type: ignore[arg-type]
+
+
 async def test_a_tracer_must_be_entered_once_and_while_open() -> None:
     tracer = Tracer(socket_factory=network_of(2))
     with pytest.raises(UsageError, match="not entered"):

@@ -232,9 +232,8 @@ class TracerouteEngine(Conclusions):
         answered, latest_ns = 0, 0
         for reply in replies:
             index = reply.probe_id - first_id
-            record = records[index] if 0 <= index < count else None
-            if record is None or record.state is not SENT or self.finished:
-                self._came_unasked(record, reply)
+            if not 0 <= index < count or (record := records[index]).state is not SENT or self.finished:
+                self._came_unasked(path.find(reply.probe_id), reply)
                 continue
             record.state = SENT_THEN_ANSWERED
             record.reply = reply

@@ -78,7 +78,7 @@ class Tracer:
     ) -> None:
         if config is not None and not isinstance(config, TracerouteConfig):
             raise ConfigError("config", config, "a TracerouteConfig, or None")
-        self.config: TracerouteConfig = (config or _defaults()).with_options(options)
+        self.config: TracerouteConfig = _configured(config, options)
         if socket_factory is None:
             from traceprobe.sockets import ProbeSocketFactory
 
@@ -309,10 +309,19 @@ class Tracer:
             await hub.socket.aclose()
 
 
-@functools.cache
-def _defaults() -> TracerouteConfig:
-    """The defaults, checked once; a configuration never changes."""
-    return TracerouteConfig()
+def _configured(config: TracerouteConfig | None, options: TraceOptions) -> TracerouteConfig:
+    if config is not None:
+        return config.with_options(options)
+    try:
+        return _defaults_with(**options)
+    except TypeError:  # a value that has no hash: whoever checks it says whether it is right
+        return TracerouteConfig().with_options(options)
+
+
+@functools.lru_cache(maxsize=16, typed=True)
+def _defaults_with(**options: Unpack[TraceOptions]) -> TracerouteConfig:
+    """The defaults with some fields replaced, checked once; a configuration never changes."""
+    return TracerouteConfig().with_options(options)
 
 
 def _check_target(target: object) -> None:
