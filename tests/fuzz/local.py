@@ -17,6 +17,7 @@ from traceprobe import TracerouteConfig
 from traceprobe._enrichment_config import NameServer
 from traceprobe.cli._main import _words
 from traceprobe.cli._parser import parse
+from traceprobe.cli._plain import parse_plainly
 from traceprobe.cli._trace import lookups_of, options_of
 from traceprobe.config import AddressFamily
 from traceprobe.enrich._cymru import announcements, name_in
@@ -92,6 +93,8 @@ def arguments(data: bytes) -> None:
             namespace = parse(words)
         except SystemExit as ending:
             namespace, status = None, ending.code
+    plain = parse_plainly(words)
+    assert plain is None or (namespace is not None and vars(plain) == vars(namespace))
     if namespace is None:
         assert status in {0, 2}
         _check_words(said.getvalue())

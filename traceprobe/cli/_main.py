@@ -10,8 +10,8 @@ import sys
 from typing import TYPE_CHECKING
 
 from traceprobe.cli._console import OutputError, Results, complain, give_up_output, speak_utf8, writing
-from traceprobe.cli._exit import ExitStatus, status_of
-from traceprobe.cli._parser import COMMANDS, SPELLINGS, parse
+from traceprobe.cli._names import COMMANDS, SPELLINGS
+from traceprobe.cli._plain import parse_plainly
 from traceprobe.errors import ConfigError, NameResolutionError, NoUsableSocketError, TraceprobeError
 
 if TYPE_CHECKING:
@@ -26,22 +26,33 @@ def run(arguments: Sequence[str] | None) -> int:
     speak_utf8()
     try:
         return _run(list(sys.argv[1:] if arguments is None else arguments))
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, TraceprobeError, OutputError, BrokenPipeError) as error:
+        return _say(error)
+
+
+def _say(error: BaseException) -> int:
+    """Say what went wrong, as far as there is anything to say, and how to end because of it."""
+    from traceprobe.cli._exit import ExitStatus, status_of
+
+    if isinstance(error, KeyboardInterrupt):
         complain("interrupted")
         return ExitStatus.INTERRUPTED
-    except TraceprobeError as error:
+    if isinstance(error, TraceprobeError):
         complain(f"error: {_words(error)}")
         return status_of(error)
-    except OutputError as error:
-        give_up_output()
+    give_up_output()
+    if isinstance(error, OutputError):
         complain(f"error: {error}")
-        return ExitStatus.FAILURE
-    except BrokenPipeError:
-        give_up_output()
-        return ExitStatus.FAILURE
+    return ExitStatus.FAILURE
 
 
 def _run(arguments: list[str]) -> int:
+    namespace = parse_plainly(arguments)
+    if namespace is not None:
+        return _command(namespace)
+    from traceprobe.cli._exit import ExitStatus
+    from traceprobe.cli._parser import parse
+
     with writing():  # a help text may be all there is to write
         try:
             namespace = parse(arguments)

@@ -1,4 +1,4 @@
-"""The options of the command line: what they are called, and which field of the configuration they set.
+"""The options of the command line: what they take, and how they are explained.
 
 The words of the enumerations stand here once more, so that ``--help`` doesn't load the configuration.
 """
@@ -10,14 +10,15 @@ import sys
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from traceprobe._version import __version__
+from traceprobe.cli._names import COMMANDS as COMMANDS
+from traceprobe.cli._names import FIELDS as FIELDS
+from traceprobe.cli._names import SPELLINGS as SPELLINGS
 from traceprobe.cli._values import code_point, decimal, digits, is_negative, numeral, octet, whole
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from _typeshed import SupportsWrite
-
-COMMANDS: Final = ("trace", "doctor", "demo")
 
 FLOWS: Final = ("paris", "classic", "dublin")
 MODES: Final = (
@@ -59,49 +60,6 @@ ELSEWHERE: Final = {
 
 FILES: Final = {"bash": "_shtab_compgen_files", "zsh": "_files", "tcsh": "f"}
 """How each shell completes the name of a file, in the words of shtab."""
-
-FIELDS: Final = {
-    "family": "family",
-    "protocol": "protocol",
-    "port": "port",
-    "first_ttl": "first_ttl",
-    "max_ttl": "max_ttl",
-    "queries": "queries",
-    "retries": "retries",
-    "gap_limit": "gap_limit",
-    "stop_on_loop": "stop_on_loop",
-    "timeout": "probe_timeout",
-    "overall_timeout": "overall_timeout",
-    "max_in_flight": "max_in_flight",
-    "send_interval": "send_interval",
-    "source": "source",
-    "interface": "interface",
-    "packet_size": "packet_size",
-    "source_port": "source_port",
-    "dont_fragment": "dont_fragment",
-    "dscp": "dscp",
-    "ecn": "ecn",
-    "flow_label": "flow_label",
-    "payload_pattern": "payload_pattern",
-    "mark": "mark",
-    "receive_all": "receive_all",
-    "flow": "flow",
-    "mode": "mode",
-}
-"""Which option sets which field of ``TraceOptions``."""
-
-SPELLINGS: Final = {field: "--" + option.replace("_", "-") for option, field in FIELDS.items()} | {
-    "family": "-4/-6",
-    "stop_on_loop": "--past-loops",
-    "protocol": "--icmp/--udp/--tcp",
-    "target": "TARGET",
-    "dns_servers": "--resolver",
-    "databases": "--asn-db",
-    "exchange_snapshot": "--ixp-db",
-    "own_addresses": "--own-address",
-    "public_address": "--public-address",
-}
-"""What sets a field, as it is written on the command line."""
 
 _USAGE: Final = """\
 traceprobe [trace] TARGET [option ...]

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, cast
 import anyio
 
 import traceprobe
-from traceprobe.cli._exit import ExitStatus
-from traceprobe.cli._parser import FIELDS
+from traceprobe.cli._names import FIELDS
 from traceprobe.cli._printers import printer_for
 
 if TYPE_CHECKING:
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
 
     from traceprobe import Enricher, Resolver, SocketFactory, TraceOptions, TraceResult
     from traceprobe.cli._console import Results
+    from traceprobe.cli._exit import ExitStatus
     from traceprobe.cli._printers import Printer
 
 __all__ = ["options_of", "trace_and_print"]
@@ -101,6 +101,8 @@ def trace_and_print(
     )
     printer = printer_for(namespace, results, host=host, refused=refused)
     result = anyio.run(functools.partial(_follow, trace, printer))
+    from traceprobe.cli._exit import ExitStatus
+
     return ExitStatus.REACHED if result.reached else ExitStatus.NOT_REACHED
 
 

@@ -6,7 +6,6 @@ is none is handed on as it is, so that the configuration refuses it in its own w
 
 from __future__ import annotations
 
-import argparse
 import re
 from typing import Final
 
@@ -55,7 +54,7 @@ def octet(text: str) -> int:
     """A whole byte."""
     value = numeral(text)
     if not isinstance(value, int) or not 0 <= value <= 0xFF:
-        raise argparse.ArgumentTypeError(f"{text[:20]!r}: must be a whole number from 0 to 255")
+        raise _refusal(f"{text[:20]!r}: must be a whole number from 0 to 255")
     return value
 
 
@@ -64,6 +63,11 @@ def digits(text: str) -> bytes:
     try:
         return bytes.fromhex(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"{text[:20]!r}: must be pairs of hexadecimal digits, such as 00ff"
-        ) from None
+        raise _refusal(f"{text[:20]!r}: must be pairs of hexadecimal digits, such as 00ff") from None
+
+
+def _refusal(words: str) -> Exception:
+    """What the parser, which has called for a value, tells in its own way."""
+    import argparse
+
+    return argparse.ArgumentTypeError(words)

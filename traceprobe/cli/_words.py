@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from traceprobe.cli._parser import SPELLINGS
+from traceprobe.cli._names import SPELLINGS
 from traceprobe.errors import UnsupportedOption
 
 if TYPE_CHECKING:
