@@ -38,7 +38,7 @@ every_kind = pytest.mark.parametrize(("family", "protocol", "flow"), KINDS)
 IDENTIFIERS = {Protocol.ICMP: 0x1234, Protocol.UDP: 40001, Protocol.TCP: 40001}
 
 
-def passes(program: Sequence[FilterInstruction], packet: bytes) -> bool:
+def passes(program: Sequence[FilterInstruction] | bytes, packet: bytes) -> bool:
     """Ask the kernel: the program runs on a socket of a kind whose packets are all payload."""
     with closing_pair() as (sender, taker):
         linux.attach_filter(taker, program)
@@ -63,7 +63,7 @@ class closing_pair:  # noqa: N801 - used as a function
             opened.close()
 
 
-def program_for(codec: Codec) -> Sequence[FilterInstruction]:
+def program_for(codec: Codec) -> bytes:
     return packet_filter(
         codec.family,
         codec.protocol,

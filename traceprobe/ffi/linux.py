@@ -186,11 +186,22 @@ class FilterInstruction(NamedTuple):
     value: int
 
 
-def attach_filter(opened: socket.socket, program: Sequence[FilterInstruction]) -> None:
-    """Let a socket receive only what a program passes (``SO_ATTACH_FILTER``, socket(7))."""
+def pack_filter(program: Sequence[FilterInstruction]) -> bytes:
+    """A socket filter as the kernel reads it."""
+    return pack("=" + _FILTER.format[1:] * len(program), *chain.from_iterable(program))
+
+
+FILTER_INSTRUCTION_SIZE: Final = _FILTER.size
+FILTER_VALUE: Final = Struct("=I")
+"""Last in each packed instruction: its value."""
+
+
+def attach_filter(opened: socket.socket, program: Sequence[FilterInstruction] | bytes) -> None:
+    """Let a socket receive only what a program, packed or not, passes (``SO_ATTACH_FILTER``, socket(7))."""
+    packed = program if isinstance(program, bytes) else pack_filter(program)
     # The option holds a pointer to the instructions, which must live until the kernel has copied them.
-    layout = "=" + _FILTER.format[1:] * len(program)
-    instructions = ffi.new("char[]", pack(layout, *chain.from_iterable(program)))
-    option = _FILTER_PROGRAM.pack(len(program), int(ffi.cast("uintptr_t", instructions)))
+    instructions = ffi.new("char[]", packed)
+    count = len(packed) // FILTER_INSTRUCTION_SIZE
+    option = _FILTER_PROGRAM.pack(count, int(ffi.cast("uintptr_t", instructions)))
     opened.setsockopt(_SOL_SOCKET, SO_ATTACH_FILTER, option)
     ffi.release(instructions)

@@ -12,7 +12,7 @@ from struct import Struct
 from typing import TYPE_CHECKING, Final
 
 from traceprobe.config import AddressFamily, Protocol
-from traceprobe.ffi.linux import FilterInstruction
+from traceprobe.ffi.linux import FILTER_INSTRUCTION_SIZE, FILTER_VALUE, FilterInstruction, pack_filter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -66,7 +66,7 @@ _SOME_IDENTIFIER: Final = -1
 _SOME_COOKIE: Final = -2
 """Stand in an outline where each socket has a value of its own."""
 
-REJECT_ALL: Final[tuple[FilterInstruction, ...]] = (FilterInstruction(_RETURN, 0, 0, 0),)
+REJECT_ALL: Final = pack_filter((FilterInstruction(_RETURN, 0, 0, 0),))
 """For a socket that only sends."""
 
 ACKNOWLEDGED: Final[tuple[FilterInstruction, ...]] = (
@@ -81,6 +81,7 @@ A bare SYN, for which nobody has to know our sequence number, would open the con
 (RFC 9293 section 3.5), and spoil the round-trip time that the kernel measures."""
 
 
+@functools.cache
 def type_filter(family: AddressFamily, protocol: Protocol) -> bytes:
     """Value of ``ICMP_FILTER`` (raw(7)) or of ``ICMP6_FILTER`` (RFC 3542 section 3.2).
 
@@ -105,8 +106,8 @@ def packet_filter(
     cookie_at: int,
     *,
     count: int = 1,
-) -> Sequence[FilterInstruction]:
-    """The program for ``SO_ATTACH_FILTER`` on a raw ICMP socket.
+) -> bytes:
+    """The program for ``SO_ATTACH_FILTER`` on a raw ICMP socket, as the kernel reads it.
 
     Reading behind the end of a packet rejects it, so a short quote passes by its identifier only.
 
@@ -118,15 +119,28 @@ def packet_filter(
         cookie_at: Where, counted from the transport header.
         count: How many identifiers there are, from the first one on.
     """
-    program = list(_outline(family, protocol, cookie_at, count))
+    outline, places = _packed_outline(family, protocol, cookie_at, count)
     values = {_SOME_IDENTIFIER: identifier, _SOME_COOKIE: int.from_bytes(cookie, "big")}
-    for place, instruction in enumerate(program):
-        if instruction.value < 0:
-            program[place] = instruction._replace(value=values[instruction.value])
-    return program
+    program = bytearray(outline)
+    for place, which in places:
+        FILTER_VALUE.pack_into(program, place, values[which])
+    return bytes(program)
 
 
 @functools.cache
+def _packed_outline(
+    family: AddressFamily, protocol: Protocol, cookie_at: int, count: int
+) -> tuple[bytes, tuple[tuple[int, int], ...]]:
+    """The outline as the kernel reads it, and where in it which values of a socket's own have to stand."""
+    program = _outline(family, protocol, cookie_at, count)
+    places = tuple(
+        ((place + 1) * FILTER_INSTRUCTION_SIZE - FILTER_VALUE.size, instruction.value)
+        for place, instruction in enumerate(program)
+        if instruction.value < 0
+    )
+    return pack_filter([each._replace(value=max(0, each.value)) for each in program]), places
+
+
 def _outline(
     family: AddressFamily, protocol: Protocol, cookie_at: int, count: int
 ) -> tuple[FilterInstruction, ...]:
