@@ -15,7 +15,7 @@ import importlib.util, sys
 
 class Watcher:
     def find_spec(self, name, path=None, target=None):
-        if name != "traceprobe.sockets.linux.udp":
+        if name not in {"traceprobe.sockets.linux." + mode for mode in ("raw", "ping", "udp")}:
             return None
         sys.meta_path.remove(self)
         spec = importlib.util.find_spec(name)
@@ -47,39 +47,66 @@ LATER = {
     "aiodns",
     "anyio.from_thread",
     "datetime",
+    "dns",
     "json",
     "rich",
     "shutil",
-    "traceprobe.render.live",
-    "traceprobe.render.text",
+    "traceprobe._trace_options",
+    "traceprobe.cli._exit",
     "traceprobe.enrich._ends",
     "traceprobe.enrich._networks",
     "traceprobe.enrich._resolver",
     "traceprobe.enrich._reverse",
     "traceprobe.enrich._special",
+    "traceprobe.loops._datagrams",
+    "traceprobe.loops._interruptible",
+    "traceprobe.loops._threads",
+    "traceprobe.model._extension_objects",
+    "traceprobe.model._networks",
+    "traceprobe.model._result",
+    "traceprobe.packets._codes",
+    "traceprobe.packets._extensions",
+    "traceprobe.packets._ip",
+    "traceprobe.packets._tcp",
+    "traceprobe.render.live",
+    "traceprobe.render.text",
     "traceprobe.sockets._report",
+    "traceprobe.sockets.codec._extension_objects",
+    "traceprobe.sockets.codec._tcp",
+    "traceprobe.sockets.linux._handshakes",
     "traceprobe.sockets.linux._remedies",
     "urllib.parse",
 }
-
+NOT_FOR_PLAIN_COMMANDS = {"argparse", "gettext", "traceprobe.cli._parser"}
 
 NOBODY = "127.0.0.1:9"
 """Where no name server is."""
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the mode that it watches is of Linux")
-@pytest.mark.parametrize("look_ups", [["-n", "--no-asn"], ["--resolver", NOBODY]], ids=["off", "on"])
-def test_what_can_wait_is_imported_behind_the_first_probes(look_ups: list[str]) -> None:
-    arguments = ["--mode", "linux_udp", *look_ups, "-m", "1", "127.0.0.1"]
+def imported_by(*arguments: str) -> set[str]:
+    """The modules that a trace of this machine has imported when its first probes have left."""
     uncovered = {name: value for name, value in environment().items() if not name.startswith("COVERAGE")}
     run = subprocess.run(
-        [sys.executable, "-c", SCRIPT, *arguments],
+        [sys.executable, "-c", SCRIPT, *arguments, "-m", "1", "127.0.0.1"],
         capture_output=True,
         text=True,
         check=True,
         env=uncovered,
     )
-    imported = set(run.stderr.split())
+    assert "Reached 127.0.0.1" in run.stdout
+    return set(run.stderr.split())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the modes that it watches are of Linux")
+@pytest.mark.parametrize("look_ups", [["-n", "--no-asn"], ["--resolver", NOBODY]], ids=["off", "on"])
+def test_what_can_wait_is_imported_behind_the_first_probes(look_ups: list[str]) -> None:
+    imported = imported_by("--mode", "linux_udp", *look_ups)
     assert "traceprobe.sockets.linux.udp" in imported
     assert not imported & LATER
-    assert "Reached 127.0.0.1" in run.stdout
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the modes that it watches are of Linux")
+def test_a_plain_command_line_is_understood_without_the_parser() -> None:
+    imported = imported_by("-n", "--no-asn")
+    assert "traceprobe.cli._plain" in imported
+    assert not imported & (LATER | NOT_FOR_PLAIN_COMMANDS)

@@ -50,7 +50,6 @@ def _run(arguments: list[str]) -> int:
     namespace = parse_plainly(arguments)
     if namespace is not None:
         return _command(namespace)
-    from traceprobe.cli._exit import ExitStatus
     from traceprobe.cli._parser import parse
 
     with writing():  # a help text may be all there is to write
@@ -59,6 +58,8 @@ def _run(arguments: list[str]) -> int:
         except SystemExit as ending:
             if sys.stdout is not None:
                 sys.stdout.flush()
+            from traceprobe.cli._exit import ExitStatus
+
             return ending.code if isinstance(ending.code, int) else ExitStatus.USAGE
     return _command(namespace)
 
