@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from traceprobe.packets._arguments import Buffer, IPAddress
 from traceprobe.packets._checksum import internet_checksum, ones_complement_sum, pseudo_header_sum
-from traceprobe.packets._constants import IcmpType, Icmpv6Type, IpProtocol
+from traceprobe.packets._constants import IpProtocol
 from traceprobe.packets._extension_place import find_extension
 from traceprobe.packets._icmp import (
     EchoMessage,
@@ -28,9 +28,11 @@ if TYPE_CHECKING:
     from traceprobe.packets._codes import IcmpParameterProblemCode as IcmpParameterProblemCode
     from traceprobe.packets._codes import IcmpRedirectCode as IcmpRedirectCode
     from traceprobe.packets._codes import IcmpTimeExceededCode as IcmpTimeExceededCode
+    from traceprobe.packets._codes import IcmpType as IcmpType
     from traceprobe.packets._codes import IcmpUnreachableCode as IcmpUnreachableCode
     from traceprobe.packets._codes import Icmpv6ParameterProblemCode as Icmpv6ParameterProblemCode
     from traceprobe.packets._codes import Icmpv6TimeExceededCode as Icmpv6TimeExceededCode
+    from traceprobe.packets._codes import Icmpv6Type as Icmpv6Type
     from traceprobe.packets._codes import Icmpv6UnreachableCode as Icmpv6UnreachableCode
     from traceprobe.packets._extensions import ExtensionClass as ExtensionClass
     from traceprobe.packets._extensions import Extensions as Extensions
@@ -63,6 +65,8 @@ if TYPE_CHECKING:
 
 _LATE: Final = {
     "traceprobe.packets._codes": (
+        "Icmpv6Type",
+        "IcmpType",
         "IcmpParameterProblemCode",
         "IcmpRedirectCode",
         "IcmpTimeExceededCode",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from traceprobe.errors import PacketError, UsageError
 from traceprobe.packets._arguments import as_view, check_bits, check_families, check_version
 from traceprobe.packets._checksum import internet_checksum, ones_complement_sum, pseudo_header_sum
-from traceprobe.packets._constants import IcmpType, Icmpv6Type, IpProtocol
+from traceprobe.packets._constants import IpProtocol
 from traceprobe.packets._extension_place import EXTENSION_HEADER_SIZE, MIN_EXTENDED_QUOTE, end_of_quote
 from traceprobe.packets._quote import QuotedDatagram, parse_quoted_ipv4, parse_quoted_ipv6
 
@@ -25,29 +25,39 @@ _HEADER_SIZE: Final = 8
 _SHORTEST: Final = 4
 """Type, code and checksum are all that every message has (RFC 4443 section 2.1)."""
 _NOTHING: Final = memoryview(b"")
-_FRAGMENTATION_NEEDED: Final = 4  # a code of destination unreachable: RFC 792, RFC 1191
-_POINTER: Final = 0  # a code of parameter problem: RFC 792
+
+# Types and codes, as ``_codes`` has them; its enumerations take longer to make than a packet.
+_ECHO_REPLY: Final = 0  # RFC 792
+_UNREACHABLE: Final = 3  # RFC 792
+_FRAGMENTATION_NEEDED: Final = 4  # its code: RFC 792, RFC 1191
+_ECHO_REQUEST: Final = 8  # RFC 792
+_PARAMETER_PROBLEM: Final = 12  # RFC 792
+_POINTER: Final = 0  # its code: RFC 792
+_PACKET_TOO_BIG: Final = 2  # RFC 4443 section 3.2
+_PARAMETER_PROBLEM_V6: Final = 4  # RFC 4443 section 3.4
+_ECHO_REQUEST_V6: Final = 128  # RFC 4443 section 4.1
+_ECHO_REPLY_V6: Final = 129  # RFC 4443 section 4.2
 
 # Whether an error can have an extension structure (RFC 4884 section 4).
 _ERRORS: Final[dict[int, dict[int, bool]]] = {
     4: {
-        int(IcmpType.DESTINATION_UNREACHABLE): True,
-        int(IcmpType.SOURCE_QUENCH): False,
-        int(IcmpType.REDIRECT): False,
-        int(IcmpType.TIME_EXCEEDED): True,
-        int(IcmpType.PARAMETER_PROBLEM): True,
+        _UNREACHABLE: True,
+        4: False,  # source quench
+        5: False,  # redirect
+        11: True,  # time exceeded
+        _PARAMETER_PROBLEM: True,
     },
     6: {
-        int(Icmpv6Type.DESTINATION_UNREACHABLE): True,
-        int(Icmpv6Type.PACKET_TOO_BIG): False,
-        int(Icmpv6Type.TIME_EXCEEDED): True,
-        int(Icmpv6Type.PARAMETER_PROBLEM): False,
+        1: True,  # destination unreachable
+        _PACKET_TOO_BIG: False,
+        3: True,  # time exceeded
+        _PARAMETER_PROBLEM_V6: False,
     },
 }
 # Echo types, and whether they are requests.
 _ECHOES: Final[dict[int, dict[int, bool]]] = {
-    4: {int(IcmpType.ECHO_REQUEST): True, int(IcmpType.ECHO_REPLY): False},
-    6: {int(Icmpv6Type.ECHO_REQUEST): True, int(Icmpv6Type.ECHO_REPLY): False},
+    4: {_ECHO_REQUEST: True, _ECHO_REPLY: False},
+    6: {_ECHO_REQUEST_V6: True, _ECHO_REPLY_V6: False},
 }
 
 
@@ -77,8 +87,8 @@ class IcmpError(NamedTuple):
     def mtu(self) -> int | None:
         """Next-hop MTU in bytes (RFC 1191 section 4, RFC 4443 section 3.2); None if the message has none."""
         if self.quoted.version == 6:
-            return self.rest or None if self.type == Icmpv6Type.PACKET_TOO_BIG else None
-        if self.type == IcmpType.DESTINATION_UNREACHABLE and self.code == _FRAGMENTATION_NEEDED:
+            return self.rest or None if self.type == _PACKET_TOO_BIG else None
+        if self.type == _UNREACHABLE and self.code == _FRAGMENTATION_NEEDED:
             return self.rest & 0xFFFF or None  # routers older than RFC 1191 send 0
         return None
 
@@ -86,8 +96,8 @@ class IcmpError(NamedTuple):
     def pointer(self) -> int | None:
         """Offset in the datagram at which a parameter problem lies; None if the message has none."""
         if self.quoted.version == 6:
-            return self.rest if self.type == Icmpv6Type.PARAMETER_PROBLEM else None
-        if self.type == IcmpType.PARAMETER_PROBLEM and self.code == _POINTER:
+            return self.rest if self.type == _PARAMETER_PROBLEM_V6 else None
+        if self.type == _PARAMETER_PROBLEM and self.code == _POINTER:
             return self.rest >> 24
         return None
 
@@ -195,9 +205,9 @@ def build_icmp_echo(
     check_version(version)
     kind: int
     if version == 4:
-        kind = IcmpType.ECHO_REQUEST if request else IcmpType.ECHO_REPLY
+        kind = _ECHO_REQUEST if request else _ECHO_REPLY
     else:
-        kind = Icmpv6Type.ECHO_REQUEST if request else Icmpv6Type.ECHO_REPLY
+        kind = _ECHO_REQUEST_V6 if request else _ECHO_REPLY_V6
     check_bits(("identifier", identifier, 16, 4), ("sequence", sequence, 16, 6))
     return _finish(version, kind, 0, identifier << 16 | sequence, payload, source, destination)
 
