@@ -8,7 +8,7 @@ from __future__ import annotations
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Final
 
-import attrs
+import attr
 
 from traceprobe.engine._results import results_of
 from traceprobe.engine._states import SENT
@@ -50,7 +50,6 @@ class HopState:
     """What is known of one TTL so far."""
 
     __slots__ = (
-        "_shown",
         "accepted_ns",
         "address",
         "announced",
@@ -64,6 +63,7 @@ class HopState:
         "records",
         "settled",
         "settled_ns",
+        "shown",
         "shown_forwarding_zero",
         "ttl",
         "unreachable",
@@ -101,7 +101,7 @@ class HopState:
     """What was announced, if anybody has asked, or if it has changed since."""
     shown_forwarding_zero: bool
     """What was last announced of it: that the router here forwards what has no TTL left."""
-    _shown: Hop | None
+    shown: Hop | None
     """The hop as it stands, if nothing has changed since it was last looked at."""
 
     @classmethod
@@ -123,7 +123,7 @@ class HopState:
             hop.gave_up = hop.on_the_way = hop.unreachable = hop.mixed = hop.quotes_zero = False
             hop.settled = hop.announced = hop.shown_forwarding_zero = False
             hop.answered = hop.accepted_ns = hop.settled_ns = 0
-            hop.address = hop.announced_as = hop._shown = None
+            hop.address = hop.announced_as = hop.shown = None
             hops.append(hop)
             first += queries
         return hops
@@ -132,34 +132,24 @@ class HopState:
         """One more probe for this hop."""
         self.records.append(record)
         self.pending += 1
-        self._shown = None
+        self.shown = None
 
     def withdraw(self, record: ProbeRecord) -> None:
         """A probe that was added and never handed out is not needed after all."""
         self.records.remove(record)
         self.pending -= 1
-        self._shown = None
+        self.shown = None
 
     def ended(self, moment_ns: int) -> None:
         """A pending probe has ended."""
         self.pending -= 1
-        self._shown = None
+        self.shown = None
         if moment_ns > self.settled_ns:
             self.settled_ns = moment_ns
 
     def changed(self) -> None:
         """A probe was cancelled, or more is known of one that has ended."""
-        self._shown = None
-
-    def answered_again(self, received_ns: int) -> None:
-        """An outstanding probe has its answer, and it shows what the first answer here has shown already."""
-        self._shown = None
-        self.answered += 1
-        if received_ns > self.settled_ns:
-            self.settled_ns = received_ns
-        self.pending = pending = self.pending - 1
-        if not pending:
-            self.settled = True
+        self.shown = None
 
     def answer(self, reply: Reply, meaning: Meaning, *, awaited: bool) -> bool:
         """Note what a probe's first reply shows.
@@ -173,7 +163,7 @@ class HopState:
         Returns:
             Whether it may tell where the path goes; False for one that says what the hop's first one did.
         """
-        self._shown = None
+        self.shown = None
         self.answered += 1
         received_ns = reply.received_ns
         if received_ns > self.settled_ns:
@@ -237,21 +227,21 @@ class HopState:
 
     def hop(self, knowledge: Mapping[IPv4Address | IPv6Address, Knowledge] | None) -> Hop:
         """The hop as it stands: the probes that have ended. Built once for each change."""
-        shown = self._shown
+        shown = self.shown
         if shown is None:
             ended = results_of(self.records)
             if self.address is not None and self.answered == len(ended) and not self.mixed:
                 shown = hop_of_one(self.ttl, ended, self.address)
             else:
                 shown = Hop.from_probes(self.ttl, ended)
-            self._shown = shown
+            self.shown = shown
         if not knowledge or not shown.responders:
             return shown
         responders = tuple(
-            attrs.evolve(responder, knowledge=knowledge.get(responder.address, NOTHING_KNOWN))
+            attr.evolve(responder, knowledge=knowledge.get(responder.address, NOTHING_KNOWN))
             for responder in shown.responders
         )
-        return attrs.evolve(shown, responders=responders)
+        return attr.evolve(shown, responders=responders)
 
 
 def _sent_ns(record: ProbeRecord) -> int:

@@ -149,7 +149,7 @@ class TracerouteEngine(Conclusions):
                 has not been taken in.
         """
         if now > self._latest_now:
-            self._note_now(now)
+            self._latest_now = now
         self._deadlines.stale = True
         path, overtaking, note = self._path, self._overtaking, self._notes.append
         first_id, records, count = path.first_id, path.records, len(path.records)
@@ -222,7 +222,7 @@ class TracerouteEngine(Conclusions):
     def replies_received(self, replies: Iterable[Reply], now: int) -> None:
         """Take in what has come at once, as if each reply had come by itself, in this order."""
         if now > self._latest_now:
-            self._note_now(now)
+            self._latest_now = now
         self._deadlines.stale = True
         path, ending = self._path, self._ending
         first_id, records, first_ttl, hops = path.first_id, path.records, self._first_ttl, path.hops
@@ -251,10 +251,19 @@ class TracerouteEngine(Conclusions):
                 and reply.kind is _TIME_EXCEEDED
                 and (reply.quoted_ttl == 0) is hop.quotes_zero
             ):
-                # As most do, it says what the hop's first answer said. Nothing follows from it, unless it was
-                # the last thing that was awaited there, or the trace only waits for it to be late enough.
-                hop.answered_again(received_ns)
+                # As most do, it says what the hop's first answer said; so what `HopState.answer` would do is
+                # done in place. Nothing follows from it, unless it was the last thing that was awaited there,
+                # or the trace only waits for it to be late enough.
+                hop.shown = None
+                hop.answered += 1
+                if received_ns > hop.settled_ns:
+                    hop.settled_ns = received_ns
+                hop.pending = pending = hop.pending - 1
                 follows = path.complete
+                if not pending:
+                    hop.settled = True
+                elif not follows and not path.quotes_zero:
+                    continue
             else:
                 if position > silence.farthest:
                     silence.farthest = position
