@@ -103,7 +103,8 @@ async def overflow(target: str, options: TraceOptions, at: int, datagrams: int) 
         stood after each; and what the process held ``before`` and ``after`` the tracer.
     """
     documents, kernel = [], []
-    await traceprobe.trace_async(target, **options)
+    # What is loaded only for a document is no leak.
+    (await traceprobe.trace_async(target, **options)).to_dict()
     before = holdings()
     factory = _Overflowing(target, at, datagrams)
     async with traceprobe.Tracer(socket_factory=factory, **options) as tracer:
