@@ -9,7 +9,7 @@ import ipaddress
 import re
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-import attrs
+import attr
 
 from traceprobe._bounds import flag, whole
 from traceprobe._frozen import frozen
@@ -106,7 +106,7 @@ def _check_host(text: str) -> None:
             raise
 
 
-def _check_servers(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:  # noqa: ANN401
+def _check_servers(_: object, attribute: attr.Attribute[Any], value: Any) -> None:  # noqa: ANN401
     bound = f"a tuple of servers, each {_SERVER_BOUND}; empty for those of the system"
     _check_each(attribute.name, value, bound, NameServer.parse)
 
@@ -122,22 +122,22 @@ def stun_server(text: str) -> tuple[str, int]:
     return host, STUN_PORT if port is None else port
 
 
-def _check_stun_servers(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:  # noqa: ANN401
+def _check_stun_servers(_: object, attribute: attr.Attribute[Any], value: Any) -> None:  # noqa: ANN401
     bound = "a tuple of servers, each a host name or an address with an optional port ('192.0.2.53:3478')"
     _check_each(attribute.name, value, bound, stun_server)
     if not value:
         raise ConfigError(attribute.name, value, bound + "; at least one")
 
 
-def _check_addresses(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:  # noqa: ANN401
+def _check_addresses(_: object, attribute: attr.Attribute[Any], value: Any) -> None:  # noqa: ANN401
     _check_each(attribute.name, value, "a tuple of IPv4 and IPv6 addresses", ipaddress.ip_address)
 
 
-def _check_paths(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:  # noqa: ANN401
+def _check_paths(_: object, attribute: attr.Attribute[Any], value: Any) -> None:  # noqa: ANN401
     _check_each(attribute.name, value, "a tuple of paths, each a non-empty string", _check_is_path)
 
 
-def _check_path(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:  # noqa: ANN401
+def _check_path(_: object, attribute: attr.Attribute[Any], value: Any) -> None:  # noqa: ANN401
     if value is not None and (not isinstance(value, str) or not _is_path(value)):
         raise ConfigError(attribute.name, value, "a path, as a non-empty string, or None")
 
@@ -164,7 +164,7 @@ def _check_each(field: str, value: Any, bound: str, check: Callable[[str], objec
         raise ConfigError(field, value, bound) from None
 
 
-def _check_zone(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:  # noqa: ANN401
+def _check_zone(_: object, attribute: attr.Attribute[Any], value: Any) -> None:  # noqa: ANN401
     labels = value.removesuffix(".").split(".") if isinstance(value, str) else []
     # The longest name asked for below it is that of an IPv6 address: 64 characters (RFC 3596 section 2.5).
     if not labels or len(value) > 253 - 64 or not all(_LABEL.fullmatch(label) for label in labels):
@@ -179,60 +179,60 @@ class EnrichmentConfig:
         ConfigError: A value is out of its bounds.
     """
 
-    reverse_dns: bool = attrs.field(default=False, validator=flag)
+    reverse_dns: bool = attr.field(default=False, validator=flag)
     """Host name of each responder."""
 
-    asn: bool = attrs.field(default=False, validator=flag)
+    asn: bool = attr.field(default=False, validator=flag)
     """Autonomous system that announces each responder's address."""
 
-    public_address: bool = attrs.field(default=False, validator=flag)
+    public_address: bool = attr.field(default=False, validator=flag)
     """Address under which the Internet sees this machine, asked of ``stun_servers``: it tells which network
     connects this machine, and so implies ``segments``. Nobody is asked for a family that ``own_addresses``
     has an address of."""
 
-    segments: bool = attrs.field(default=False, validator=flag)
+    segments: bool = attr.field(default=False, validator=flag)
     """Which part of the path each responder belongs to, and why. It follows from what the other look-ups
     tell; by itself it asks nobody but for the networks of both ends, if networks are looked up at all."""
 
-    databases: tuple[str, ...] = attrs.field(default=(), validator=_check_paths)
+    databases: tuple[str, ...] = attr.field(default=(), validator=_check_paths)
     """Files in MaxMind's format that networks and places are read from (extra ``geo``), most trusted first;
     what they know counts before what ``asn`` finds out."""
 
-    exchange_snapshot: str | None = attrs.field(default=None, validator=_check_path)
+    exchange_snapshot: str | None = attr.field(default=None, validator=_check_path)
     """Snapshot of PeeringDB, a file or a directory, that Internet exchanges are recognised by."""
 
-    own_addresses: tuple[str, ...] = attrs.field(default=(), validator=_check_addresses)
+    own_addresses: tuple[str, ...] = attr.field(default=(), validator=_check_addresses)
     """Public addresses of this machine, if they are known; the first one of each family counts."""
 
-    stun_servers: tuple[str, ...] = attrs.field(
+    stun_servers: tuple[str, ...] = attr.field(
         default=("stun.cloudflare.com:3478", "stun.l.google.com:19302"), validator=_check_stun_servers
     )
     """Whom to ask for the public address, in order of preference. Nobody is asked unless ``public_address``
     is set."""
 
-    stun_requests: int = attrs.field(default=7, validator=whole(1, 16))
+    stun_requests: int = attr.field(default=7, validator=whole(1, 16))
     """How often a STUN server is asked before it is given up (RFC 8489 section 6.2.1: Rc)."""
 
-    dns_servers: tuple[str, ...] = attrs.field(default=(), validator=_check_servers)
+    dns_servers: tuple[str, ...] = attr.field(default=(), validator=_check_servers)
     """Whom to ask, in order of preference; empty asks whom the system asks. An address, with a port if it
     is not 53; ``tls://HOST`` for DNS over TLS; ``https://HOST/dns-query`` for DNS over HTTPS."""
 
-    dns_attempts: int = attrs.field(default=2, validator=whole(1, 10))
+    dns_attempts: int = attr.field(default=2, validator=whole(1, 10))
     """How often each server is asked before a look-up has failed."""
 
-    dns_cache_size: int = attrs.field(default=10_000, validator=whole(0))
+    dns_cache_size: int = attr.field(default=10_000, validator=whole(0))
     """Most answers of each kind that a ``Tracer`` remembers."""
 
-    asn_zone: str = attrs.field(default="origin.asn.cymru.com", validator=_check_zone)
+    asn_zone: str = attr.field(default="origin.asn.cymru.com", validator=_check_zone)
     """Zone that tells the origin of IPv4 addresses, in the format of Team Cymru's service."""
 
-    asn_zone_ipv6: str = attrs.field(default="origin6.asn.cymru.com", validator=_check_zone)
+    asn_zone_ipv6: str = attr.field(default="origin6.asn.cymru.com", validator=_check_zone)
     """Zone that tells the origin of IPv6 addresses."""
 
-    asn_name_zone: str = attrs.field(default="asn.cymru.com", validator=_check_zone)
+    asn_name_zone: str = attr.field(default="asn.cymru.com", validator=_check_zone)
     """Zone that tells the names of autonomous systems."""
 
-    max_lookups: int = attrs.field(default=64, validator=whole(1))
+    max_lookups: int = attr.field(default=64, validator=whole(1))
     """Most look-ups of each kind that a ``Tracer`` has on their way at once; the others wait."""
 
     @classmethod

@@ -4,6 +4,9 @@ attrs writes ``__eq__``, ``__hash__`` and ``__repr__`` anew for each class and h
 them: half of what such a class costs when it is imported, and there are dozens of them between the start of
 the program and its first probe. Here all have the same three functions, which do what those of attrs do.
 Whatever a class defines itself, it keeps.
+
+What is loaded before the first probe takes ``attr``, the older name of the same library: ``attrs`` would
+load half a dozen modules more, in which there are but names.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ import functools
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
-import attrs
+import attr
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,12 +25,12 @@ __all__ = ["frozen"]
 
 @functools.cache
 def _compared(kind: type[Any]) -> Callable[[object], object]:
-    return attrgetter(*(field.name for field in attrs.fields(kind) if field.eq))
+    return attrgetter(*(field.name for field in attr.fields(kind) if field.eq))
 
 
 @functools.cache
 def _hashed(kind: type[Any]) -> Callable[[object], object]:
-    fields = attrs.fields(kind)
+    fields = attr.fields(kind)
     return attrgetter(*(each.name for each in fields if (each.eq if each.hash is None else each.hash)))
 
 
@@ -47,7 +50,7 @@ def _number(self: object) -> int:
 def _show(self: object) -> str:
     """The class and its fields, as one would write them to build the value."""
     kind: Any = self.__class__
-    fields = (f"{each.name}={getattr(self, each.name)!r}" for each in attrs.fields(kind) if each.repr)
+    fields = (f"{each.name}={getattr(self, each.name)!r}" for each in attr.fields(kind) if each.repr)
     return f"{kind.__qualname__.rpartition('>.')[2]}({', '.join(fields)})"
 
 
@@ -61,7 +64,7 @@ def _frozen(kind: type[Any] | None = None, /, **options: Any) -> Any:  # noqa: A
     for name, method in _SHARED.items():
         if name not in vars(kind):
             setattr(kind, name, method)  # attrs writes no method that it finds in a class
-    return attrs.frozen(kind, **options)
+    return attr.frozen(kind, **options)
 
 
 if TYPE_CHECKING:

@@ -46,6 +46,7 @@ sys.exit(main(sys.argv[1:]))
 LATER = {
     "aiodns",
     "anyio.from_thread",
+    "attrs",
     "datetime",
     "dns",
     "json",

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import attrs
+import attr
 
 from traceprobe.config import FlowStrategy
 from traceprobe.engine._ending import Ending
@@ -180,7 +180,7 @@ class Path:
         following = self._following(hop)
         if not forwards_ttl_zero(shown, None if following is None else following.hop(None)):
             return shown
-        return attrs.evolve(shown, ttl_zero_forwarding=True)
+        return attr.evolve(shown, ttl_zero_forwarding=True)
 
     def preceding(self, hop: HopState) -> HopState | None:
         """The hop before one."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-import attrs
+import attr
 
 from traceprobe.model._open import open_kind_of
 
@@ -31,11 +31,11 @@ def build_quickly(kind: Callable[_P, _T]) -> Callable[_P, _T]:
         kind: The class; without converters, validators, factories and hooks.
     """
     changed: Any = kind
-    fields = attrs.fields(changed)
+    fields = attr.fields(changed)
     assert all(each.converter is None and each.validator is None and not each.kw_only for each in fields)
-    defaults = {f"_default_{each.name}": each.default for each in fields if each.default is not attrs.NOTHING}
+    defaults = {f"_default_{each.name}": each.default for each in fields if each.default is not attr.NOTHING}
     parameters = ", ".join(
-        each.name if each.default is attrs.NOTHING else f"{each.name}=_default_{each.name}" for each in fields
+        each.name if each.default is attr.NOTHING else f"{each.name}=_default_{each.name}" for each in fields
     )
     source = "\n".join([
         f"def build({parameters}):",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import attrs
+import attr
 
 from traceprobe.enrich import name_of
 from traceprobe.model import NOTHING_KNOWN, EnrichmentError, Knowledge
@@ -115,7 +115,7 @@ class PathKnowledge:
                 path.setdefault(ttl, []).append(address)
         for address, verdict in self.judge.verdicts(path.items(), self.known, self._pending).items():
             known = self.known.get(address, NOTHING_KNOWN)
-            self._note(address, attrs.evolve(known, segment=verdict.segment, segment_reason=verdict.reason))
+            self._note(address, attr.evolve(known, segment=verdict.segment, segment_reason=verdict.reason))
 
     def give_up(self, reason: str) -> None:
         """Wait no more, and say what is missing."""
@@ -172,7 +172,7 @@ class PathKnowledge:
         before = self.known.get(address, NOTHING_KNOWN)
         if self.judge is None or before.segment is None:
             return knowledge
-        return attrs.evolve(knowledge, segment=before.segment, segment_reason=before.segment_reason)
+        return attr.evolve(knowledge, segment=before.segment, segment_reason=before.segment_reason)
 
     def _note(self, address: IPAddress, knowledge: Knowledge) -> None:
         if knowledge != self.known.get(address, NOTHING_KNOWN):
