@@ -219,4 +219,5 @@ class LinuxSender:
         return TRANSMIT_ARENAS.take(slots, room, NAME_SIZE, self._controls)
 
     def _give_back(self, arena: TransmitArena) -> None:
-        TRANSMIT_ARENAS.give_back(arena, arena.slots, arena.data_size, NAME_SIZE, self._controls)
+        if arena.data_size == _SMALLEST_SLOT:  # probes of unusual size are rare
+            TRANSMIT_ARENAS.give_back(arena, arena.slots, arena.data_size, NAME_SIZE, self._controls)
