@@ -1,6 +1,8 @@
 """The checks that configuration fields are made of; a refusal names the field, the value and the bound.
 
-Each function here makes a validator for :func:`attrs.field`, or is one. They know no field by name.
+Most functions here make a check for a field, or are one; they know no field by name. Checks are metadata of
+the fields, and :func:`check_fields` makes them all: attrs would write a call of each validator into an
+``__init__`` that has to be compiled before the first probe.
 """
 
 from __future__ import annotations
@@ -8,20 +10,51 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, Final, TypeGuard, TypeVar
 
+import attr
+
 from traceprobe.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from enum import Enum
 
-    import attrs
-
-    Validator = Callable[[object, attrs.Attribute[Any], Any], None]
+    Validator = Callable[[object, attr.Attribute[Any], Any], None]
 
 _Member = TypeVar("_Member", bound="Enum")
 
 _MOST: Final = 10**9
 """Thirty years in seconds: what is within stays within 64 bits when it is counted in nanoseconds."""
+
+
+_CHECK: Final = "check"
+"""Where the metadata of a field hold its check."""
+
+
+def checked_by(check: Validator) -> dict[str, Validator]:
+    """The metadata of a field that is to be checked."""
+    return {_CHECK: check}
+
+
+def check_fields(value: attr.AttrsInstance) -> None:
+    """Check all fields of a value, in their order.
+
+    Raises:
+        ConfigError: One is out of its bounds.
+    """
+    for field in attr.fields(type(value)):
+        check: Validator | None = field.metadata.get(_CHECK)
+        if check is not None:
+            check(value, field, getattr(value, field.name))
+
+
+def optional(check: Validator) -> Validator:
+    """What a check lets through, or None."""
+
+    def check_unless_none(value: object, attribute: attr.Attribute[Any], given: Any) -> None:  # noqa: ANN401
+        if given is not None:
+            check(value, attribute, given)
+
+    return check_unless_none
 
 
 def whole(low: int, high: int | None = None, *, optional: bool = False) -> Validator:
@@ -30,7 +63,7 @@ def whole(low: int, high: int | None = None, *, optional: bool = False) -> Valid
     if optional:
         bound += ", or None"
 
-    def check(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:  # noqa: ANN401
+    def check(_: object, attribute: attr.Attribute[Any], value: Any) -> None:  # noqa: ANN401
         if value is None and optional:
             return
         if type(value) is not int or value < low or (high is not None and value > high):
@@ -50,7 +83,7 @@ def number(unit: str, *, zero: bool = False, optional: bool = False) -> Validato
     if optional:
         bound += ", or None"
 
-    def check(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:  # noqa: ANN401
+    def check(_: object, attribute: attr.Attribute[Any], value: Any) -> None:  # noqa: ANN401
         if value is None and optional:
             return
         if not _is_number(value) or not 0 <= value <= _MOST or (value == 0 and not zero):
@@ -63,7 +96,7 @@ def factor(low: float) -> Validator:
     """What something else is multiplied by."""
     bound = f"a finite number from {low:g} to {_MOST:,}"
 
-    def check(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:  # noqa: ANN401
+    def check(_: object, attribute: attr.Attribute[Any], value: Any) -> None:  # noqa: ANN401
         if not _is_number(value) or not low <= value <= _MOST:
             raise ConfigError(attribute.name, value, bound)
 
@@ -76,19 +109,19 @@ def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def flag(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:  # noqa: ANN401
+def flag(_: object, attribute: attr.Attribute[Any], value: Any) -> None:  # noqa: ANN401
     """True or False, and nothing like it."""
     if not isinstance(value, bool):
         raise ConfigError(attribute.name, value, "True or False")
 
 
-def text(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:  # noqa: ANN401
+def text(_: object, attribute: attr.Attribute[Any], value: Any) -> None:  # noqa: ANN401
     """A name that C can hold, or None."""
     if value is not None and (not isinstance(value, str) or not value or "\0" in value):
         raise ConfigError(attribute.name, value, "a non-empty string without NUL bytes, or None")
 
 
-def pattern(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:  # noqa: ANN401
+def pattern(_: object, attribute: attr.Attribute[Any], value: Any) -> None:  # noqa: ANN401
     """Some bytes, or None."""
     if value is not None and (not isinstance(value, bytes) or not value):
         raise ConfigError(attribute.name, value, "non-empty bytes, or None")
@@ -97,7 +130,7 @@ def pattern(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:  # 
 def instance(kind: type, words: str) -> Validator:
     """An object of one class."""
 
-    def check(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:  # noqa: ANN401
+    def check(_: object, attribute: attr.Attribute[Any], value: Any) -> None:  # noqa: ANN401
         if not isinstance(value, kind):
             raise ConfigError(attribute.name, value, words)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import attr
 
-from traceprobe._bounds import flag, whole
+from traceprobe._bounds import check_fields, checked_by, flag, whole
 from traceprobe._frozen import frozen
 from traceprobe.errors import ConfigError
 
@@ -179,61 +179,66 @@ class EnrichmentConfig:
         ConfigError: A value is out of its bounds.
     """
 
-    reverse_dns: bool = attr.field(default=False, validator=flag)
+    reverse_dns: bool = attr.field(default=False, metadata=checked_by(flag))
     """Host name of each responder."""
 
-    asn: bool = attr.field(default=False, validator=flag)
+    asn: bool = attr.field(default=False, metadata=checked_by(flag))
     """Autonomous system that announces each responder's address."""
 
-    public_address: bool = attr.field(default=False, validator=flag)
+    public_address: bool = attr.field(default=False, metadata=checked_by(flag))
     """Address under which the Internet sees this machine, asked of ``stun_servers``: it tells which network
     connects this machine, and so implies ``segments``. Nobody is asked for a family that ``own_addresses``
     has an address of."""
 
-    segments: bool = attr.field(default=False, validator=flag)
+    segments: bool = attr.field(default=False, metadata=checked_by(flag))
     """Which part of the path each responder belongs to, and why. It follows from what the other look-ups
     tell; by itself it asks nobody but for the networks of both ends, if networks are looked up at all."""
 
-    databases: tuple[str, ...] = attr.field(default=(), validator=_check_paths)
+    databases: tuple[str, ...] = attr.field(default=(), metadata=checked_by(_check_paths))
     """Files in MaxMind's format that networks and places are read from (extra ``geo``), most trusted first;
     what they know counts before what ``asn`` finds out."""
 
-    exchange_snapshot: str | None = attr.field(default=None, validator=_check_path)
+    exchange_snapshot: str | None = attr.field(default=None, metadata=checked_by(_check_path))
     """Snapshot of PeeringDB, a file or a directory, that Internet exchanges are recognised by."""
 
-    own_addresses: tuple[str, ...] = attr.field(default=(), validator=_check_addresses)
+    own_addresses: tuple[str, ...] = attr.field(default=(), metadata=checked_by(_check_addresses))
     """Public addresses of this machine, if they are known; the first one of each family counts."""
 
     stun_servers: tuple[str, ...] = attr.field(
-        default=("stun.cloudflare.com:3478", "stun.l.google.com:19302"), validator=_check_stun_servers
+        default=("stun.cloudflare.com:3478", "stun.l.google.com:19302"),
+        metadata=checked_by(_check_stun_servers),
     )
     """Whom to ask for the public address, in order of preference. Nobody is asked unless ``public_address``
     is set."""
 
-    stun_requests: int = attr.field(default=7, validator=whole(1, 16))
+    stun_requests: int = attr.field(default=7, metadata=checked_by(whole(1, 16)))
     """How often a STUN server is asked before it is given up (RFC 8489 section 6.2.1: Rc)."""
 
-    dns_servers: tuple[str, ...] = attr.field(default=(), validator=_check_servers)
+    dns_servers: tuple[str, ...] = attr.field(default=(), metadata=checked_by(_check_servers))
     """Whom to ask, in order of preference; empty asks whom the system asks. An address, with a port if it
     is not 53; ``tls://HOST`` for DNS over TLS; ``https://HOST/dns-query`` for DNS over HTTPS."""
 
-    dns_attempts: int = attr.field(default=2, validator=whole(1, 10))
+    dns_attempts: int = attr.field(default=2, metadata=checked_by(whole(1, 10)))
     """How often each server is asked before a look-up has failed."""
 
-    dns_cache_size: int = attr.field(default=10_000, validator=whole(0))
+    dns_cache_size: int = attr.field(default=10_000, metadata=checked_by(whole(0)))
     """Most answers of each kind that a ``Tracer`` remembers."""
 
-    asn_zone: str = attr.field(default="origin.asn.cymru.com", validator=_check_zone)
+    asn_zone: str = attr.field(default="origin.asn.cymru.com", metadata=checked_by(_check_zone))
     """Zone that tells the origin of IPv4 addresses, in the format of Team Cymru's service."""
 
-    asn_zone_ipv6: str = attr.field(default="origin6.asn.cymru.com", validator=_check_zone)
+    asn_zone_ipv6: str = attr.field(default="origin6.asn.cymru.com", metadata=checked_by(_check_zone))
     """Zone that tells the origin of IPv6 addresses."""
 
-    asn_name_zone: str = attr.field(default="asn.cymru.com", validator=_check_zone)
+    asn_name_zone: str = attr.field(default="asn.cymru.com", metadata=checked_by(_check_zone))
     """Zone that tells the names of autonomous systems."""
 
-    max_lookups: int = attr.field(default=64, validator=whole(1))
+    max_lookups: int = attr.field(default=64, metadata=checked_by(whole(1)))
     """Most look-ups of each kind that a ``Tracer`` has on their way at once; the others wait."""
+
+    def __attrs_post_init__(self) -> None:
+        """Check each field."""
+        check_fields(self)
 
     @classmethod
     def off(cls) -> EnrichmentConfig:

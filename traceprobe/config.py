@@ -14,7 +14,20 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attr
 
-from traceprobe._bounds import choice, factor, flag, instance, number, pattern, seconds, text, whole
+from traceprobe._bounds import (
+    check_fields,
+    checked_by,
+    choice,
+    factor,
+    flag,
+    instance,
+    number,
+    optional,
+    pattern,
+    seconds,
+    text,
+    whole,
+)
 from traceprobe._enrichment_config import EnrichmentConfig
 from traceprobe._frozen import frozen
 from traceprobe.errors import ConfigError, FamilyMismatchError
@@ -121,67 +134,71 @@ class TimingConfig:
         ConfigError: A value is out of its bounds; the error names field, value and bound.
     """
 
-    probe_timeout: float = attr.field(default=5.0, validator=seconds())
+    probe_timeout: float = attr.field(default=5.0, metadata=checked_by(seconds()))
     """Longest wait for one reply, whatever the estimators say."""
 
-    interior_floor: float = attr.field(default=0.0175, validator=seconds(zero=True))
+    interior_floor: float = attr.field(default=0.0175, metadata=checked_by(seconds(zero=True)))
     """Shortest wait for a silent hop behind which something has answered."""
 
-    interior_factor: float = attr.field(default=1.4, validator=factor(1.0))
+    interior_factor: float = attr.field(default=1.4, metadata=checked_by(factor(1.0)))
     """Factor on the slowest round trip seen farther on."""
 
-    interior_jitter_factor: float = attr.field(default=2.0, validator=factor(0.0))
+    interior_jitter_factor: float = attr.field(default=2.0, metadata=checked_by(factor(0.0)))
     """Factor on the jitter that the path has shown."""
 
-    tail_floor: float = attr.field(default=1.0, validator=seconds(zero=True))
+    tail_floor: float = attr.field(default=1.0, metadata=checked_by(seconds(zero=True)))
     """Shortest wait for hops behind which nothing has answered."""
 
-    tail_factor: float = attr.field(default=3.0, validator=factor(1.0))
+    tail_factor: float = attr.field(default=3.0, metadata=checked_by(factor(1.0)))
     """Factor on the slowest round trip of the trace."""
 
-    send_interval: float = attr.field(default=0.0, validator=seconds(zero=True))
+    send_interval: float = attr.field(default=0.0, metadata=checked_by(seconds(zero=True)))
     """Time between two probes of a trace; 0 sends all that is due at once."""
 
-    pacing_burst: float = attr.field(default=0.01, validator=seconds())
+    pacing_burst: float = attr.field(default=0.01, metadata=checked_by(seconds()))
     """How much unused sending time ``packets_per_second`` lets be made up for at once."""
 
-    overall_timeout: float | None = attr.field(default=None, validator=seconds(optional=True))
+    overall_timeout: float | None = attr.field(default=None, metadata=checked_by(seconds(optional=True)))
     """The whole trace ends after this time with what it knows then; None sets no such bound."""
 
-    enrichment_timeout: float = attr.field(default=2.0, validator=seconds(zero=True))
+    enrichment_timeout: float = attr.field(default=2.0, metadata=checked_by(seconds(zero=True)))
     """How long a finished trace waits for look-ups that are still on their way."""
 
-    dns_timeout: float = attr.field(default=1.0, validator=seconds())
+    dns_timeout: float = attr.field(default=1.0, metadata=checked_by(seconds()))
     """How long one DNS server is waited for before it, or the next one, is asked again."""
 
-    dns_ttl_limit: float = attr.field(default=86400.0, validator=seconds(zero=True))
+    dns_ttl_limit: float = attr.field(default=86400.0, metadata=checked_by(seconds(zero=True)))
     """Longest time that an answer is remembered, whatever its TTL says."""
 
-    dns_negative_ttl_limit: float = attr.field(default=3600.0, validator=seconds(zero=True))
+    dns_negative_ttl_limit: float = attr.field(default=3600.0, metadata=checked_by(seconds(zero=True)))
     """Longest time that the absence of a name is remembered, whatever its zone says (RFC 2308 section 5)."""
 
-    dns_failure_ttl: float = attr.field(default=5.0, validator=seconds(zero=True))
+    dns_failure_ttl: float = attr.field(default=5.0, metadata=checked_by(seconds(zero=True)))
     """How long a question is not asked again after it could not be answered (RFC 9520 section 3.2)."""
 
-    stun_rto: float = attr.field(default=0.5, validator=seconds())
+    stun_rto: float = attr.field(default=0.5, metadata=checked_by(seconds()))
     """How long a STUN server is waited for before the first repetition; then twice as long each time
     (RFC 8489 section 6.2.1: RTO)."""
 
-    stun_last_wait_factor: float = attr.field(default=16.0, validator=factor(1.0))
+    stun_last_wait_factor: float = attr.field(default=16.0, metadata=checked_by(factor(1.0)))
     """How many times ``stun_rto`` the last repetition is waited for (RFC 8489 section 6.2.1: Rm)."""
 
-    stun_next_server: float = attr.field(default=1.0, validator=seconds(zero=True))
+    stun_next_server: float = attr.field(default=1.0, metadata=checked_by(seconds(zero=True)))
     """How long a STUN server is waited for before the next one is asked as well."""
 
-    public_address_ttl: float = attr.field(default=3600.0, validator=seconds(zero=True))
+    public_address_ttl: float = attr.field(default=3600.0, metadata=checked_by(seconds(zero=True)))
     """How long the public address of this machine is remembered."""
 
-    identifier_quarantine: float = attr.field(default=10.0, validator=seconds(zero=True))
+    identifier_quarantine: float = attr.field(default=10.0, metadata=checked_by(seconds(zero=True)))
     """How long the wire identifier of a probe that was given up rests before another probe gets it."""
 
-    clock_step_tolerance: float = attr.field(default=0.001, validator=seconds())
+    clock_step_tolerance: float = attr.field(default=0.001, metadata=checked_by(seconds()))
     """How far the system clock may move against the monotonic clock within one round trip before the
     kernel's time stamps of that round trip are not believed."""
+
+    def __attrs_post_init__(self) -> None:
+        """Check each field."""
+        check_fields(self)
 
     @classmethod
     def fast(cls) -> TimingConfig:
@@ -234,92 +251,95 @@ class TracerouteConfig:
     flow: FlowStrategy | None = attr.field(default=None, converter=_flow)
     """Flow strategy; None takes the steadiest that the mode can hold, and the result says which."""
 
-    first_ttl: int = attr.field(default=1, validator=whole(1, MAX_TTL))
+    first_ttl: int = attr.field(default=1, metadata=checked_by(whole(1, MAX_TTL)))
     """TTL or hop limit of the nearest hop to probe."""
 
-    max_ttl: int = attr.field(default=30, validator=whole(1, MAX_TTL))
+    max_ttl: int = attr.field(default=30, metadata=checked_by(whole(1, MAX_TTL)))
     """TTL or hop limit of the farthest hop to probe."""
 
-    queries: int = attr.field(default=3, validator=whole(1, 100))
+    queries: int = attr.field(default=3, metadata=checked_by(whole(1, 100)))
     """Probes per hop."""
 
-    retries: int = attr.field(default=0, validator=whole(0, 10))
+    retries: int = attr.field(default=0, metadata=checked_by(whole(0, 10)))
     """How often a silent hop is probed once more, one probe at a time."""
 
-    gap_limit: int | None = attr.field(default=None, validator=whole(1, MAX_TTL, optional=True))
+    gap_limit: int | None = attr.field(default=None, metadata=checked_by(whole(1, MAX_TTL, optional=True)))
     """End after this many silent hops in a row with nothing behind them; None: only at ``max_ttl``."""
 
-    stop_on_loop: bool = attr.field(default=True, validator=flag)
+    stop_on_loop: bool = attr.field(default=True, metadata=checked_by(flag))
     """End when the same cycle of addresses has been seen twice in full."""
 
-    max_in_flight: int | None = attr.field(default=None, validator=whole(1, optional=True))
+    max_in_flight: int | None = attr.field(default=None, metadata=checked_by(whole(1, optional=True)))
     """Most probes of a trace that may be outstanding at once; None sends all that is due at once."""
 
     packets_per_second: float | None = attr.field(
         default=None,
-        validator=number("packets per second", optional=True),
+        metadata=checked_by(number("packets per second", optional=True)),
     )
     """Most probes that a ``Tracer`` sends in a second, over all its traces; None: no such limit."""
 
-    max_in_flight_per_destination: int | None = attr.field(default=None, validator=whole(1, optional=True))
+    max_in_flight_per_destination: int | None = attr.field(
+        default=None, metadata=checked_by(whole(1, optional=True))
+    )
     """Most probes that a ``Tracer`` has outstanding towards one destination, over all its traces."""
 
-    port: int | None = attr.field(default=None, validator=whole(1, 65535, optional=True))
+    port: int | None = attr.field(default=None, metadata=checked_by(whole(1, 65535, optional=True)))
     """Destination port of UDP and TCP probes (the first one where the flow varies by port); None is
     33434 for UDP and 80 for TCP."""
 
-    source_port: int | None = attr.field(default=None, validator=whole(1, 65535, optional=True))
+    source_port: int | None = attr.field(default=None, metadata=checked_by(whole(1, 65535, optional=True)))
     """Source port of UDP and TCP probes; None lets the kernel choose."""
 
     packet_size: int | None = attr.field(
-        default=None, validator=whole(MIN_PACKET_SIZE, MAX_PACKET_SIZE, optional=True)
+        default=None, metadata=checked_by(whole(MIN_PACKET_SIZE, MAX_PACKET_SIZE, optional=True))
     )
     """Size of each probe in bytes, IP header included; None is 60 for IPv4 and 80 for IPv6."""
 
-    source: str | None = attr.field(default=None, validator=_check_source)
+    source: str | None = attr.field(default=None, metadata=checked_by(_check_source))
     """Source address of the probes; None lets the routing table choose."""
 
-    interface: str | None = attr.field(default=None, validator=text)
+    interface: str | None = attr.field(default=None, metadata=checked_by(text))
     """Network interface that the probes leave by; None lets the routing table choose."""
 
-    mark: int | None = attr.field(default=None, validator=whole(0, 0xFFFFFFFF, optional=True))
+    mark: int | None = attr.field(default=None, metadata=checked_by(whole(0, 0xFFFFFFFF, optional=True)))
     """Firewall mark of the probes (``SO_MARK``, Linux)."""
 
-    dscp: int | None = attr.field(default=None, validator=whole(0, 63, optional=True))
+    dscp: int | None = attr.field(default=None, metadata=checked_by(whole(0, 63, optional=True)))
     """Differentiated services code point of the probes (RFC 2474); None is 0."""
 
-    ecn: int | None = attr.field(default=None, validator=whole(0, 3, optional=True))
+    ecn: int | None = attr.field(default=None, metadata=checked_by(whole(0, 3, optional=True)))
     """Explicit congestion notification bits of the probes (RFC 3168); None is 0, not ECN-capable."""
 
-    flow_label: int | None = attr.field(default=None, validator=whole(0, 0xFFFFF, optional=True))
+    flow_label: int | None = attr.field(default=None, metadata=checked_by(whole(0, 0xFFFFF, optional=True)))
     """IPv6 flow label of the probes (RFC 6437), the first one where the flow varies; None lets the mode
     choose one and hold it constant within a flow."""
 
-    payload_pattern: bytes | None = attr.field(default=None, validator=pattern)
+    payload_pattern: bytes | None = attr.field(default=None, metadata=checked_by(pattern))
     """Bytes that the payload behind what identifies a probe is filled with, over and over; None is zeros."""
 
-    dont_fragment: bool | None = attr.field(default=None, validator=attr.validators.optional(flag))
+    dont_fragment: bool | None = attr.field(default=None, metadata=checked_by(optional(flag)))
     """Set the don't-fragment bit (IPv4) or forbid local fragmentation (IPv6); None: as the mode does."""
 
-    receive_all: bool | None = attr.field(default=None, validator=attr.validators.optional(flag))
+    receive_all: bool | None = attr.field(default=None, metadata=checked_by(optional(flag)))
     """Have Windows hand over every packet of the interface (``SIO_RCVALL``), for networks where a raw socket
     gets no answers otherwise; None and False do without."""
 
-    receive_buffer: int = attr.field(default=4 * 1024 * 1024, validator=whole(2048, 2**30))
+    receive_buffer: int = attr.field(default=4 * 1024 * 1024, metadata=checked_by(whole(2048, 2**30)))
     """Bytes of receive buffer asked for on each socket; the kernel may grant less."""
 
     timing: TimingConfig = attr.field(
-        factory=TimingConfig, validator=instance(TimingConfig, "a TimingConfig")
+        factory=TimingConfig, metadata=checked_by(instance(TimingConfig, "a TimingConfig"))
     )
     """Every timing value."""
 
     enrichment: EnrichmentConfig = attr.field(
-        factory=EnrichmentConfig, validator=instance(EnrichmentConfig, "an EnrichmentConfig")
+        factory=EnrichmentConfig, metadata=checked_by(instance(EnrichmentConfig, "an EnrichmentConfig"))
     )
     """What to look up about each address."""
 
     def __attrs_post_init__(self) -> None:
-        """Check what concerns more than one field."""
+        """Check each field, and then what concerns more than one."""
+        check_fields(self)
         if self.first_ttl > self.max_ttl:
             raise ConfigError("first_ttl", self.first_ttl, f"at most max_ttl, which is {self.max_ttl}")
         for name in ("port", "source_port"):
