@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 from traceprobe.enrich._lookups import Lookups
 from traceprobe.enrich._pipeline import EnrichmentPipeline
-from traceprobe.enrich._protocols import Enricher, Resolver, TextAnswer, TextResolver, name_of
+from traceprobe.enrich._protocols import Enricher, Resolver, TextResolver, name_of
 
 if TYPE_CHECKING:
     from traceprobe.enrich._ends import PathJudge as PathJudge
     from traceprobe.enrich._reverse import ReverseDnsEnricher as ReverseDnsEnricher
+    from traceprobe.enrich._text_answer import TextAnswer as TextAnswer
 
 __all__ = [
     "Enricher",
@@ -29,9 +30,13 @@ __all__ = [
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> object:
-        """Import what looks up names when somebody asks for it."""
-        if name != "ReverseDnsEnricher":
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        from traceprobe.enrich._reverse import ReverseDnsEnricher
+        """Import what only look-ups need when somebody asks for it."""
+        if name == "ReverseDnsEnricher":
+            from traceprobe.enrich._reverse import ReverseDnsEnricher
 
-        return ReverseDnsEnricher
+            return ReverseDnsEnricher
+        if name == "TextAnswer":
+            from traceprobe.enrich._text_answer import TextAnswer
+
+            return TextAnswer
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

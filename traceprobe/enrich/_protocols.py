@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from traceprobe._frozen import frozen
 from traceprobe.errors import ResolverError
 
 if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv6Address
 
+    from traceprobe.enrich._text_answer import TextAnswer
     from traceprobe.model import Knowledge
 
 
@@ -23,16 +23,6 @@ class Resolver(Protocol):
             OSError: The look-up failed; the name stays unknown, and the reason is kept with the hop.
         """
         ...
-
-
-@frozen
-class TextAnswer:
-    """The TXT records of a name (RFC 1035 section 3.3.14)."""
-
-    strings: tuple[bytes, ...]
-    """One for each record, the parts of a record joined; empty if there are none, or no such name."""
-    ttl: float
-    """For how many seconds this may be remembered."""
 
 
 class TextResolver(Resolver, Protocol):

@@ -16,8 +16,8 @@ from traceprobe._enrichment_config import NameServer
 from traceprobe.enrich._dns import reverse_name
 from traceprobe.enrich._flights import Flights
 from traceprobe.enrich._libraries import choose_library, event_loop
-from traceprobe.enrich._protocols import TextAnswer
 from traceprobe.enrich._questions import Questions
+from traceprobe.enrich._text_answer import TextAnswer
 from traceprobe.errors import ResolverError
 
 if TYPE_CHECKING:
