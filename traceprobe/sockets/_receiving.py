@@ -117,10 +117,12 @@ class ReceivingSocket(SendAndReceive):
         self._receiving = True
 
         def readable() -> None:
-            self._check_open()
+            if self._closed:
+                self._check_open()
             self._drain()
             if self._ready:
-                deliver(self._take_ready())
+                ready, self._ready = self._ready, []
+                deliver(ready)
 
         try:
             if self._ready:

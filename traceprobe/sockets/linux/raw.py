@@ -127,11 +127,15 @@ class LinuxRawSocket(LinuxProbeSocket["IcmpCodec | UdpCodec | TcpCodec"]):
             super().release(again)
 
     def _drain(self) -> None:
+        handshakes = self._handshakes
+        if handshakes is None:
+            super()._drain()
+            return
         known = len(self._ready)
         super()._drain()
-        if self._handshakes is not None and (self._freed or len(self._ready) > known):
+        if self._freed or len(self._ready) > known:
             freed, self._freed = self._freed, []
-            self._ready[known:], useless, again = self._handshakes.read(self._ready[known:], freed)
+            self._ready[known:], useless, again = handshakes.read(self._ready[known:], freed)
             if useless:
                 super().release(useless)
             if again:
