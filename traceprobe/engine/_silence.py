@@ -34,8 +34,9 @@ class SilenceEstimator:
     what follows from it is worked out when it is asked for.
 
     Attributes:
-        note: Put one round trip down: the position of its TTL, counted from the first one, and nanoseconds.
-            ``farthest`` has to be no less than that position by then.
+        note: Put one round trip down, by two calls: the position of its TTL, counted from the first one, and
+            nanoseconds. ``farthest`` has to be no less than that position by then. Nothing is kept of it but
+            two numbers, since a thousand traces may note at once.
     """
 
     def __init__(self, timing: TimingConfig, first_ttl: int, last_ttl: int) -> None:
@@ -58,8 +59,8 @@ class SilenceEstimator:
         self._jitter_ns = 0
         self.known_tail_wait_ns: int = self._bounded(None)
         """How long the tail was waited for when somebody asked last; it only grows."""
-        self._noted: list[tuple[int, int]] = []
-        """What nothing has been made of yet, oldest first."""
+        self._noted: list[int] = []
+        """What nothing has been made of yet, oldest first: positions and round trips by turns."""
         self.note = self._noted.append
 
     def observe(self, ttl: int, rtt_ns: int) -> bool:
@@ -68,14 +69,16 @@ class SilenceEstimator:
         slowest = self._slowest_from(position)
         jitter_before = self._jitter_ns
         self.farthest = max(self.farthest, position)
-        self.note((position, rtt_ns))
+        self.note(position)
+        self.note(rtt_ns)
         self._take_in()
         return slowest is None or rtt_ns > slowest or self._jitter_ns > jitter_before
 
     def _take_in(self) -> None:
         """Make of the round trips what can be said of each by itself."""
         slowest_here, fastest_from_here, overall = self._slowest_here, self._fastest_from_here, self._slowest
-        for here, rtt_ns in self._noted:
+        noted = iter(self._noted)
+        for here, rtt_ns in zip(noted, noted, strict=True):
             # A clock that was stepped can make a round trip negative; nothing is faster than no time at all.
             if rtt_ns < 0:
                 rtt_ns = 0

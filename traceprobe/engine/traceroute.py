@@ -240,7 +240,8 @@ class TracerouteEngine(Conclusions):
             note(reply)
             answered += 1
             position = record.ttl - first_ttl
-            note_rtt((position, reply.rtt_ns))
+            note_rtt(position)
+            note_rtt(reply.rtt_ns)
             received_ns = reply.received_ns
             if received_ns > latest_ns:
                 latest_ns = received_ns
