@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections import deque
-from hashlib import blake2b
 from itertools import repeat
 from random import Random, SystemRandom
 from typing import TYPE_CHECKING, ClassVar, Final
@@ -33,6 +32,12 @@ from traceprobe.sockets.codec._template import (
     Template,
     end_of_run,
 )
+
+try:
+    # As the standard library's random does it: hashlib brings the whole of OpenSSL along.
+    from _blake2 import blake2b
+except ImportError:  # an interpreter that keeps it elsewhere
+    from hashlib import blake2b
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
