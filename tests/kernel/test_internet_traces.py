@@ -207,7 +207,7 @@ def test_two_hundred_traces_share_a_handful_of_sockets(
     assert during - before <= 8
     assert after <= before
     before, during, after = found["descriptors"]
-    assert during - before <= 10
+    assert during - before <= 11  # those, what waits for them, and the timer of all alarms
     assert after <= before
 
 

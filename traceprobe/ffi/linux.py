@@ -131,7 +131,8 @@ SOCKADDR_IN6: Final = Struct("=H2sI16sI")
 """``sockaddr_in6``: family, port in network order, flow information, address, scope."""
 CONTROL_ALIGNMENT: Final = 8
 """Control messages begin at multiples of this (cmsg(3))."""
-_FILTER: Final = Struct("=HBBI")
+FILTER_LAYOUT: Final = Struct("=HBBI")
+"""``sock_filter``: code, jumps, value."""
 _FILTER_PROGRAM: Final = Struct("=H6xQ")
 
 _STRUCTS: Final[Mapping[str, Struct]] = {
@@ -140,7 +141,7 @@ _STRUCTS: Final[Mapping[str, Struct]] = {
     "timespec": TIMESPEC,
     "sockaddr_in": SOCKADDR_IN,
     "sockaddr_in6": SOCKADDR_IN6,
-    "sock_filter": _FILTER,
+    "sock_filter": FILTER_LAYOUT,
     "sock_fprog": _FILTER_PROGRAM,
 }
 
@@ -188,12 +189,11 @@ class FilterInstruction(NamedTuple):
 
 def pack_filter(program: Sequence[FilterInstruction]) -> bytes:
     """A socket filter as the kernel reads it."""
-    return pack("=" + _FILTER.format[1:] * len(program), *chain.from_iterable(program))
+    return pack("=" + FILTER_LAYOUT.format[1:] * len(program), *chain.from_iterable(program))
 
 
-FILTER_INSTRUCTION_SIZE: Final = _FILTER.size
 FILTER_VALUE: Final = Struct("=I")
-"""Last in each packed instruction: its value."""
+"""What stands last in a packed instruction."""
 
 
 def attach_filter(opened: socket.socket, program: Sequence[FilterInstruction] | bytes) -> None:
@@ -201,7 +201,7 @@ def attach_filter(opened: socket.socket, program: Sequence[FilterInstruction] | 
     packed = program if isinstance(program, bytes) else pack_filter(program)
     # The option holds a pointer to the instructions, which must live until the kernel has copied them.
     instructions = ffi.new("char[]", packed)
-    count = len(packed) // FILTER_INSTRUCTION_SIZE
+    count = len(packed) // FILTER_LAYOUT.size
     option = _FILTER_PROGRAM.pack(count, int(ffi.cast("uintptr_t", instructions)))
     opened.setsockopt(_SOL_SOCKET, SO_ATTACH_FILTER, option)
     ffi.release(instructions)

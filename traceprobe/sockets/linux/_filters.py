@@ -12,7 +12,7 @@ from struct import Struct
 from typing import TYPE_CHECKING, Final
 
 from traceprobe.config import AddressFamily, Protocol
-from traceprobe.ffi.linux import FILTER_INSTRUCTION_SIZE, FILTER_VALUE, FilterInstruction, pack_filter
+from traceprobe.ffi.linux import FILTER_LAYOUT, FILTER_VALUE, FilterInstruction, pack_filter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -134,7 +134,7 @@ def _packed_outline(
     """The outline as the kernel reads it, and where in it which values of a socket's own have to stand."""
     program = _outline(family, protocol, cookie_at, count)
     places = tuple(
-        ((place + 1) * FILTER_INSTRUCTION_SIZE - FILTER_VALUE.size, instruction.value)
+        ((place + 1) * FILTER_LAYOUT.size - FILTER_VALUE.size, instruction.value)
         for place, instruction in enumerate(program)
         if instruction.value < 0
     )
