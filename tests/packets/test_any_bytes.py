@@ -145,7 +145,16 @@ def test_the_largest_messages(version: int) -> None:
 
 
 def test_the_codecs_import_little() -> None:
-    allowed = {"__future__", "collections", "enum", "importlib", "ipaddress", "struct", "typing", "traceprobe"}
+    allowed = {
+        "__future__",
+        "collections",
+        "enum",
+        "importlib",
+        "ipaddress",
+        "struct",
+        "typing",
+        "traceprobe",
+    }
     for path in Path(traceprobe.packets.__path__[0]).glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             names = []
