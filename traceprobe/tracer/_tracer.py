@@ -92,6 +92,8 @@ class Tracer:
         self._hubs: dict[Hashable, SocketHub] = {}
         self._opening: dict[Hashable, anyio.Event | None] = {}
         """Sockets that somebody is opening, and how whoever needs one, too, learns that he has done so."""
+        self._lines: dict[Hashable, anyio.Lock] = {}
+        """Where those stand who want a socket that others open or use."""
         self._closing = False
         self._trace_ids = itertools.count(1)
         self._awaited: set[TraceRun] = set()
@@ -259,10 +261,18 @@ class Tracer:
 
     async def _hub_for(self, config: TracerouteConfig, family: AddressFamily) -> SocketHub:
         key = self._factory.socket_key(config, family)
-        while (hub := self._lease(key)) is None:
-            if key in self._opening:
-                opened = self._opening[key] = self._opening[key] or anyio.Event()
-                await opened.wait()
+        hub: SocketHub | None = None
+        while hub is None:
+            used = self._hubs.get(key)
+            if key in self._opening or (used is not None and used.leases):
+                # Of many that begin at once, one begins after the other, and what has come for the first is
+                # read before the last is begun: else all would be there at the same time.
+                async with self._lines.setdefault(key, anyio.Lock()):
+                    if key in self._opening:
+                        opened = self._opening[key] = self._opening[key] or anyio.Event()
+                        await opened.wait()
+            hub = self._lease(key)
+            if hub is not None or key in self._opening:
                 continue
             self._opening[key] = None
             try:
@@ -271,6 +281,7 @@ class Tracer:
                 others = self._opening.pop(key)
                 if others is not None:
                     others.set()
+            hub = self._lease(key)
         if len(self._hubs) > _IDLE_SOCKETS_KEPT:
             try:
                 await self._close_idle()
@@ -306,6 +317,7 @@ class Tracer:
         while len(idle := [hub for hub in self._hubs.values() if not hub.leases]) > _IDLE_SOCKETS_KEPT:
             hub = idle[0]
             del self._hubs[hub.key]
+            self._lines.pop(hub.key, None)
             await hub.socket.aclose()
 
 
