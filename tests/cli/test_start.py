@@ -64,7 +64,6 @@ LATER = {
     "traceprobe.loops._threads",
     "traceprobe.model._extension_objects",
     "traceprobe.model._networks",
-    "traceprobe.model._result",
     "traceprobe.packets._codes",
     "traceprobe.packets._extensions",
     "traceprobe.packets._ip",

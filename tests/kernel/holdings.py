@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import gc
 import os
+import struct
 import threading
 import tracemalloc
 from typing import TypedDict
 
 import anyio
+
+from traceprobe.tracer import _tracer
 
 SLACK = 16 << 10
 """Bytes that caches of the interpreter may grow by."""
@@ -30,6 +33,9 @@ def holdings() -> Holdings:
     """Count what the process holds; from inside an event loop."""
     if not tracemalloc.is_tracing():
         tracemalloc.start()
+    # What is kept on purpose: a few configurations, and the formats that the interpreter has read.
+    _tracer._defaults_with.cache_clear()
+    vars(struct)["_clearcache"]()
     gc.collect()
     return {
         "descriptors": len(os.listdir("/proc/self/fd")) - 1,

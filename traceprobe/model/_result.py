@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import attrs
+import attr
 
 from traceprobe._frozen import frozen
 from traceprobe.model._hop import printable, wall_time
@@ -61,7 +61,7 @@ class TraceResult:
     duration_ns: int
     stop_reason: StopReason
     timings: TraceTimings
-    discarded: Mapping[str, int] = attrs.field(hash=False)
+    discarded: Mapping[str, int] = attr.field(hash=False)
     """Packets that were refused while the trace ran, by reason."""
     public_address: IPv4Address | IPv6Address | None = None
     """The address under which the Internet sees this machine, if it was looked for and found."""

@@ -20,6 +20,8 @@ from traceprobe.model import (
     ReplyReceived,
     StopReason,
     TraceFinished,
+    TraceResult,
+    TraceTimings,
 )
 from traceprobe.tracer._knowledge import PathKnowledge
 from traceprobe.tracer._log import EventLog
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from traceprobe.config import Protocol, TracerouteConfig
     from traceprobe.engine import TracerouteEngine
     from traceprobe.enrich import Enricher, EnrichmentPipeline, PathJudge
-    from traceprobe.model import Event, Hop, Knowledge, ProbeId, Reply, SentProbe, TraceResult
+    from traceprobe.model import Event, Hop, Knowledge, ProbeId, Reply, SentProbe
     from traceprobe.tracer._hub import SocketHub
 
 _NS = 1_000_000_000
@@ -357,8 +359,6 @@ class TraceRun:
             self.result = self._make_result()
 
     def _make_result(self) -> TraceResult:
-        from traceprobe.model import TraceResult, TraceTimings  # nothing that the first probe should wait for
-
         engine = self._engine
         capabilities = self._hub.socket.capabilities
         assert self._ended_ns is not None
