@@ -113,7 +113,7 @@ class Conclusions(Tally):
                     record.move(Trigger.GIVE_UP)
                     hop.gave_up = True
                     record.given_up_ns = moment_ns
-                    self.outstanding -= 1
+                    self._count_outstanding(-1)
                     self._queue.in_flight -= 1
         self._finish(reason, moment_ns, end)
 
@@ -137,7 +137,7 @@ class Conclusions(Tally):
     def _cancel(self, record: ProbeRecord) -> None:
         if record.state in PENDING:
             if record.state is SENT:
-                self.outstanding -= 1
+                self._count_outstanding(-1)
             if record.state is QUEUED:
                 self._queue.has_gaps = True
             else:

@@ -30,6 +30,11 @@ class Tally:
         now: The start, monotonic nanoseconds.
     """
 
+    outstanding: int
+    """How many probes are sent, and neither answered nor given up nor cancelled."""
+    finished: bool
+    """Whether the trace is over."""
+
     def __init__(self, path: Path, now: int) -> None:
         self._path = path
         self._notes = Notes(path)
@@ -38,10 +43,8 @@ class Tally:
         self._started_ns = now
         self._decided_ns: int | None = None
         self._stop_reason: StopReason | None = None
-        self.outstanding: int = 0
-        """How many probes are sent, and neither answered nor given up nor cancelled."""
-        self.finished: bool = False
-        """Whether the trace is over."""
+        self.outstanding = 0
+        self.finished = False
         self._first_sent_ns: int | None = None
         self._last_sent_ns: int | None = None
         self._source: IPv4Address | IPv6Address | None = None
@@ -159,6 +162,10 @@ class Tally:
         if released:
             self._released = []
         return released
+
+    def _count_outstanding(self, change: int) -> None:
+        """So many probes more are outstanding, or less."""
+        self.outstanding += change
 
     def _count_taken(self, sent: SentProbe) -> None:
         self._probes_sent += 1

@@ -184,7 +184,7 @@ class TracerouteEngine(Conclusions):
         finally:
             path.last_taken = last_index
             self._probes_sent += taken
-            self.outstanding += taken
+            self._count_outstanding(taken)
 
     def _not_sent_after_all(self, record: ProbeRecord, sent: SentProbe) -> None:
         """The kernel refused a probe, or it took one that was cancelled meanwhile."""
@@ -282,7 +282,7 @@ class TracerouteEngine(Conclusions):
             elif hop.settled:
                 note(hop)
         self._replies += answered
-        self.outstanding -= answered
+        self._count_outstanding(-answered)
         self._queue.in_flight -= answered
         if latest_ns > self._latest_reply_ns:
             self._latest_reply_ns = latest_ns
@@ -320,6 +320,7 @@ class TracerouteEngine(Conclusions):
             for record in hop.outstanding()
             if (due := self._deadlines.due_ns(record)) <= horizon
         ]
+        self._count_outstanding(-len(overdue))
         for record, due in overdue:
             hop = self._path.hop_of(record)
             record.move(Trigger.GIVE_UP)
@@ -327,7 +328,6 @@ class TracerouteEngine(Conclusions):
             # A deadline turns out to lie in the past when a reply shows that the hop is an interior
             # one. The probe was awaited until that reply.
             record.given_up_ns = min(horizon, max(due, self._latest_reply_ns))
-            self.outstanding -= 1
             self._ended(hop, record.given_up_ns)
         self._advance(horizon)
         if overall is not None and now >= overall and not self.finished:
