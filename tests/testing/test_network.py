@@ -521,23 +521,23 @@ async def test_a_transcript_tells_of_every_packet() -> None:
 
 
 EXPECTED = [
-    "0.000000 ms  ->  192.0.2.77 > 192.0.2.9  ttl 1  60 bytes  udp 40000 > 33434 checksum 0xffb1",
-    "0.000000 ms  ->  192.0.2.77 > 192.0.2.9  ttl 2  60 bytes  udp 40000 > 33434 checksum 0xca62",
-    "0.000000 ms  ->  192.0.2.77 > 192.0.2.9  ttl 3  60 bytes  udp 40000 > 33434 checksum 0xe04b",
-    "0.000000 ms  ->  192.0.2.77 > 192.0.2.9  ttl 4  60 bytes  udp 40000 > 33434 checksum 0xe01f",
+    "0.000000 ms  ->  192.0.2.77 > 192.0.2.9  ttl 1  60 bytes  udp 40000 > 33434 checksum 0xffb3",
+    "0.000000 ms  ->  192.0.2.77 > 192.0.2.9  ttl 2  60 bytes  udp 40000 > 33434 checksum 0xca65",
+    "0.000000 ms  ->  192.0.2.77 > 192.0.2.9  ttl 3  60 bytes  udp 40000 > 33434 checksum 0xe04f",
+    "0.000000 ms  ->  192.0.2.77 > 192.0.2.9  ttl 4  60 bytes  udp 40000 > 33434 checksum 0xe024",
     (
-        "1.000000 ms  --  192.0.2.77 > 192.0.2.9  ttl 1  60 bytes  udp 40000 > 33434 checksum 0xca62"
+        "1.000000 ms  --  192.0.2.77 > 192.0.2.9  ttl 1  60 bytes  udp 40000 > 33434 checksum 0xca65"
         "  [a router without an address is silent]"
     ),
     (
         "1.000000 ms  <-  198.51.100.1 > 192.0.2.77  ttl 255  88 bytes  time exceeded (11/0)"
-        " quoting 192.0.2.9 ttl 1 udp 40000 > 33434 checksum 0xffb1"
+        " quoting 192.0.2.9 ttl 1 udp 40000 > 33434 checksum 0xffb3"
     ),
     (
         "3.000000 ms  <-  198.51.100.3 > 192.0.2.77  ttl 253  51 bytes  time exceeded (11/0)"
         " quoting 192.0.2.9 ttl 1 3 bytes of protocol 17  [refused: malformed]"
     ),
-    "4.000000 ms  <-  192.0.2.9 > 192.0.2.77  ttl 61  60 bytes  udp 33434 > 40000 checksum 0xe01f",
+    "4.000000 ms  <-  192.0.2.9 > 192.0.2.77  ttl 61  60 bytes  udp 33434 > 40000 checksum 0xe024",
     "17.500000 ms  ->  192.0.2.77 > 192.0.2.9  ttl 4  1001 bytes  echo request id 0x6d68 seq 0xe9cd",
     (
         "20.500000 ms  <-  198.51.100.3 > 192.0.2.77  ttl 253  51 bytes  packet too big (3/4) mtu 1000"
