@@ -170,11 +170,21 @@ async def test_several_pending_errors_are_told_from_a_refusal_by_the_queue(
 async def test_an_error_with_an_empty_queue_is_about_this_datagram(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    kernel = Kernel([1, UNREACHABLE, UNREACHABLE])
+    kernel = Kernel([1, *[UNREACHABLE] * 4])
     outcome = await send(make_sender(kernel, monkeypatch), 3)
     assert outcome.refused == {1: errno.EHOSTUNREACH}
     assert outcome.sent == [0, 2]
-    assert kernel.drained == 1
+    assert kernel.drained == 3
+
+
+@pytest.mark.parametrize("errors", [[0, 0], [1, 0, 0, 2, 0, 0]])
+async def test_an_error_that_is_noted_when_its_entry_has_been_read_is_not_about_this_datagram(
+    monkeypatch: pytest.MonkeyPatch, errors: list[int]
+) -> None:
+    kernel = Kernel([1, *[UNREACHABLE] * (len(errors) + 1)], errors=errors)
+    outcome = await send(make_sender(kernel, monkeypatch), 3)
+    assert not outcome.refused
+    assert outcome.sent == [0, 1, 2]
 
 
 async def test_a_flood_of_errors_ends(monkeypatch: pytest.MonkeyPatch) -> None:

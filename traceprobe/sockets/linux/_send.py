@@ -41,6 +41,12 @@ PENDING_ERRORS: Final = frozenset({
     errno.EPROTO,
     errno.EREMOTEIO,
 })
+_SURE: Final = 3
+"""Failures in a row, with nothing in the error queue, after which one is about the datagram itself.
+
+The kernel puts an error into the queue first and notes it on the socket then. Who empties the queue between
+the two, while replies come in on another processor, finds the one without the other.
+"""
 _MOST_FAILURES: Final = 64
 """Failures of one and the same datagram; beyond that somebody floods the socket with errors."""
 
@@ -165,7 +171,7 @@ class LinuxSender:
         sent: Callable[[int, int, ClockReading, int], None],
         refused: Callable[[int, ClockReading, SendError], None],
     ) -> None:
-        slot = failures = 0
+        slot = failures = unexplained = 0
         while slot < count:
             now = read_clocks(self._clock)
             result = arena.send(self._descriptor, slot, count - slot)
@@ -177,7 +183,7 @@ class LinuxSender:
                     self._number += result
                 sent(start + slot, start + slot + result, now, number)
                 slot += result
-                failures = 0
+                failures = unexplained = 0
                 continue
             code = -result
             if code == errno.EINTR:
@@ -191,13 +197,15 @@ class LinuxSender:
                 failures += 1
                 # The first failure has taken the pending error away. If there is another one, there may
                 # have been several; only with an empty error queue is it about this datagram.
-                if failures == 1 or self._drain_errors():
+                if failures > 1:
+                    unexplained = 0 if self._drain_errors() else unexplained + 1
+                if unexplained < _SURE:
                     self._recount()
                     continue
             refused(start + slot, now, SendError(code))
             self._recount()
             slot += 1
-            failures = 0
+            failures = unexplained = 0
 
     def _has_room(self) -> bool:
         """Whether it is not the socket's own buffer that is full, but a queue of the machine."""
