@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from traceprobe._late import import_when_asked
 from traceprobe._version import __version__ as __version__
 
 if TYPE_CHECKING:
@@ -258,16 +259,7 @@ __all__ = [
 ]
 
 if not TYPE_CHECKING:  # a checker must see the names above and no others
-
-    def __getattr__(name: str) -> object:
-        home = _HOME_OF.get(name)
-        if home is None:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        import importlib
-
-        value = getattr(importlib.import_module(home), name)
-        globals()[name] = value
-        return value
+    __getattr__ = import_when_asked(__name__, _HOME_OF)
 
     def __dir__() -> list[str]:
         return sorted({*globals(), *__all__})

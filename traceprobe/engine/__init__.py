@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from traceprobe._late import import_when_asked
 from traceprobe.engine.traceroute import TracerouteEngine
 
 if TYPE_CHECKING:
@@ -17,11 +18,5 @@ if TYPE_CHECKING:
 __all__ = ["TraceStrategy", "TracerouteEngine"]
 
 if not TYPE_CHECKING:
-
-    def __getattr__(name: str) -> object:
-        """Import what only type checkers and writers of strategies need when somebody asks for it."""
-        if name != "TraceStrategy":
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        from traceprobe.engine.strategy import TraceStrategy
-
-        return TraceStrategy
+    # What only type checkers and writers of strategies need.
+    __getattr__ = import_when_asked(__name__, {"TraceStrategy": "traceprobe.engine.strategy"})

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from traceprobe._late import import_when_asked
 from traceprobe.enrich._lookups import Lookups
 from traceprobe.enrich._pipeline import EnrichmentPipeline
 from traceprobe.enrich._protocols import Enricher, Resolver, TextResolver, name_of
@@ -28,15 +29,11 @@ __all__ = [
 ]
 
 if not TYPE_CHECKING:
-
-    def __getattr__(name: str) -> object:
-        """Import what only look-ups need when somebody asks for it."""
-        if name == "ReverseDnsEnricher":
-            from traceprobe.enrich._reverse import ReverseDnsEnricher
-
-            return ReverseDnsEnricher
-        if name == "TextAnswer":
-            from traceprobe.enrich._text_answer import TextAnswer
-
-            return TextAnswer
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    # What only look-ups need.
+    __getattr__ = import_when_asked(
+        __name__,
+        {
+            "ReverseDnsEnricher": "traceprobe.enrich._reverse",
+            "TextAnswer": "traceprobe.enrich._text_answer",
+        },
+    )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from traceprobe._late import import_when_asked
 from traceprobe.loops._readiness import Readiness
 from traceprobe.loops._system import SystemAlarm, SystemClock
 
@@ -44,12 +45,4 @@ __all__ = [
 ]
 
 if not TYPE_CHECKING:
-
-    def __getattr__(name: str) -> object:
-        home = _LATE.get(name)
-        if home is None:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        import importlib
-
-        value = globals()[name] = getattr(importlib.import_module(home), name)
-        return value
+    __getattr__ = import_when_asked(__name__, _LATE)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from traceprobe._late import import_when_asked
 from traceprobe.packets._arguments import Buffer, IPAddress
 from traceprobe.packets._checksum import internet_checksum, ones_complement_sum, pseudo_header_sum
 from traceprobe.packets._constants import IpProtocol
@@ -171,12 +172,4 @@ __all__ = [
 ]
 
 if not TYPE_CHECKING:
-
-    def __getattr__(name: str) -> object:
-        home = _HOME_OF.get(name)
-        if home is None:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        import importlib
-
-        value = globals()[name] = getattr(importlib.import_module(home), name)
-        return value
+    __getattr__ = import_when_asked(__name__, _HOME_OF)
