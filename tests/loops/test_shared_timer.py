@@ -130,6 +130,17 @@ async def test_waits_that_were_ended_early_leave_nothing_behind() -> None:
     other.close()
 
 
+async def test_a_ring_that_is_told_of_when_the_timer_has_been_given_back_is_nobodys() -> None:
+    clock = SystemClock(LinuxTimer)
+    alarm = clock.alarm()
+    await alarm.wait(clock.monotonic_ns() + MS)
+    assert clock._timers is not None
+    (timer,) = clock._timers._by_loop.values()
+    alarm.close()
+    timer._rang()  # as trio does where the timer is ready and its last user leaves in one turn
+    await anyio.lowlevel.checkpoint()
+
+
 async def test_without_a_timer_the_event_loops_own_has_to_do() -> None:
     def open_timer() -> LinuxTimer:
         raise OSError(errno.EMFILE, "too many open files")

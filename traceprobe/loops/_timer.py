@@ -142,6 +142,8 @@ class SharedTimer:
             self._descriptor.set(earliest)
 
     def _rang(self) -> None:
+        if not self._users:
+            return  # it was given back in the same turn of the event loop, before this was run
         heap, now = self._heap, self._now_ns()
         while heap and heap[0][0] <= now:
             appointment = heapq.heappop(heap)[2]
