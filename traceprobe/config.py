@@ -30,6 +30,7 @@ from traceprobe._bounds import (
 )
 from traceprobe._enrichment_config import EnrichmentConfig
 from traceprobe._frozen import frozen
+from traceprobe._late import import_when_asked
 from traceprobe.errors import ConfigError, FamilyMismatchError
 
 if TYPE_CHECKING:
@@ -385,12 +386,5 @@ _TIMING_FIELDS: Final = frozenset(field.name for field in attr.fields(TimingConf
 
 
 if not TYPE_CHECKING:
-
-    def __getattr__(name: str) -> object:
-        """Make the type of options, which only checkers of types need, when somebody asks for it."""
-        if name != "TraceOptions":
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        from traceprobe._trace_options import TraceOptions
-
-        globals()[name] = TraceOptions
-        return TraceOptions
+    # What only checkers of types need.
+    __getattr__ = import_when_asked(__name__, {"TraceOptions": "traceprobe._trace_options"})
